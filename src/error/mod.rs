@@ -1,0 +1,42 @@
+//! What all errors of the crate share.
+
+use std::fmt;
+
+/// Any error, boxed: what third parties' errors become at our border.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
+
+/// What can be done about an error of a transport.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorClass {
+    /// The same call may succeed later: the broker is away, a leader moves, a queue is full.
+    Retriable,
+    /// The same call fails each time: too large, not authorised, no such topic.
+    Permanent,
+    /// The client itself is done for and must be built anew.
+    Fatal,
+}
+
+impl fmt::Display for ErrorClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Retriable => "retriable",
+            Self::Permanent => "permanent",
+            Self::Fatal => "fatal",
+        })
+    }
+}
+
+/// An error and its causes on one line, for logs and headers.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let message = error.to_string();
+        if !text.ends_with(&message) {
+            text.push_str(": ");
+            text.push_str(&message);
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,6 @@
+//! Integration events for services built the DDD way.
+
+
+pub mod codec;
+pub mod error;
+pub mod event;
