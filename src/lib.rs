@@ -1,6 +1,9 @@
 //! Integration events for services built the DDD way.
 
-
+pub mod clock;
 pub mod codec;
 pub mod error;
 pub mod event;
+pub mod publisher;
+pub mod telemetry;
+pub mod transport;

@@ -1,6 +1,7 @@
 //! Formats: how an event becomes bytes and bytes an event.
 
 mod any;
+pub mod cloudevents;
 #[cfg(feature = "json")]
 mod json;
 

@@ -1,0 +1,73 @@
+//! Ports to a broker, and the adapters behind them.
+//!
+//! The ports know topics, partitions, offsets and groups, and no client library.
+
+mod admin;
+mod producer;
+mod record;
+mod source;
+
+#[cfg(feature = "kafka")]
+pub mod kafka;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+pub use admin::{Admin, NewTopic, TopicDescription};
+pub use producer::{Batch, DeliveryCounts, Delivered, ProduceError, Producer, Receipt};
+pub use record::{Received, Record, Timestamp, TopicPartition};
+pub use source::{
+    Assigned, CommitFailed, Follower, RecordBatch, RevokeReply, Source, SourceControl, SourceEvent, Subscription,
+};
+
+use crate::error::{BoxError, ErrorClass};
+use crate::event::Source as ServiceName;
+
+/// A broker client: where publishers and consumers get what they need.
+#[async_trait]
+pub trait Transport: Send + Sync + 'static {
+    /// The service that this client belongs to: the source of what it publishes.
+    fn service(&self) -> &ServiceName;
+
+    /// The kind of broker, as `messaging.system` names it.
+    fn system(&self) -> &'static str;
+
+    /// The producer; one per transport, shared.
+    fn producer(&self) -> Arc<dyn Producer>;
+
+    /// Topics: what is there, what is to be made.
+    fn admin(&self) -> Arc<dyn Admin>;
+
+    /// Joins a group.
+    ///
+    /// # Errors
+    /// When the client refuses the settings. A broker that is away is no error: the source goes on
+    /// trying and its health says so.
+    fn subscribe(&self, subscription: Subscription) -> Result<Source, TransportError>;
+
+    /// Whether the broker answered lately, and if not since when and why.
+    fn reachable(&self) -> Result<(), Unreachable>;
+}
+
+/// The broker does not answer.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the broker has not answered for {:.1} s: {reason}", since.as_secs_f64())]
+pub struct Unreachable {
+    /// For how long.
+    pub since: std::time::Duration,
+    /// What the client said last.
+    pub reason: String,
+}
+
+/// A call to the broker, or the client itself, failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct TransportError {
+    /// What was tried, on what, and what to do.
+    pub what: String,
+    /// What can be done about it.
+    pub class: ErrorClass,
+    /// What the client said.
+    pub source: Option<BoxError>,
+}
