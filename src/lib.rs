@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod codec;
+pub mod consumer;
 pub mod error;
 pub mod event;
 pub mod publisher;
