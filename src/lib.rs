@@ -4,3 +4,6 @@
 pub mod codec;
 pub mod error;
 pub mod event;
+pub mod retry;
+pub mod topic;
+pub mod transport;

@@ -1,0 +1,3 @@
+//! The Kafka transport, on librdkafka.
+
+pub mod config;

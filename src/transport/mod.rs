@@ -1,0 +1,4 @@
+//! Broker clients behind ports.
+
+#[cfg(feature = "kafka")]
+pub mod kafka;
