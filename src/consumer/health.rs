@@ -108,6 +108,10 @@ impl MemberHealth {
         self.state().ended = Some(why);
     }
 
+    pub(super) fn has_ended(&self) -> bool {
+        self.state().ended.is_some()
+    }
+
     pub(super) fn partitions(&self) -> usize {
         self.state().assigned
     }

@@ -6,9 +6,10 @@ use super::delivery::ReceivedEvent;
 use super::forward::Origin;
 use super::handler::Registered;
 use super::plan::Place;
-use super::{Tombstones, UnknownType};
+use super::settings::Tombstones;
 use crate::codec::cloudevents;
 use crate::event::header;
+use crate::retry::UnknownType;
 use crate::transport::Received;
 
 /// What is to be done with a record.
