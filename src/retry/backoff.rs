@@ -162,8 +162,7 @@ impl From<bool> for Jitter {
 impl From<f64> for Jitter {
     /// A part under 0 (or not a number) is taken as 0, one over 1 as 1.
     fn from(part: f64) -> Self {
-        // `max` answers the other operand for NaN.
-        Self(part.max(0.0).min(1.0))
+        Self(if part.is_nan() { 0.0 } else { part.clamp(0.0, 1.0) })
     }
 }
 

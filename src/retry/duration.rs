@@ -143,7 +143,9 @@ mod tests {
 
     #[test]
     fn a_duration_is_written_with_the_longest_exact_unit() {
-        for (millis, text) in [(0, "0s"), (1_500, "1500ms"), (60_000, "1m"), (90_000, "90s"), (86_400_000, "1d")] {
+        for (millis, text) in
+            [(0, "0s"), (1_500, "1500ms"), (60_000, "1m"), (90_000, "90s"), (86_400_000, "1d")]
+        {
             assert_eq!(format_duration(Duration::from_millis(millis)), text);
         }
         assert_eq!(parse_duration(&format_duration(Duration::MAX)), Ok(Duration::MAX));

@@ -10,8 +10,8 @@ pub const MAX_TIERS: usize = 16;
 
 /// What happens to an event whose handler failed and may succeed later.
 ///
-/// Default: 2 retries in place (exponential from 100 ms, at most 1 s, with jitter), then tiers of 5 s, 1 min and 10 min,
-/// then the dead-letter topic.
+/// Default: 2 retries in place (exponential from 100 ms, at most 1 s, with jitter), then tiers of 5 s, 1 min and
+/// 10 min, then the dead-letter topic.
 ///
 /// ```
 /// use std::time::Duration;
@@ -158,7 +158,8 @@ mod tests {
 
     #[test]
     fn setters_change_what_they_say() {
-        let policy = RetryPolicy::none().immediate(7).backoff(Backoff::fixed(Duration::ZERO)).dead_letter(false);
+        let policy =
+            RetryPolicy::none().immediate(7).backoff(Backoff::fixed(Duration::ZERO)).dead_letter(false);
         assert_eq!((policy.immediate, policy.tiers.len(), policy.dead_letter), (7, 0, false));
         assert_eq!(RetryPolicy::none().validate(), Ok(()));
         assert_eq!(RetryPolicy::none().longest_span(), Duration::ZERO);

@@ -87,7 +87,12 @@ impl TopicNaming {
     ///
     /// # Errors
     /// When the name would be longer than a topic's name may be; the error holds it.
-    pub fn retry_topic(&self, main: &TopicName, tier: &Tier, group: &str) -> Result<TopicName, InvalidTopicName> {
+    pub fn retry_topic(
+        &self,
+        main: &TopicName,
+        tier: &Tier,
+        group: &str,
+    ) -> Result<TopicName, InvalidTopicName> {
         self.name(main, group, &format!("{}{tier}", self.retry_infix))
     }
 
@@ -215,7 +220,10 @@ mod tests {
     fn parts_that_are_empty_or_illegal_are_refused_by_name() {
         for (naming, reason) in [
             (TopicNaming::default().retry_infix(""), "retry infix of topic names must not be empty"),
-            (TopicNaming::default().dead_letter_suffix(""), "dead-letter suffix of topic names must not be empty"),
+            (
+                TopicNaming::default().dead_letter_suffix(""),
+                "dead-letter suffix of topic names must not be empty",
+            ),
             (TopicNaming::default().quarantine_suffix("/q"), "quarantine suffix \"/q\" has characters"),
         ] {
             let error = naming.validate().unwrap_err().to_string();
