@@ -287,7 +287,7 @@ impl ConsumerBuilder {
     ///
     /// # Errors
     /// The first mistake that was found.
-    pub fn build<T: Transport>(mut self, transport: &Arc<T>) -> Result<Consumer, BuildError> {
+    pub fn build<T: Transport + Clone>(mut self, transport: &T) -> Result<Consumer, BuildError> {
         let defaults = transport.consumer_defaults();
         if let Some(problem) = self.problems.drain(..).next() {
             return Err(problem);
@@ -298,11 +298,11 @@ impl ConsumerBuilder {
         let topics = self.plan(&retry, &naming)?;
         let publisher = match self.publisher.take() {
             Some(publisher) => publisher,
-            None => Publisher::of(&**transport).ok_or_else(|| {
+            None => Publisher::of(transport).ok_or_else(|| {
                 BuildError::Setting("no payload format is enabled; give a publisher".into())
             })?,
         };
-        Ok(self.finish(transport.clone(), retry, topics, publisher, &defaults))
+        Ok(self.finish(Arc::new(transport.clone()), retry, topics, publisher, &defaults))
     }
 
     fn check(&self) -> Result<(), BuildError> {

@@ -13,8 +13,6 @@ pub mod kafka;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-
 pub use admin::{Admin, NewTopic, TopicDescription};
 pub use producer::{Batch, DeliveryCounts, Delivered, ProduceError, Producer, Receipt};
 pub use record::{Received, Record, Timestamp, TopicPartition};
@@ -29,7 +27,6 @@ use crate::retry::{RetryPolicy, UnknownType};
 use crate::topic::TopicNaming;
 
 /// A broker client: where publishers and consumers get what they need.
-#[async_trait]
 pub trait Transport: Send + Sync + 'static {
     /// The service that this client belongs to: the source of what it publishes.
     fn service(&self) -> &ServiceName;
