@@ -15,10 +15,12 @@ use super::health::{Counts, MemberHealth};
 use super::outcome::{FailureKind, Handled, HandlerError, Outcome};
 use super::plan::Place;
 use super::read::{Policies, Reading};
-use crate::codec::AnyIntegrationEvent;
+use crate::codec::envelope;
+use crate::event::Flow;
+use crate::mapper::Events;
 use crate::retry::{Backoff, RetryPolicy};
+use crate::telemetry;
 use crate::transport::{Received, Record};
-use crate::{publisher, telemetry};
 
 /// What one member's work shares.
 pub(super) struct Work {
@@ -242,16 +244,10 @@ impl Work {
         Ok(())
     }
 
-    async fn publish(
-        &self,
-        delivery: &Delivery,
-        events: &[Box<dyn AnyIntegrationEvent>],
-    ) -> Result<(), HandlerError> {
-        let (publisher, flow) = (delivery.publisher(), crate::event::Flow::current());
-        let envelope = |event: &Box<dyn AnyIntegrationEvent>| {
-            publisher::envelope(&**event, publisher.source().clone(), &flow, publisher.format())
-        };
-        let envelopes = events.iter().map(envelope).collect::<Result<_, _>>();
+    async fn publish(&self, delivery: &Delivery, events: &Events) -> Result<(), HandlerError> {
+        let (publisher, flow) = (delivery.publisher(), Flow::current());
+        let wrap = |event| envelope(event, publisher.source(), publisher.format(), &flow);
+        let envelopes = events.iter().map(wrap).collect::<Result<_, _>>();
         publisher.publish_envelopes(envelopes.map_err(HandlerError::permanent)?).await?;
         Ok(())
     }

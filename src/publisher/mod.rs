@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use tracing::Instrument;
 
-pub(crate) use envelopes::of as envelope;
 pub use error::{BatchFailure, PublishError};
 pub(crate) use send::enqueue;
 
-use crate::codec::Format;
 use crate::codec::cloudevents::ContentMode;
+use crate::codec::{EnvelopeError, Format, envelope};
 use crate::event::{Envelope, EventId, Flow, IntegrationEvent, Source};
+use crate::mediator::{EventPublisher, PublishFailure};
 use crate::telemetry;
 use crate::transport::{Delivered, DeliveryCounts, Producer, Receipt, Transport};
 
@@ -105,7 +105,9 @@ impl Publisher {
     /// # Errors
     /// See [`PublishError`]; its class says whether trying again can help.
     pub async fn publish<E: IntegrationEvent>(&self, event: E) -> Result<Published, PublishError> {
-        self.publish_envelope(Envelope::new(event, self.0.source.clone())?).await
+        let envelope = Envelope::new(event, self.0.source.clone())
+            .map_err(|source| EnvelopeError::Key { event: E::NAME, source })?;
+        self.publish_envelope(envelope).await
     }
 
     /// Publishes an envelope whose metadata the caller has set.
@@ -143,9 +145,9 @@ impl Publisher {
         let flow = Flow::current();
         let envelopes = events
             .into_iter()
-            .map(|event| envelopes::of(&event, self.0.source.clone(), &flow, self.0.format))
+            .map(|event| envelope(&event, &self.0.source, self.0.format, &flow))
             .collect::<Result<Vec<_>, _>>()
-            .map_err(BatchFailure::before_sending)?;
+            .map_err(|error| BatchFailure::before_sending(error.into()))?;
         let ids = envelopes.iter().map(|envelope| envelope.metadata.id.clone()).collect();
         self.publish_envelopes(envelopes).await?;
         Ok(ids)
@@ -181,8 +183,7 @@ impl Publisher {
         &self,
         event: E,
     ) -> Result<EventId, PublishError> {
-        let mut envelope =
-            envelopes::of(&event, self.0.source.clone(), &Flow::current(), self.0.format)?;
+        let mut envelope = envelope(&event, &self.0.source, self.0.format, &Flow::current())?;
         self.trace(&mut envelope, &tracing::Span::current());
         let id = envelope.metadata.id.clone();
         let receipt = Receipt::counted(Some(id.clone()), self.0.counts.clone());
@@ -243,5 +244,23 @@ impl std::fmt::Debug for Publisher {
             .field("source", &self.0.source)
             .field("counts", &self.0.counts)
             .finish()
+    }
+}
+
+impl EventPublisher for Publisher {
+    fn source(&self) -> &Source {
+        self.source()
+    }
+
+    fn format(&self) -> Format {
+        self.format()
+    }
+
+    async fn publish_envelopes(&self, events: Vec<Envelope>) -> Result<(), PublishFailure> {
+        let failed = |failure: BatchFailure| PublishFailure {
+            unpublished: failure.unpublished,
+            error: failure.source.into(),
+        };
+        self.publish_envelopes(events).await.map_err(failed)
     }
 }
