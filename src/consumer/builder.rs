@@ -14,13 +14,13 @@ use super::outcome::Handled;
 use super::plan::{MainTopic, Route, Topics};
 use super::read::Policies;
 use super::running::Consumer;
-use super::settings::{Order, Settings, Tombstones, TopicSetup};
+use super::settings::{Order, Settings, Tombstones};
 use crate::error::BoxError;
 use crate::event::TopicName;
 use crate::publisher::Publisher;
 use crate::retry::{RetryPolicy, UnknownType};
 use crate::topic::{InvalidPlan, TopicNaming, TopicPlan};
-use crate::transport::{ConsumerDefaults, TopicPartition, Transport};
+use crate::transport::{ConsumerDefaults, TopicPartition, TopicSetup, Transport};
 
 type LayerFn = Box<dyn Fn(Arc<dyn Call>) -> Arc<dyn Call> + Send + Sync>;
 

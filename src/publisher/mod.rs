@@ -14,10 +14,13 @@ pub(crate) use send::enqueue;
 
 use crate::codec::cloudevents::ContentMode;
 use crate::codec::{EnvelopeError, Format, envelope};
-use crate::event::{Envelope, EventId, Flow, IntegrationEvent, Source};
+use crate::event::{Envelope, EventId, Flow, IntegrationEvent, Source, TopicName};
 use crate::mediator::{EventPublisher, PublishFailure};
 use crate::telemetry;
-use crate::transport::{Delivered, DeliveryCounts, Producer, Receipt, Transport};
+use crate::transport::{
+    Delivered, DeliveryCounts, Producer, Receipt, TopicNeed, TopicSetup, TopicsError, Transport,
+    prepare_topics,
+};
 
 /// Publishes integration events. Cheap to clone; all clones share one bounded queue.
 ///
@@ -66,6 +69,22 @@ impl Publisher {
             let _ = transport;
             None
         }
+    }
+
+    /// Verifies the topics that this service publishes to, or makes them, before the first event
+    /// finds out.
+    ///
+    /// # Errors
+    /// When a topic is missing, or the broker refuses or stays away for `within`.
+    pub async fn prepare_topics(
+        transport: &dyn Transport,
+        topics: impl IntoIterator<Item = TopicName>,
+        setup: TopicSetup,
+        within: Duration,
+    ) -> Result<(), TopicsError> {
+        let needs: Vec<_> = topics.into_iter().map(TopicNeed::plain).collect();
+        let admin = transport.admin();
+        prepare_topics(&*admin, &needs, setup, within).await
     }
 
     /// A publisher to be configured.

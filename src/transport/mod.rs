@@ -6,6 +6,7 @@ mod admin;
 mod producer;
 mod record;
 mod source;
+mod topics;
 
 #[cfg(feature = "kafka")]
 pub mod kafka;
@@ -20,6 +21,8 @@ pub use source::{
     Assigned, CommitFailed, Follower, RecordBatch, RevokeReply, Source, SourceControl, SourceEvent,
     Subscription,
 };
+
+pub use topics::{TopicNeed, TopicSetup, TopicsError, prepare_topics};
 
 use crate::clock::BrokerClock;
 use crate::error::{BoxError, ErrorClass};
