@@ -1,9 +1,9 @@
 //! A service with axum.
 
+use axum::Router;
 use axum::extract::{Json, State};
 use axum::http::StatusCode;
 use axum::routing::post;
-use axum::Router;
 use tidings::error::BoxError;
 use tidings::mediator::{Mediator, Publishing};
 use tidings::publisher::Publisher;

@@ -66,11 +66,8 @@ pub fn event_mapper() -> Result<EventMapper, BuildError> {
 #[test]
 fn the_mapper_maps_as_the_book_says() {
     let mapper = event_mapper().unwrap();
-    let moved = AddressEvent::Moved {
-        user: Uuid::nil(),
-        country: "CH".into(),
-        tax_region_changed: true,
-    };
+    let moved =
+        AddressEvent::Moved { user: Uuid::nil(), country: "CH".into(), tax_region_changed: true };
     let names: Vec<_> = mapper.map(&moved).unwrap().iter().map(|event| event.name()).collect();
     assert_eq!(names, ["user_moved", "tax_region_changed"]);
     assert_eq!(mapper.map(&PasswordHashed).unwrap().len(), 0);

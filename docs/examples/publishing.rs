@@ -19,7 +19,8 @@ async fn publish(publisher: &Publisher) -> Result<(), BoxError> {
     println!("{} lies at offset {}", published.id, published.delivered.offset);
 
     // In order, one shared acknowledgement; the error holds what was not taken.
-    let ids = publisher.publish_all([user("grace@example.org"), user("edsger@example.org")]).await?;
+    let ids =
+        publisher.publish_all([user("grace@example.org"), user("edsger@example.org")]).await?;
     println!("{} more", ids.len());
 
     // Queued only: the outcome is counted, and logged when it is a failure.
