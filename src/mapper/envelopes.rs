@@ -49,7 +49,9 @@ impl EventMapper {
         let mut mapped = Events::none();
         for raised in raised {
             match raised {
-                Raised::Integration(event) => envelopes.push(envelope(&**event, source, format, flow)?),
+                Raised::Integration(event) => {
+                    envelopes.push(envelope(&**event, source, format, flow)?)
+                }
                 Raised::Domain(event) => {
                     self.map_into(&**event, &mut mapped)?;
                     for event in mapped.drain() {
@@ -74,7 +76,13 @@ fn envelope(
     Ok(Envelope {
         metadata,
         topic: event.topic(),
-        key: event.partition_key().map_err(|source| MapError::Key { event: name, source })?,
-        event: event.encode(format).map_err(|source| MapError::Encode { event: name, source })?,
+        key: event.partition_key().map_err(|source| MapError::Key {
+            event: name,
+            source,
+        })?,
+        event: event.encode(format).map_err(|source| MapError::Encode {
+            event: name,
+            source,
+        })?,
     })
 }

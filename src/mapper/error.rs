@@ -32,7 +32,9 @@ pub enum BuildError {
 #[non_exhaustive]
 pub enum MapError {
     /// The mapper was never told about it.
-    #[error("the event mapper has no mapping for the domain event {event}; map it, ignore it, or build the mapper with `Unmapped::Ignore`")]
+    #[error(
+        "the event mapper has no mapping for the domain event {event}; map it, ignore it, or build the mapper with `Unmapped::Ignore`"
+    )]
     NoMapping {
         /// The domain event's name.
         event: &'static str,

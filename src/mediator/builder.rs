@@ -74,9 +74,13 @@ impl<B: Behaviour, Stage> MediatorBuilder<B, Stage> {
     where
         Stage: BeforeHandlers,
     {
-        let outer = Arc::into_inner(self.behaviours).expect("only handlers share the behaviours, and there is none yet");
+        let outer = Arc::into_inner(self.behaviours)
+            .expect("only handlers share the behaviours, and there is none yet");
         MediatorBuilder {
-            behaviours: Arc::new(Both { outer, inner: behaviour }),
+            behaviours: Arc::new(Both {
+                outer,
+                inner: behaviour,
+            }),
             routes: self.routes,
             required: self.required,
             twice: self.twice,
@@ -86,7 +90,10 @@ impl<B: Behaviour, Stage> MediatorBuilder<B, Stage> {
 
     /// Adds the handler of a request. A type that handles several is told which:
     /// `.handler::<CreateUser, _>(users)`, or all at once with [`handlers`](Self::handlers).
-    pub fn handler<R: Request, H: RequestHandler<R>>(self, handler: H) -> MediatorBuilder<B, Handlers> {
+    pub fn handler<R: Request, H: RequestHandler<R>>(
+        self,
+        handler: H,
+    ) -> MediatorBuilder<B, Handlers> {
         let mut builder = self.with_handlers();
         let route = route::<R>(builder.behaviours.clone(), handler);
         if builder.routes.insert(TypeId::of::<R>(), route).is_some() {
@@ -113,7 +120,9 @@ impl<B: Behaviour, Stage> MediatorBuilder<B, Stage> {
     /// When a request has two handlers, or a required one has none; all such requests are named.
     pub fn build(self) -> Result<Mediator, BuildError> {
         if !self.twice.is_empty() {
-            return Err(BuildError::HandledTwice { requests: self.twice });
+            return Err(BuildError::HandledTwice {
+                requests: self.twice,
+            });
         }
         let mut missing = Vec::new();
         for (id, name) in self.required {

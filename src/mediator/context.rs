@@ -6,7 +6,7 @@ use std::fmt;
 use super::{Request, SendError};
 use crate::event::{DomainEvent, Flow, IntegrationEvent};
 use crate::mapper::type_map::TypeMap;
-use crate::mapper::{IntoEvents, Events, Raised};
+use crate::mapper::{Events, IntoEvents, Raised};
 
 /// What belongs to one request while it is handled: the events it raised, in order, its [`Flow`],
 /// and values that behaviours leave for handlers.
@@ -32,7 +32,10 @@ impl Context {
 
     /// A context whose request belongs to `flow` rather than to that of the task.
     pub fn with_flow(flow: Flow) -> Self {
-        Self { flow: Some(flow), ..Self::default() }
+        Self {
+            flow: Some(flow),
+            ..Self::default()
+        }
     }
 
     /// Says that a domain event happened.
@@ -52,7 +55,8 @@ impl Context {
 
     /// Adds 0..n integration events past the mapper.
     pub fn publish_all(&mut self, events: impl IntoEvents) {
-        self.raised.extend(Events::one(events).into_iter().map(Raised::Integration));
+        self.raised
+            .extend(Events::one(events).into_iter().map(Raised::Integration));
     }
 
     /// What was raised so far, in order.
@@ -74,22 +78,33 @@ impl Context {
     /// that was there.
     pub fn insert<T: Send + Sync + 'static>(&mut self, value: T) -> Option<T> {
         let values = self.values.get_or_insert_default();
-        values.insert(TypeId::of::<T>(), Box::new(value)).and_then(unboxed)
+        values
+            .insert(TypeId::of::<T>(), Box::new(value))
+            .and_then(unboxed)
     }
 
     /// The value of that type, when there is one.
     pub fn get<T: Send + Sync + 'static>(&self) -> Option<&T> {
-        self.values.as_ref()?.get(&TypeId::of::<T>())?.downcast_ref()
+        self.values
+            .as_ref()?
+            .get(&TypeId::of::<T>())?
+            .downcast_ref()
     }
 
     /// The value of that type, to be changed.
     pub fn get_mut<T: Send + Sync + 'static>(&mut self) -> Option<&mut T> {
-        self.values.as_mut()?.get_mut(&TypeId::of::<T>())?.downcast_mut()
+        self.values
+            .as_mut()?
+            .get_mut(&TypeId::of::<T>())?
+            .downcast_mut()
     }
 
     /// Takes the value of that type.
     pub fn remove<T: Send + Sync + 'static>(&mut self) -> Option<T> {
-        self.values.as_mut()?.remove(&TypeId::of::<T>()).and_then(unboxed)
+        self.values
+            .as_mut()?
+            .remove(&TypeId::of::<T>())
+            .and_then(unboxed)
     }
 
     pub(super) fn replace_flow(&mut self, flow: Option<Flow>) -> Option<Flow> {
@@ -98,7 +113,11 @@ impl Context {
 
     /// Ends a request that began when `mark` events were there: takes the response's own events where
     /// somebody collects them, or forgets what a failed request raised.
-    pub(super) fn settle<R: Request>(&mut self, mark: usize, result: &mut Result<R::Response, SendError<R>>) {
+    pub(super) fn settle<R: Request>(
+        &mut self,
+        mark: usize,
+        result: &mut Result<R::Response, SendError<R>>,
+    ) {
         match result {
             Ok(response) if self.collecting => {
                 self.raise_all(R::domain_events(response));
@@ -118,6 +137,9 @@ fn unboxed<T: 'static>(value: Box<dyn Any + Send + Sync>) -> Option<T> {
 impl fmt::Debug for Context {
     /// Names only: events hold people's data.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context").field("raised", &self.raised).field("flow", &self.flow).finish_non_exhaustive()
+        f.debug_struct("Context")
+            .field("raised", &self.raised)
+            .field("flow", &self.flow)
+            .finish_non_exhaustive()
     }
 }

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Collected, Context, MappingFailure, Mediate, Request, SendError, Unpublished, collect};
+use super::{
+    Collected, Context, MappingFailure, Mediate, Request, SendError, Unpublished, collect,
+};
 use crate::codec::Format;
 use crate::error::BoxError;
 use crate::event::{Envelope, Source};
@@ -91,7 +93,11 @@ struct Inner<M, P> {
 
 impl<M, P> Publishing<M, P> {
     pub(super) fn new(mediator: M, mapper: EventMapper, publisher: P) -> Self {
-        Self(Arc::new(Inner { mediator, mapper, publisher }))
+        Self(Arc::new(Inner {
+            mediator,
+            mapper,
+            publisher,
+        }))
     }
 }
 
@@ -115,21 +121,41 @@ impl<M: Mediate, P: EventPublisher> Publishing<M, P> {
         request: R,
         cx: &mut Context,
     ) -> Result<R::Response, SendError<R>> {
-        let Inner { mediator, mapper, publisher } = &*self.0;
-        let Collected { response, raised, flow } = collect(mediator, request, cx).await?;
+        let Inner {
+            mediator,
+            mapper,
+            publisher,
+        } = &*self.0;
+        let Collected {
+            response,
+            raised,
+            flow,
+        } = collect(mediator, request, cx).await?;
         if raised.is_empty() {
             return Ok(response);
         }
-        let envelopes = match mapper.envelopes(&raised, publisher.source(), publisher.format(), &flow) {
-            Ok(envelopes) if envelopes.is_empty() => return Ok(response),
-            Ok(envelopes) => envelopes,
-            Err(error) => return Err(SendError::Mapping(Box::new(MappingFailure { response, raised, error }))),
-        };
+        let envelopes =
+            match mapper.envelopes(&raised, publisher.source(), publisher.format(), &flow) {
+                Ok(envelopes) if envelopes.is_empty() => return Ok(response),
+                Ok(envelopes) => envelopes,
+                Err(error) => {
+                    return Err(SendError::Mapping(Box::new(MappingFailure {
+                        response,
+                        raised,
+                        error,
+                    })));
+                }
+            };
         match publisher.publish_envelopes(envelopes).await {
             Ok(()) => Ok(response),
-            Err(PublishFailure { unpublished: events, error }) => {
-                Err(SendError::Unpublished(Box::new(Unpublished { response, events, error })))
-            }
+            Err(PublishFailure {
+                unpublished: events,
+                error,
+            }) => Err(SendError::Unpublished(Box::new(Unpublished {
+                response,
+                events,
+                error,
+            }))),
         }
     }
 

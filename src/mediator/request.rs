@@ -153,5 +153,8 @@ pub(super) async fn handled<R: Request>(
     request: R,
     cx: &mut Context,
 ) -> Result<R::Response, SendError<R>> {
-    handler.handle(request, cx).await.map_err(SendError::Handler)
+    handler
+        .handle(request, cx)
+        .await
+        .map_err(SendError::Handler)
 }
