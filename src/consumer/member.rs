@@ -3,7 +3,7 @@
 //! It reads one channel of events from the source and one of completions from the lanes, and never
 //! waits for either while it holds work: what cannot be taken now is paused at the source.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -30,6 +30,9 @@ use crate::transport::{
 
 /// How often pauses and commits are looked at when nothing else happens.
 const TICK: Duration = Duration::from_millis(100);
+/// How long nothing is received because a partition is full, before that partition is paused. A busy
+/// consumer is full for moments; the group waits for it no longer than this.
+const STALL: Duration = Duration::from_millis(100);
 /// How long a member that was told to stop waits for the source beyond the deadline.
 const LEAVE: Duration = Duration::from_secs(5);
 
@@ -46,6 +49,9 @@ pub(super) struct Member {
     done: mpsc::UnboundedReceiver<Vec<Done>>,
     tasks: JoinSet<()>,
     revokes: Vec<Revoke>,
+    /// Partitions of which enough is in memory, and since when there is one.
+    full: HashSet<u64>,
+    full_since: Option<Instant>,
     hasher: std::collections::hash_map::RandomState,
     lanes: u64,
     finished: u64,
@@ -97,6 +103,8 @@ impl Member {
             done,
             tasks,
             revokes: Vec::new(),
+            full: HashSet::new(),
+            full_since: None,
             hasher: std::collections::hash_map::RandomState::new(),
             lanes: 0,
             finished: 0,
@@ -112,12 +120,13 @@ impl Member {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let deadline = loop {
-            let due = self.next_due();
+            let (due, full) = (self.next_due(), self.receives_again());
             tokio::select! {
                 biased;
                 deadline = told(&mut stop) => break deadline,
                 Some(done) = self.done.recv() => self.completed(done),
-                event = self.source.events.recv() => match event {
+                () = sleep_until(full.unwrap_or_else(Instant::now)), if full.is_some() => self.pause_full(),
+                event = self.source.events.recv(), if full.is_none() => match event {
                     Some(event) => self.happened(event),
                     None => self.fail("the source has ended".into()),
                 },
@@ -232,6 +241,9 @@ impl Member {
             let mut offsets = Vec::new();
             for id in ids {
                 let Some(partition) = self.partitions.remove(&id) else { continue };
+                if self.full.remove(&id) && self.full.is_empty() {
+                    self.full_since = None;
+                }
                 let name = partition.assignment.partition.clone();
                 offsets.extend(partition.uncommitted().map(|offset| (name.clone(), offset)));
                 self.ids.remove(&name);
@@ -342,17 +354,34 @@ impl Member {
         self.balance(id);
     }
 
-    /// Pauses a partition of which enough is in memory; it goes on when half of it is done.
+    /// Notes whether enough of a partition is in memory, and lets a paused one go on when half of it
+    /// is done.
     fn balance(&mut self, id: u64) {
         let Some(partition) = self.partitions.get(&id) else { return };
-        let held = partition.held();
-        let full = match partition.is_paused_for(Reason::Backpressure) {
-            true => held > self.settings.prefetch / 2,
-            false => held >= self.settings.prefetch,
-        };
-        // What waits on a tier is bounded by its own reason.
-        let full = full && partition.assignment.place.tier.is_none();
-        self.pause(id, Reason::Backpressure, full);
+        let (held, prefetch) = (partition.held(), self.settings.prefetch);
+        if partition.is_paused_for(Reason::Backpressure) {
+            if held <= prefetch / 2 {
+                self.pause(id, Reason::Backpressure, false);
+            }
+        } else if held >= prefetch {
+            self.full_since.get_or_insert_with(Instant::now);
+            self.full.insert(id);
+        } else if self.full.remove(&id) && self.full.is_empty() {
+            self.full_since = None;
+        }
+    }
+
+    /// Until when nothing is received because a partition is full.
+    fn receives_again(&self) -> Option<Instant> {
+        self.full_since.map(|since| since + STALL)
+    }
+
+    /// A pause throws away what the client has fetched ahead, so only what stays full is paused.
+    fn pause_full(&mut self) {
+        self.full_since = None;
+        for id in std::mem::take(&mut self.full) {
+            self.pause(id, Reason::Backpressure, true);
+        }
     }
 
     fn pause(&mut self, id: u64, reason: Reason, holds: bool) {
@@ -378,7 +407,7 @@ impl Member {
                     partition.ledger.done(place);
                     urgent |= moved;
                     self.finished += 1;
-                    if partition.is_paused_for(Reason::Backpressure) {
+                    if partition.is_paused_for(Reason::Backpressure) || !self.full.is_empty() {
                         self.balance(assignment);
                     }
                 }
