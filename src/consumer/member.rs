@@ -51,6 +51,8 @@ pub(super) struct Member {
     finished: u64,
     committed_at: Instant,
     stopping: bool,
+    /// Events whose work was begun and not finished when the member stopped.
+    left: Vec<String>,
     failed: Option<String>,
 }
 
@@ -100,6 +102,7 @@ impl Member {
             finished: 0,
             committed_at: Instant::now(),
             stopping: false,
+            left: Vec::new(),
             failed: None,
         }
     }
@@ -364,7 +367,10 @@ impl Member {
 
     fn completed(&mut self, done: Vec<Done>) {
         let mut urgent = false;
-        for Done { assignment, place, finish } in done {
+        for Done { assignment, place, finish, left } in done {
+            if self.stopping {
+                self.left.extend(left);
+            }
             // A completion that comes after the revoke finds no partition of its id.
             let Some(partition) = self.partitions.get_mut(&assignment) else { continue };
             match finish {
@@ -443,9 +449,8 @@ impl Member {
             self.finish_revokes();
         }
         self.partitions.values().for_each(|partition| partition.assignment.drop_work());
-        let mut unfinished = Vec::new();
         for left in self.drop_work() {
-            unfinished.extend(left.await.unwrap_or_default());
+            self.left.extend(left.await.unwrap_or_default());
         }
         while let Ok(done) = self.done.try_recv() {
             self.completed(done);
@@ -455,7 +460,7 @@ impl Member {
         let left_group = self.drain_source(deadline.max(Instant::now()) + LEAVE).await;
         self.shards.clear();
         while self.tasks.join_next().await.is_some() {}
-        MemberReport { unfinished, left_group, failed: self.failed }
+        MemberReport { unfinished: self.left, left_group, failed: self.failed }
     }
 
     /// Takes the source's last events; answers whether it ended in time.

@@ -69,7 +69,12 @@ impl StartError {
 impl Consumer {
     /// A consumer of this group, to be told its handlers.
     pub fn builder(group: impl Into<String>) -> ConsumerBuilder {
-        ConsumerBuilder::new(group.into())
+        ConsumerBuilder::new(Some(group.into()))
+    }
+
+    /// A consumer of the group that the transport's configuration names.
+    pub fn configured() -> ConsumerBuilder {
+        ConsumerBuilder::new(None)
     }
 
     /// The consumer group.

@@ -285,7 +285,12 @@ impl Work {
                     &address,
                     &failure,
                 );
-                tracing::info!(to = %topic, error = message, "the handler failed; it is tried again later");
+                // Said outside of the spans: their fields would bury the line.
+                tracing::info!(
+                    parent: None,
+                    record = at(record), handler = &*handler.name, to = %topic, error = message,
+                    "the handler failed; it is tried again later"
+                );
                 self.moved(assignment, &moved, &self.counts.retried).await
             }
             _ => {
@@ -326,7 +331,7 @@ impl Work {
         let address = Address { group: &self.shared.group, handler, attempt };
         let address = (!handler.is_empty()).then_some(&address);
         let failure = Failure { kind, message };
-        tracing::warn!(record = at(record), to = %topic, kind, error = message, "dead letter");
+        tracing::warn!(parent: None, record = at(record), handler, to = %topic, kind, error = message, "dead letter");
         let on_tier = assignment.place.tier.is_some();
         let moved = Forward::aside(record, on_tier, topic, address, &failure);
         self.moved(assignment, &moved, &self.counts.dead_lettered).await
@@ -340,7 +345,7 @@ impl Work {
     ) -> Finish {
         let topic = &assignment.place.main.around.quarantine;
         let failure = Failure { kind: FailureKind::Undecodable.as_str(), message };
-        tracing::warn!(record = at(record), to = %topic, error = message, "quarantine");
+        tracing::warn!(parent: None, record = at(record), to = %topic, error = message, "quarantine");
         let moved = Forward::aside(record, assignment.place.tier.is_some(), topic, None, &failure);
         self.moved(assignment, &moved, &self.counts.quarantined).await
     }

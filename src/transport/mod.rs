@@ -58,6 +58,10 @@ pub trait Transport: Send + Sync + 'static {
 /// What a transport's configuration says about consumers.
 #[derive(Debug, Clone)]
 pub struct ConsumerDefaults {
+    /// The group of a consumer that names none.
+    pub group: Option<String>,
+    /// The member has a name of its own in the group, so there can be only one of it.
+    pub static_member: bool,
     /// How failed events are retried.
     pub retry: RetryPolicy,
     /// How retry, dead-letter and quarantine topics are named.
