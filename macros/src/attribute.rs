@@ -65,7 +65,9 @@ impl FieldPath {
 
     /// Checks that the first member is a field of this struct; the compiler checks the others.
     pub(crate) fn check(&self, input: &DeriveInput) -> Result<()> {
-        let syn::Data::Struct(data) = &input.data else { return Ok(()) };
+        let syn::Data::Struct(data) = &input.data else {
+            return Ok(());
+        };
         let first = &self.0[0];
         if data.fields.members().any(|member| member == *first) {
             return Ok(());

@@ -80,7 +80,9 @@ impl EventMapper {
             Some(Rule::Map(map)) => map(any, events),
             Some(Rule::Ignore) => {}
             None if self.0.unmapped == Unmapped::Ignore => {}
-            None => return Err(MapError::NoMapping { event: event.name() }),
+            None => {
+                return Err(MapError::NoMapping { event: event.name() });
+            }
         }
         Ok(())
     }
