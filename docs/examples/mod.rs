@@ -14,8 +14,10 @@ mod topics;
 
 use tidings::transport::kafka::{EmbeddedBroker, Kafka, KafkaConfig};
 
+// ANCHOR: embedded
 /// A client of a broker in this process.
 fn embedded(service: &str) -> Kafka {
     let broker = EmbeddedBroker::start().unwrap();
     Kafka::embedded(&broker, KafkaConfig::default().service_name(service)).unwrap()
 }
+// ANCHOR_END: embedded
