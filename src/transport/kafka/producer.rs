@@ -105,12 +105,14 @@ impl KafkaProducer {
             send_wait: waits.send,
             delivery_wait: waits.delivery,
         });
-        producer.probe.start(&producer).map_err(no_thread)?;
+        let asked = Arc::downgrade(&producer);
+        let ask = move |within| asked.upgrade().map(|producer| producer.ask_broker(within));
+        producer.probe.start(ask).map_err(no_thread)?;
         Ok(producer)
     }
 
     /// Whether the broker answers within `within`.
-    pub(super) fn ask_broker(&self, within: Duration) -> Result<(), Code> {
+    fn ask_broker(&self, within: Duration) -> Result<(), Code> {
         if let Some((code, _)) = self.client.client().fatal_error() {
             return Err(code);
         }
