@@ -288,7 +288,10 @@ fn check_table(page: &str, name: &str, table: &str) {
         let new = text.replace(&format!("{begin}{is}{end}"), &format!("{begin}{wanted}{end}"));
         return std::fs::write(root().join(page), new).unwrap();
     }
-    assert_eq!(is, wanted, "write it with TIDINGS_BLESS=1");
+    let lines = |text: &'_ str| text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
+    let (is, should_be) = (lines(is), lines(&wanted));
+    let wrong: Vec<_> = is.symmetric_difference(&should_be).collect();
+    assert!(wrong.is_empty(), "TIDINGS_BLESS=1 writes the table anew; these differ: {wrong:#?}");
 }
 
 #[cfg(feature = "kafka")]

@@ -1,4 +1,6 @@
 //! Formats: how an event becomes bytes and bytes an event.
+//!
+//! [`cloudevents`] lays an envelope on a record and reads it back.
 
 mod any;
 pub mod cloudevents;

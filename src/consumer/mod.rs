@@ -1,4 +1,31 @@
 //! The consumer: typed handlers, lanes, retry tiers, dead letters.
+//!
+//! ```
+//! use tidings::consumer::{Consumer, Event, HandlerError, State};
+//! # use tidings::event::{IntegrationEvent, TopicName};
+//! # #[derive(serde::Serialize, serde::Deserialize)] struct UserCreated { email: String }
+//! # impl IntegrationEvent for UserCreated {
+//! #     const NAME: &'static str = "user_created";
+//! #     fn topics() -> Vec<TopicName> { vec![TopicName::from_static("users")] }
+//! #     fn topic(&self) -> TopicName { TopicName::from_static("users") }
+//! # }
+//! # #[derive(Clone)] struct Mailer;
+//!
+//! async fn welcome(
+//!     Event(user): Event<UserCreated>,
+//!     State(mailer): State<Mailer>,
+//! ) -> Result<(), HandlerError> {
+//! #   let _ = (user.email, mailer);
+//!     Ok(())
+//! }
+//!
+//! let builder = Consumer::builder("email-service").handle(welcome).state(Mailer);
+//! ```
+//!
+//! An offset is committed once everything before it is done: handled by all of its handlers, or moved
+//! to a retry tier, a dead-letter topic or quarantine that has acknowledged it. So an event is handled
+//! at least once, and again after a crash: handlers must bear that. Events of one key are handled one
+//! after another; one that moves to a tier gives up its place among them.
 
 mod assignment;
 mod builder;

@@ -1,4 +1,7 @@
 //! The publisher: takes integration events to a transport and says when they are safe.
+//!
+//! [`Publisher::publish`] waits for one event's acknowledgement, [`Publisher::publish_all`] for that of
+//! a batch in order, and [`Publisher::publish_and_forget`] for a place in the queue only.
 
 mod envelopes;
 mod error;

@@ -1,4 +1,7 @@
 //! Retry policies as data: how often, how long between, and where an event goes when none is left.
+//!
+//! Every part of a [`RetryPolicy`] can be said in text too, as configuration does: `5s,1m,10m` for
+//! tiers, `exponential:100ms:cap=1s:jitter` for a backoff.
 
 mod backoff;
 mod duration;
