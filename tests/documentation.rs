@@ -73,7 +73,7 @@ fn between<'a>(text: &'a str, open: &str, close: &str) -> Vec<&'a str> {
 /// Names of tests: `tests/kafka/tiers.rs::a_name`.
 fn tests_named(line: &str) -> Vec<(&str, &str)> {
     let code = line.split('`').skip(1).step_by(2);
-    code.filter_map(|code| code.split_once(".rs::").map(|(file, name)| (file, name))).collect()
+    code.filter_map(|code| code.split_once(".rs::")).collect()
 }
 
 /// Whether a source has a test of that name: a function with an attribute that ends in `test`.
@@ -88,7 +88,7 @@ fn has_test(source: &str, name: &str) -> bool {
             let path = line[2..].split(['(', ']', ' ']).next().unwrap_or_default();
             path.rsplit("::").next() == Some("test")
         };
-        function && attributes.clone().any(|line| is_test(&line))
+        function && attributes.clone().any(is_test)
     })
 }
 
