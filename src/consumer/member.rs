@@ -267,10 +267,7 @@ impl Member {
             None => {
                 let mut jobs: Vec<Vec<Job>> = self.shards.iter().map(|_| Vec::new()).collect();
                 for record in records {
-                    if partition.ledger.has_passed(record.offset) {
-                        continue;
-                    }
-                    let place = partition.ledger.read(record.offset);
+                    let place = partition.read(record.offset);
                     let lane = lane(
                         &self.hasher,
                         &mut self.lanes,
@@ -297,9 +294,7 @@ impl Member {
             Some(tier) => {
                 let delay = assignment.place.main.around.tiers[tier].0.delay();
                 for record in records {
-                    if !partition.ledger.has_passed(record.offset) {
-                        partition.wait(record, delay, &self.clock);
-                    }
+                    partition.wait(record, delay, &self.clock);
                 }
                 self.release(id);
             }

@@ -50,6 +50,24 @@ impl Partition {
         }
     }
 
+    /// Notes an offset that was read; answers its place.
+    ///
+    /// One that was read before is a new record all the same: within one assignment offsets go back
+    /// only where the topic was made anew or its log was cut, and a record must not be lost by that.
+    pub(super) fn read(&mut self, offset: i64) -> u64 {
+        if self.ledger.has_passed(offset) {
+            tracing::warn!(
+                partition = %self.assignment.partition,
+                offset,
+                "its offsets have started anew; was the topic made anew?"
+            );
+            self.ledger.restart();
+            self.committed = None;
+            self.sent = None;
+        }
+        self.ledger.read(offset)
+    }
+
     /// Sets whether a reason to pause holds; answers what the source has to be told.
     pub(super) fn pause(&mut self, reason: Reason, holds: bool) -> Option<Change> {
         self.pauses.set(reason, holds)
@@ -77,7 +95,7 @@ impl Partition {
     /// Keeps an event of a tier until it is due.
     pub(super) fn wait(&mut self, record: Received, tier: Duration, clock: &BrokerClock) {
         let due = clock.instant_of(due(&record, tier, clock));
-        let place = self.ledger.read(record.offset);
+        let place = self.read(record.offset);
         self.waiting.push_back(Waiting { record: Arc::new(record), place, due });
     }
 
