@@ -329,12 +329,13 @@ impl Member {
             let job = Job { assignment: assignment.clone(), place, record, lane };
             let _ = self.shards[shard].send(ToShard::Work(vec![job]));
         }
-        let enough = partition.waits_enough();
+        let enough = partition.waits_enough(now, self.settings.prefetch);
         self.pause(id, Reason::NotDue, enough);
         self.balance(id);
     }
 
-    /// Pauses a partition of which enough is in memory; it goes on when half of it is done.
+    /// Pauses a partition of which enough is worked on; it goes on when half of it is done. What waits
+    /// on a tier is bounded beside that.
     fn balance(&mut self, id: u64) {
         let Some(partition) = self.partitions.get(&id) else { return };
         let held = partition.held();
@@ -342,8 +343,6 @@ impl Member {
             true => held > self.settings.prefetch / 2,
             false => held >= self.settings.prefetch,
         };
-        // What waits on a tier is bounded by its own reason.
-        let full = full && partition.assignment.place.tier.is_none();
         self.pause(id, Reason::Backpressure, full);
     }
 
@@ -402,7 +401,7 @@ impl Member {
         if self.committed_at.elapsed() >= self.settings.commit_every {
             self.commit();
         }
-        let mut keep = Vec::new();
+        let (mut keep, now) = (Vec::new(), Instant::now());
         for id in self.partitions.keys().copied().collect::<Vec<_>>() {
             let partition = self.partitions.get_mut(&id).expect("the ids were just read");
             let assignment = partition.assignment.clone();
@@ -411,6 +410,10 @@ impl Member {
                 keep.extend(
                     partition.place_to_keep().map(|offset| (assignment.partition.clone(), offset)),
                 );
+            }
+            if assignment.place.tier.is_some() {
+                let enough = partition.waits_enough(now, self.settings.prefetch);
+                self.pause(id, Reason::NotDue, enough);
             }
             self.pause(id, Reason::FailurePath, assignment.stuck.load(Ordering::SeqCst) > 0);
             self.pause(id, Reason::Outage, assignment.outage.load(Ordering::SeqCst) > 0);
