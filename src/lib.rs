@@ -6,5 +6,7 @@ pub mod consumer;
 pub mod error;
 pub mod event;
 pub mod publisher;
+pub mod retry;
 pub mod telemetry;
+pub mod topic;
 pub mod transport;

@@ -113,7 +113,7 @@ impl Needs {
         self.0.push((TypeId::of::<S>(), type_name::<S>()));
     }
 
-    pub(super) fn missing(self, states: &States) -> Option<&'static str> {
-        self.0.into_iter().find(|(id, _)| !states.0.contains_key(id)).map(|(_, name)| name)
+    pub(super) fn missing(&self, states: &States) -> Option<&'static str> {
+        self.0.iter().find(|(id, _)| !states.0.contains_key(id)).map(|(_, name)| *name)
     }
 }

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use tracing::Instrument;
 
+pub(crate) use envelopes::of as envelope;
 pub use error::{BatchFailure, PublishError};
+pub(crate) use send::enqueue;
 
 use crate::codec::Format;
 use crate::codec::cloudevents::ContentMode;
@@ -55,6 +57,17 @@ impl Publisher {
 }
 
 impl Publisher {
+    /// A publisher as [`new`](Self::new) makes it; `None` where no format feature is enabled.
+    pub(crate) fn of(transport: &dyn Transport) -> Option<Self> {
+        #[cfg(feature = "json")]
+        return Some(Self::new(transport));
+        #[cfg(not(feature = "json"))]
+        {
+            let _ = transport;
+            None
+        }
+    }
+
     /// A publisher to be configured.
     pub fn builder(transport: &dyn Transport, format: Format) -> PublisherBuilder {
         let producer = transport.producer();

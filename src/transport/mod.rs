@@ -11,8 +11,7 @@ mod source;
 pub mod kafka;
 
 use std::sync::Arc;
-
-use async_trait::async_trait;
+use std::time::Duration;
 
 pub use admin::{Admin, NewTopic, TopicDescription};
 pub use producer::{Batch, DeliveryCounts, Delivered, ProduceError, Producer, Receipt};
@@ -21,11 +20,13 @@ pub use source::{
     Assigned, CommitFailed, Follower, RecordBatch, RevokeReply, Source, SourceControl, SourceEvent, Subscription,
 };
 
+use crate::clock::BrokerClock;
 use crate::error::{BoxError, ErrorClass};
 use crate::event::Source as ServiceName;
+use crate::retry::{RetryPolicy, UnknownType};
+use crate::topic::TopicNaming;
 
 /// A broker client: where publishers and consumers get what they need.
-#[async_trait]
 pub trait Transport: Send + Sync + 'static {
     /// The service that this client belongs to: the source of what it publishes.
     fn service(&self) -> &ServiceName;
@@ -46,8 +47,31 @@ pub trait Transport: Send + Sync + 'static {
     /// trying and its health says so.
     fn subscribe(&self, subscription: Subscription) -> Result<Source, TransportError>;
 
+    /// The broker's clock, as far as this client knows it.
+    fn clock(&self) -> &BrokerClock;
+
+    /// What a consumer does where its builder says nothing.
+    fn consumer_defaults(&self) -> ConsumerDefaults;
+
     /// Whether the broker answered lately, and if not since when and why.
     fn reachable(&self) -> Result<(), Unreachable>;
+}
+
+/// What a transport's configuration says about consumers.
+#[derive(Debug, Clone)]
+pub struct ConsumerDefaults {
+    /// How failed events are retried.
+    pub retry: RetryPolicy,
+    /// How retry, dead-letter and quarantine topics are named.
+    pub naming: TopicNaming,
+    /// What is done with an event that no handler takes.
+    pub unknown: UnknownType,
+    /// Events of a partition that may be in memory.
+    pub prefetch: usize,
+    /// A commit after so many events,
+    pub commit_every_events: u64,
+    /// and after so much time.
+    pub commit_every: Duration,
 }
 
 /// The broker does not answer.
@@ -55,7 +79,7 @@ pub trait Transport: Send + Sync + 'static {
 #[error("the broker has not answered for {:.1} s: {reason}", since.as_secs_f64())]
 pub struct Unreachable {
     /// For how long.
-    pub since: std::time::Duration,
+    pub since: Duration,
     /// What the client said last.
     pub reason: String,
 }

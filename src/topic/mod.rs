@@ -1,0 +1,7 @@
+//! The topics beside a main topic: retry tiers, dead letters and quarantine, and how they are named.
+
+mod naming;
+mod plan;
+
+pub use naming::{InvalidNaming, TopicNaming};
+pub use plan::{InvalidPlan, TopicPlan};
