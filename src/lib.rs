@@ -10,3 +10,7 @@ pub mod retry;
 pub mod telemetry;
 pub mod topic;
 pub mod transport;
+#[cfg(feature = "axum")]
+pub mod web;
+
+pub use event::{DomainEvent, IntegrationEvent};

@@ -53,7 +53,9 @@ impl Format {
         let _ = (value, &buffer);
         match self {
             #[cfg(feature = "json")]
-            Self::Json => json::encode(value, buffer).map_err(|cause| EncodeError::new::<T>(self, cause)),
+            Self::Json => {
+                json::encode(value, buffer).map_err(|cause| EncodeError::new::<T>(self, cause))
+            }
         }
     }
 

@@ -20,7 +20,7 @@ use crate::event::TopicName;
 use crate::publisher::Publisher;
 use crate::retry::{RetryPolicy, UnknownType};
 use crate::topic::{InvalidPlan, TopicNaming, TopicPlan};
-use crate::transport::{ConsumerDefaults, Transport, TopicPartition};
+use crate::transport::{ConsumerDefaults, TopicPartition, Transport};
 
 type LayerFn = Box<dyn Fn(Arc<dyn Call>) -> Arc<dyn Call> + Send + Sync>;
 
@@ -52,7 +52,9 @@ pub struct ConsumerBuilder {
 #[non_exhaustive]
 pub enum BuildError {
     /// Two handlers of one event have the same name: a retried record could not tell them apart.
-    #[error("two handlers of event {event:?} are named {handler:?}; give one another name with `handle_named`")]
+    #[error(
+        "two handlers of event {event:?} are named {handler:?}; give one another name with `handle_named`"
+    )]
     HandlerTwice {
         /// The event.
         event: &'static str,
@@ -60,7 +62,9 @@ pub enum BuildError {
         handler: String,
     },
     /// A closure has no name that stays the same over releases.
-    #[error("a closure that handles {event:?} has no name for retried records; use `handle_named(\"…\", closure)`")]
+    #[error(
+        "a closure that handles {event:?} has no name for retried records; use `handle_named(\"…\", closure)`"
+    )]
     NoName {
         /// The event.
         event: &'static str,
@@ -341,7 +345,9 @@ impl ConsumerBuilder {
             let handler = Arc::new(handler);
             for topic in &handler.topics {
                 let routes = routes.entry(topic.clone()).or_default();
-                let same = |route: &&mut Route| route.event == handler.event && route.version == handler.version;
+                let same = |route: &&mut Route| {
+                    route.event == handler.event && route.version == handler.version
+                };
                 match routes.iter_mut().find(same) {
                     Some(route) => route.handlers.push(handler.clone()),
                     None => routes.push(Route {

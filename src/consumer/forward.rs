@@ -80,7 +80,12 @@ impl Forward {
     }
 
     /// Sends the record; `false` when the assignment was revoked before the broker had it.
-    pub(super) async fn send(&self, record: &Record, assignment: &Assignment, health: &MemberHealth) -> bool {
+    pub(super) async fn send(
+        &self,
+        record: &Record,
+        assignment: &Assignment,
+        health: &MemberHealth,
+    ) -> bool {
         let Err(mut error) = self.try_send(record).await else { return true };
         let stuck = Counted::new(&assignment.stuck);
         let mut tries = 1;
@@ -115,7 +120,12 @@ impl Forward {
     }
 }
 
-fn record(received: &Received, topic: &TopicName, partition: Option<i32>, headers: Headers) -> Record {
+fn record(
+    received: &Received,
+    topic: &TopicName,
+    partition: Option<i32>,
+    headers: Headers,
+) -> Record {
     Record {
         topic: topic.clone(),
         partition,
@@ -137,7 +147,8 @@ fn addressed(headers: &mut Headers, address: &Address<'_>) {
 /// nobody can have failed yet: there they are a stranger's words and mean nothing.
 fn failed(received: &Received, failure: &Failure<'_>, on_tier: bool) -> Headers {
     let before = &received.headers;
-    let mut headers = before.filtered(|name| !header::FAILURE.iter().any(|ours| ours.as_bytes() == name));
+    let mut headers =
+        before.filtered(|name| !header::FAILURE.iter().any(|ours| ours.as_bytes() == name));
     let now = Utc::now().timestamp_millis();
     let origin = Origin::of(received, on_tier);
     headers.push(header::ORIGIN_TOPIC, origin.topic);

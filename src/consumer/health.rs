@@ -90,7 +90,8 @@ impl MemberHealth {
         match result {
             Ok(()) => state.commits_failing = None,
             Err(why) => {
-                let since = state.commits_failing.as_ref().map_or_else(Instant::now, |(since, _)| *since);
+                let since =
+                    state.commits_failing.as_ref().map_or_else(Instant::now, |(since, _)| *since);
                 state.commits_failing = Some((since, why));
             }
         }
@@ -133,7 +134,10 @@ impl MemberHealth {
         if let Some((since, why)) = &state.commits_failing
             && since.elapsed() > COMMITS_FAIL
         {
-            problems.push(format!("commits have failed for {:.0} s: {why}", since.elapsed().as_secs_f64()));
+            problems.push(format!(
+                "commits have failed for {:.0} s: {why}",
+                since.elapsed().as_secs_f64()
+            ));
         }
         problems.extend(state.blocked.iter().map(|(partition, why)| format!("{partition}: {why}")));
         problems

@@ -14,12 +14,12 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
 
 use super::assignment::Assignment;
-use super::settings::{Order, Settings};
 use super::hooks::Hooks;
 use super::lane::{Done, Job, Shard, ToShard};
 use super::partition::Partition;
 use super::pause::{Change, Reason};
 use super::plan::Topics;
+use super::settings::{Order, Settings};
 use super::stop::MemberReport;
 use super::work::{Finish, Work};
 use crate::clock::BrokerClock;
@@ -143,11 +143,16 @@ impl Member {
         }
         match event {
             SourceEvent::Assigned(assigned) => self.assigned(assigned),
-            SourceEvent::Revoked { partitions, lost, reply } => self.revoked(&partitions, lost, reply),
+            SourceEvent::Revoked { partitions, lost, reply } => {
+                self.revoked(&partitions, lost, reply)
+            }
             SourceEvent::Records(batch) => self.received(batch),
             SourceEvent::Committed { offsets, result } => {
                 if let Err(error) = &result {
-                    tracing::warn!(error = crate::error::chain(error), "a commit was not taken; it is sent again");
+                    tracing::warn!(
+                        error = crate::error::chain(error),
+                        "a commit was not taken; it is sent again"
+                    );
                     for (partition, offset) in &offsets {
                         let id = self.ids.get(partition);
                         if let Some(partition) = id.and_then(|id| self.partitions.get_mut(id))
@@ -162,7 +167,9 @@ impl Member {
             SourceEvent::Error(error) => {
                 let text = crate::error::chain(&error);
                 match error.class {
-                    ErrorClass::Permanent => tracing::error!(error = text, "the source reports an error"),
+                    ErrorClass::Permanent => {
+                        tracing::error!(error = text, "the source reports an error")
+                    }
                     _ => tracing::warn!(error = text, "the source reports an error and goes on"),
                 }
             }
@@ -191,7 +198,8 @@ impl Member {
 
     fn revoked(&mut self, partitions: &[TopicPartition], lost: bool, reply: RevokeReply) {
         tracing::info!(group = %self.settings.group, partitions = %names(partitions), lost, "revoked");
-        let ids: Vec<_> = partitions.iter().filter_map(|partition| self.ids.get(partition).copied()).collect();
+        let ids: Vec<_> =
+            partitions.iter().filter_map(|partition| self.ids.get(partition).copied()).collect();
         for id in &ids {
             self.partitions[id].assignment.revoke();
         }
@@ -207,7 +215,8 @@ impl Member {
         let mut index = 0;
         while index < self.revokes.len() {
             let Revoke { ids, deadline, .. } = &self.revokes[index];
-            let idle = ids.iter().all(|id| self.partitions.get(id).is_none_or(|p| p.assignment.is_idle()));
+            let idle =
+                ids.iter().all(|id| self.partitions.get(id).is_none_or(|p| p.assignment.is_idle()));
             if !idle && now < *deadline {
                 index += 1;
                 continue;
@@ -262,7 +271,13 @@ impl Member {
                         continue;
                     }
                     let place = partition.ledger.read(record.offset);
-                    let lane = lane(&self.hasher, &mut self.lanes, self.settings.order, &assignment, &record);
+                    let lane = lane(
+                        &self.hasher,
+                        &mut self.lanes,
+                        self.settings.order,
+                        &assignment,
+                        &record,
+                    );
                     let shard = usize::try_from(lane % jobs.len() as u64).unwrap_or_default();
                     jobs[shard].push(Job {
                         assignment: assignment.clone(),
@@ -297,7 +312,8 @@ impl Member {
 
     fn release_due(&mut self) {
         let now = Instant::now();
-        let due = self.partitions.iter().filter(|(_, p)| p.next_due().is_some_and(|due| due <= now));
+        let due =
+            self.partitions.iter().filter(|(_, p)| p.next_due().is_some_and(|due| due <= now));
         for id in due.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.release(id);
         }
@@ -312,7 +328,8 @@ impl Member {
             return;
         }
         while let Some((record, place)) = partition.take_due(now) {
-            let lane = lane(&self.hasher, &mut self.lanes, self.settings.order, &assignment, &record);
+            let lane =
+                lane(&self.hasher, &mut self.lanes, self.settings.order, &assignment, &record);
             let shard = usize::try_from(lane % self.shards.len() as u64).unwrap_or_default();
             let job = Job { assignment: assignment.clone(), place, record, lane };
             let _ = self.shards[shard].send(ToShard::Work(vec![job]));
@@ -396,11 +413,14 @@ impl Member {
             let assignment = partition.assignment.clone();
             if partition.refreshed.elapsed() >= self.settings.offset_refresh {
                 partition.refreshed = Instant::now();
-                keep.extend(partition.place_to_keep().map(|offset| (assignment.partition.clone(), offset)));
+                keep.extend(
+                    partition.place_to_keep().map(|offset| (assignment.partition.clone(), offset)),
+                );
             }
             self.pause(id, Reason::FailurePath, assignment.stuck.load(Ordering::SeqCst) > 0);
             self.pause(id, Reason::Outage, assignment.outage.load(Ordering::SeqCst) > 0);
-            let by_user = self.settings.is_paused(&assignment.partition.topic, &assignment.place.main.name);
+            let by_user =
+                self.settings.is_paused(&assignment.partition.topic, &assignment.place.main.name);
             self.pause(id, Reason::User, by_user);
         }
         if !keep.is_empty() {

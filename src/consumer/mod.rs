@@ -30,5 +30,5 @@ pub use handler::{
 pub use health::Counts;
 pub use outcome::{Failing, FailureKind, Handled, HandlerError, IntoOutcome, Outcome};
 pub use running::{Consumer, ConsumerStatus, RunningConsumer, StartError};
-pub use settings::{Order, TopicSetup, Tombstones};
+pub use settings::{Order, Tombstones, TopicSetup};
 pub use stop::StopReport;

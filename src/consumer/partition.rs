@@ -108,7 +108,8 @@ fn due(record: &Received, tier: Duration, clock: &BrokerClock) -> Millis {
     match record.timestamp {
         Some(Timestamp::Appended(appended)) => appended.saturating_add(tier),
         other => {
-            let said = record.headers.get_str(header::RETRY_NOT_BEFORE).and_then(|text| text.parse().ok());
+            let said =
+                record.headers.get_str(header::RETRY_NOT_BEFORE).and_then(|text| text.parse().ok());
             let created = other.map(|timestamp| timestamp.millis().saturating_add(tier));
             let latest = clock.now().saturating_add(tier);
             said.or(created).unwrap_or(latest).max(created.unwrap_or(Millis::MIN)).min(latest)
@@ -143,7 +144,14 @@ mod tests {
     async fn an_event_is_due_one_tier_after_its_append_whatever_its_header_says() {
         let clock = BrokerClock::new();
         let appended = clock.now() - 2_000;
-        for hostile in [None, Some("0"), Some("-5"), Some("253402300799999"), Some("soon"), Some("99999999999999999999")] {
+        for hostile in [
+            None,
+            Some("0"),
+            Some("-5"),
+            Some("253402300799999"),
+            Some("soon"),
+            Some("99999999999999999999"),
+        ] {
             let record = record(Some(Timestamp::Appended(appended)), hostile);
             assert_eq!(due(&record, TIER, &clock), appended + 5_000, "{hostile:?}");
         }
@@ -165,6 +173,10 @@ mod tests {
             assert_eq!(due(&record, TIER, &clock), expected, "{said:?}");
         }
         let future = record(Some(Timestamp::Created(now + 3_600_000)), None);
-        assert_eq!(due(&future, TIER, &clock), now + 5_000, "a stranger's clock does not stall a partition");
+        assert_eq!(
+            due(&future, TIER, &clock),
+            now + 5_000,
+            "a stranger's clock does not stall a partition"
+        );
     }
 }

@@ -39,7 +39,8 @@ impl fmt::Debug for Place {
 impl MainTopic {
     /// The handlers of an event.
     pub(super) fn handlers(&self, event: &str, version: u32) -> Option<&[Arc<Registered>]> {
-        let route = self.routes.iter().find(|route| route.event == event && route.version == version)?;
+        let route =
+            self.routes.iter().find(|route| route.event == event && route.version == version)?;
         Some(&route.handlers)
     }
 
@@ -72,8 +73,12 @@ impl Topics {
 
     /// The main topics, by name.
     pub(super) fn mains(&self) -> Vec<&Arc<MainTopic>> {
-        let mut mains: Vec<_> =
-            self.places.values().filter(|place| place.tier.is_none()).map(|place| &place.main).collect();
+        let mut mains: Vec<_> = self
+            .places
+            .values()
+            .filter(|place| place.tier.is_none())
+            .map(|place| &place.main)
+            .collect();
         mains.sort_by(|a, b| a.name.cmp(&b.name));
         mains
     }
@@ -83,7 +88,9 @@ impl Topics {
         let follow = |main: &Arc<MainTopic>| {
             let leader = main.name.clone();
             let tiers = main.around.tiers.iter();
-            tiers.map(move |(_, topic)| Follower { topic: topic.clone(), leader: leader.clone() }).collect::<Vec<_>>()
+            tiers
+                .map(move |(_, topic)| Follower { topic: topic.clone(), leader: leader.clone() })
+                .collect::<Vec<_>>()
         };
         self.mains().into_iter().flat_map(follow).collect()
     }

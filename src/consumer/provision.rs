@@ -60,7 +60,11 @@ fn wanted(topics: &Topics) -> Vec<Wanted<'_>> {
         wanted.extend(main.around.dead_letter.iter().map(plain));
         wanted.push(plain(&main.around.quarantine));
         let tiers = main.around.tiers.iter();
-        wanted.extend(tiers.map(|(_, name)| Wanted { name, like: Some(&main.name), append_time: true }));
+        wanted.extend(tiers.map(|(_, name)| Wanted {
+            name,
+            like: Some(&main.name),
+            append_time: true,
+        }));
     }
     wanted
 }
@@ -85,7 +89,10 @@ async fn look_until_there(
     loop {
         let found = look(admin, wanted, within).await?;
         let there = |topic: &NewTopic| {
-            wanted.iter().zip(&found).any(|(wanted, found)| *wanted.name == topic.name && found.is_some())
+            wanted
+                .iter()
+                .zip(&found)
+                .any(|(wanted, found)| *wanted.name == topic.name && found.is_some())
         };
         if new.iter().all(there) || tokio::time::Instant::now() > deadline {
             return Ok(found);
@@ -94,7 +101,11 @@ async fn look_until_there(
     }
 }
 
-fn partitions_of(wanted: &[Wanted<'_>], found: &[Option<TopicDescription>], name: &TopicName) -> Option<i32> {
+fn partitions_of(
+    wanted: &[Wanted<'_>],
+    found: &[Option<TopicDescription>],
+    name: &TopicName,
+) -> Option<i32> {
     let at = wanted.iter().position(|topic| topic.name == name)?;
     found[at].as_ref().map(|topic| topic.partitions)
 }

@@ -48,14 +48,17 @@ impl Policies {
             Err(reading) => return reading,
         };
         let origin = Origin::of(record, on_tier);
-        let incoming = match cloudevents::read(&record.headers, record.payload.clone(), origin.place()) {
-            Ok(incoming) => incoming,
-            Err(malformed) => return quarantine(malformed.to_string()),
-        };
+        let incoming =
+            match cloudevents::read(&record.headers, record.payload.clone(), origin.place()) {
+                Ok(incoming) => incoming,
+                Err(malformed) => return quarantine(malformed.to_string()),
+            };
         if incoming.payload.is_none() {
             match self.tombstones {
                 Tombstones::Ignore => return Reading::Skip,
-                Tombstones::Quarantine => return quarantine("it is a tombstone (no payload)".into()),
+                Tombstones::Quarantine => {
+                    return quarantine("it is a tombstone (no payload)".into());
+                }
             }
         }
         let mut incoming = incoming;
@@ -75,7 +78,8 @@ impl Policies {
                 match handlers.iter().find(|registered| *registered.name == handler) {
                     Some(registered) => (vec![registered.clone()], failures),
                     None => {
-                        let reason = format!("there is no handler {handler:?} any more; was it renamed?");
+                        let reason =
+                            format!("there is no handler {handler:?} any more; was it renamed?");
                         return Reading::DeadLetter { reason, handler: Some(handler), failures };
                     }
                 }
@@ -88,8 +92,8 @@ impl Policies {
     /// Whom a record on a tier is for. On a main topic it is for everybody, whatever it says.
     fn address(&self, place: &Place, record: &Received) -> Result<Option<Address>, Reading> {
         let Some(tier) = place.tier else { return Ok(None) };
-        let quarantine = |what: &str| {
-            Reading::Quarantine { reason: format!("it lies on a retry topic and {what}") }
+        let quarantine = |what: &str| Reading::Quarantine {
+            reason: format!("it lies on a retry topic and {what}"),
         };
         let group = record.headers.get_str(header::RETRY_GROUP);
         let Some(group) = group else { return Err(quarantine("says no group")) };

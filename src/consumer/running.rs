@@ -79,7 +79,11 @@ impl Consumer {
 
     /// Every topic that it reads or writes: main topics, retry tiers, dead letters, quarantine.
     pub fn topic_names(&self) -> Vec<TopicName> {
-        self.topics.mains().iter().flat_map(|main| main.around.topics().cloned().collect::<Vec<_>>()).collect()
+        self.topics
+            .mains()
+            .iter()
+            .flat_map(|main| main.around.topics().cloned().collect::<Vec<_>>())
+            .collect()
     }
 
     /// Looks at the topics and starts the members. While the broker does not answer it goes on
@@ -127,7 +131,11 @@ impl Consumer {
     ///
     /// # Errors
     /// As [`start`](Self::start).
-    pub async fn run(self, shutdown: impl Future<Output = ()>, drain: Duration) -> Result<StopReport, StartError> {
+    pub async fn run(
+        self,
+        shutdown: impl Future<Output = ()>,
+        drain: Duration,
+    ) -> Result<StopReport, StartError> {
         let mut running = self.start().await?;
         tokio::select! {
             () = shutdown => {}
@@ -146,7 +154,10 @@ impl Consumer {
         loop {
             match provision(&*admin, &self.topics, self.setup, look).await {
                 Err(error) if error.is_retriable() && Instant::now() < deadline => {
-                    tracing::warn!(error = crate::error::chain(&error), "the broker does not answer yet");
+                    tracing::warn!(
+                        error = crate::error::chain(&error),
+                        "the broker does not answer yet"
+                    );
                     tokio::time::sleep(Duration::from_millis(500)).await;
                 }
                 result => return result,
@@ -160,7 +171,10 @@ impl Consumer {
             policies: self.policies.clone(),
             retry: self.retry.clone(),
             handler_timeout: self.handler_timeout,
-            forward: Arc::new(Forward::new(self.transport.producer(), self.transport.clock().clone())),
+            forward: Arc::new(Forward::new(
+                self.transport.producer(),
+                self.transport.clock().clone(),
+            )),
             counts,
             health,
             system: self.transport.system(),
@@ -242,8 +256,15 @@ impl ConsumerStatus {
     /// Why it is not ready; empty when it is: the broker answers, every member has joined, polled
     /// lately, its commits are taken, and no failed event is stuck.
     pub fn problems(&self) -> Vec<String> {
-        let mut problems: Vec<_> =
-            self.0.transport.reachable().err().map(|error| error.to_string()).into_iter().collect();
+        let mut problems: Vec<_> = self
+            .0
+            .transport
+            .producer()
+            .reachable()
+            .err()
+            .map(|error| error.to_string())
+            .into_iter()
+            .collect();
         for (health, control) in &self.0.members {
             problems.extend(health.problems(control.polled()));
         }
@@ -269,6 +290,9 @@ impl ConsumerStatus {
 
 impl std::fmt::Debug for ConsumerStatus {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ConsumerStatus").field("group", &self.0.group).field("counts", &self.0.counts).finish()
+        f.debug_struct("ConsumerStatus")
+            .field("group", &self.0.group)
+            .field("counts", &self.0.counts)
+            .finish()
     }
 }

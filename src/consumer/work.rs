@@ -65,7 +65,10 @@ impl Work {
                     &*self.shared.group
                 );
                 if !span.is_disabled() {
-                    span.record("messaging.message.id", tracing::field::display(&event.incoming.metadata.id));
+                    span.record(
+                        "messaging.message.id",
+                        tracing::field::display(&event.incoming.metadata.id),
+                    );
                     if let Some(trace) = &event.incoming.metadata.trace {
                         telemetry::follow(&span, trace);
                     }
@@ -77,7 +80,15 @@ impl Work {
                 Finish::Done { moved: false }
             }
             Reading::DeadLetter { reason, handler, failures } => {
-                self.dead_letter(assignment, record, handler.as_deref(), failures, "unknown", &reason).await
+                self.dead_letter(
+                    assignment,
+                    record,
+                    handler.as_deref(),
+                    failures,
+                    "unknown",
+                    &reason,
+                )
+                .await
             }
             Reading::Quarantine { reason } => self.quarantine(assignment, record, &reason).await,
             Reading::Fail { reason } => Finish::Fatal(format!("{}: {reason}", at(record))),
@@ -100,7 +111,9 @@ impl Work {
             finish = match (finish, one) {
                 (Finish::Fatal(why), _) | (_, Finish::Fatal(why)) => Finish::Fatal(why),
                 (Finish::Abandoned, _) | (_, Finish::Abandoned) => Finish::Abandoned,
-                (Finish::Done { moved: a }, Finish::Done { moved: b }) => Finish::Done { moved: a || b },
+                (Finish::Done { moved: a }, Finish::Done { moved: b }) => {
+                    Finish::Done { moved: a || b }
+                }
             };
         }
         finish
@@ -132,7 +145,10 @@ impl Work {
         );
         let mut flow = event.incoming.metadata.flow();
         flow.trace = telemetry::trace_of(&span).or(flow.trace);
-        let verdict = flow.scope(self.attempts(assignment, handler, &delivery)).instrument(span.clone()).await;
+        let verdict = flow
+            .scope(self.attempts(assignment, handler, &delivery))
+            .instrument(span.clone())
+            .await;
         let outcome = match &verdict {
             Verdict::Done => "done",
             Verdict::Failed(kind, _) => kind.as_str(),
@@ -144,12 +160,19 @@ impl Work {
             Verdict::Abandoned => Finish::Abandoned,
             Verdict::Failed(kind, message) => {
                 span.record("error.type", kind.as_str());
-                self.failed(assignment, record, handler, failures, kind, &message).instrument(span).await
+                self.failed(assignment, record, handler, failures, kind, &message)
+                    .instrument(span)
+                    .await
             }
         }
     }
 
-    async fn attempts(&self, assignment: &Assignment, handler: &Registered, delivery: &Delivery) -> Verdict {
+    async fn attempts(
+        &self,
+        assignment: &Assignment,
+        handler: &Registered,
+        delivery: &Delivery,
+    ) -> Verdict {
         let (mut retries, mut probes) = (0, 0);
         let mut outage = None;
         loop {
@@ -184,7 +207,11 @@ impl Work {
     }
 
     /// One call of the handler: bounded in time, and a panic is a failure.
-    async fn attempt(&self, handler: &Registered, delivery: Delivery) -> Result<Handled, HandlerError> {
+    async fn attempt(
+        &self,
+        handler: &Registered,
+        delivery: Delivery,
+    ) -> Result<Handled, HandlerError> {
         let call = AssertUnwindSafe(async { handler.call.call(delivery).await }).catch_unwind();
         match tokio::time::timeout(self.handler_timeout, call).await {
             Ok(Ok(result)) => result,
@@ -251,13 +278,27 @@ impl Work {
                 };
                 let failure = Failure { kind: kind.as_str(), message };
                 let tier = (topic, tier.delay());
-                let moved = self.forward.retry(record, assignment.place.tier.is_some(), tier, &address, &failure);
+                let moved = self.forward.retry(
+                    record,
+                    assignment.place.tier.is_some(),
+                    tier,
+                    &address,
+                    &failure,
+                );
                 tracing::info!(to = %topic, error = message, "the handler failed; it is tried again later");
                 self.moved(assignment, &moved, &self.counts.retried).await
             }
             _ => {
                 let failures = failures.saturating_add(1);
-                self.dead_letter(assignment, record, Some(&handler.name), failures, kind.as_str(), message).await
+                self.dead_letter(
+                    assignment,
+                    record,
+                    Some(&handler.name),
+                    failures,
+                    kind.as_str(),
+                    message,
+                )
+                .await
             }
         }
     }
@@ -272,7 +313,12 @@ impl Work {
         message: &str,
     ) -> Finish {
         let Some(topic) = &assignment.place.main.around.dead_letter else {
-            tracing::error!(record = at(record), kind, error = message, "dropped: dead letters are off");
+            tracing::error!(
+                record = at(record),
+                kind,
+                error = message,
+                "dropped: dead letters are off"
+            );
             Counts::one(&self.counts.dropped);
             return Finish::Done { moved: false };
         };
@@ -286,7 +332,12 @@ impl Work {
         self.moved(assignment, &moved, &self.counts.dead_lettered).await
     }
 
-    async fn quarantine(&self, assignment: &Assignment, record: &Received, message: &str) -> Finish {
+    async fn quarantine(
+        &self,
+        assignment: &Assignment,
+        record: &Received,
+        message: &str,
+    ) -> Finish {
         let topic = &assignment.place.main.around.quarantine;
         let failure = Failure { kind: FailureKind::Undecodable.as_str(), message };
         tracing::warn!(record = at(record), to = %topic, error = message, "quarantine");
@@ -318,8 +369,15 @@ struct Outage<'a> {
 impl<'a> Outage<'a> {
     fn begin(work: &'a Work, assignment: &'a Assignment, error: &HandlerError) -> Self {
         let partition = assignment.partition.to_string();
-        tracing::warn!(partition, error = error.message(), "a handler reports an outage; its events are kept");
-        work.health.blocked(partition.clone(), Some(format!("a handler reports an outage: {}", error.message())));
+        tracing::warn!(
+            partition,
+            error = error.message(),
+            "a handler reports an outage; its events are kept"
+        );
+        work.health.blocked(
+            partition.clone(),
+            Some(format!("a handler reports an outage: {}", error.message())),
+        );
         Self { health: &work.health, partition, _waiting: Counted::new(&assignment.outage) }
     }
 }

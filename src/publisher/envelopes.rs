@@ -25,7 +25,12 @@ pub(crate) fn of(
 ) -> Result<Envelope, PublishError> {
     let mut metadata = Metadata::named(event.name(), event.version(), source, flow);
     metadata.subject = event.subject();
-    Ok(Envelope { metadata, topic: event.topic(), key: event.partition_key()?, event: event.encode(format)? })
+    Ok(Envelope {
+        metadata,
+        topic: event.topic(),
+        key: event.partition_key()?,
+        event: event.encode(format)?,
+    })
 }
 
 pub(super) fn record(envelope: &Envelope, mode: ContentMode) -> Result<Record, Malformed> {

@@ -1,7 +1,7 @@
 //! The publisher: takes integration events to a transport and says when they are safe.
 
-mod error;
 mod envelopes;
+mod error;
 mod send;
 
 use std::sync::Arc;
@@ -155,7 +155,10 @@ impl Publisher {
     ///
     /// # Errors
     /// [`BatchFailure`] holds the envelopes that were not acknowledged, in order.
-    pub async fn publish_envelopes(&self, mut envelopes: Vec<Envelope>) -> Result<(), BatchFailure> {
+    pub async fn publish_envelopes(
+        &self,
+        mut envelopes: Vec<Envelope>,
+    ) -> Result<(), BatchFailure> {
         let Some(first) = envelopes.first() else { return Ok(()) };
         let span = crate::publish_span!(
             self.0.system,
@@ -174,7 +177,10 @@ impl Publisher {
     ///
     /// # Errors
     /// When it cannot be encoded, or the queue stays full for the send wait.
-    pub async fn publish_and_forget<E: IntegrationEvent>(&self, event: E) -> Result<EventId, PublishError> {
+    pub async fn publish_and_forget<E: IntegrationEvent>(
+        &self,
+        event: E,
+    ) -> Result<EventId, PublishError> {
         let mut envelope =
             envelopes::of(&event, self.0.source.clone(), &Flow::current(), self.0.format)?;
         self.trace(&mut envelope, &tracing::Span::current());
@@ -182,6 +188,11 @@ impl Publisher {
         let receipt = Receipt::counted(Some(id.clone()), self.0.counts.clone());
         self.enqueue(envelope, receipt).await?;
         Ok(id)
+    }
+
+    /// Why it is not ready; `None` when the broker answers.
+    pub fn problem(&self) -> Option<String> {
+        self.0.producer.reachable().err().map(|error| error.to_string())
     }
 
     /// Takes nothing more, sends what is queued, and after `within` gives up on the rest.
@@ -228,6 +239,9 @@ impl PublisherBuilder {
 
 impl std::fmt::Debug for Publisher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Publisher").field("source", &self.0.source).field("counts", &self.0.counts).finish()
+        f.debug_struct("Publisher")
+            .field("source", &self.0.source)
+            .field("counts", &self.0.counts)
+            .finish()
     }
 }

@@ -34,7 +34,11 @@ pub(crate) async fn enqueue(
 }
 
 impl Publisher {
-    pub(super) async fn enqueue(&self, envelope: Envelope, receipt: Receipt) -> Result<(), PublishError> {
+    pub(super) async fn enqueue(
+        &self,
+        envelope: Envelope,
+        receipt: Receipt,
+    ) -> Result<(), PublishError> {
         let record = envelopes::record(&envelope, self.0.mode)?;
         enqueue(&*self.0.producer, &record, receipt, self.0.send_wait)
             .await
@@ -77,7 +81,8 @@ impl Publisher {
             Err(_) => batch.unsettled(ProduceError::NoAnswer { waited }),
         };
         let Some((first, source)) = failed.first().cloned() else { return Ok(()) };
-        let source = PublishError::NotAcknowledged { id: envelopes[first].metadata.id.clone(), source };
+        let source =
+            PublishError::NotAcknowledged { id: envelopes[first].metadata.id.clone(), source };
         let mut envelopes: Vec<_> = envelopes.into_iter().map(Some).collect();
         let unpublished = failed.iter().filter_map(|(index, _)| envelopes[*index].take()).collect();
         Err(BatchFailure { unpublished, source })

@@ -110,7 +110,9 @@ impl Backoff {
             Growth::Linear => {
                 let base = self.base.as_nanos();
                 let under_cap = match self.cap {
-                    Some(cap) if base > 0 => u32::try_from(cap.as_nanos() / base).map_or(n, |k| k.min(n)),
+                    Some(cap) if base > 0 => {
+                        u32::try_from(cap.as_nanos() / base).map_or(n, |k| k.min(n))
+                    }
                     _ => n,
                 };
                 let k = u128::from(under_cap);
@@ -200,7 +202,8 @@ impl FromStr for Backoff {
         let mut backoff = Self::new(growth, parse_duration(base)?);
         let (mut capped, mut spread) = (false, false);
         for part in parts {
-            let (name, value) = part.split_once('=').map_or((part, None), |(name, value)| (name, Some(value)));
+            let (name, value) =
+                part.split_once('=').map_or((part, None), |(name, value)| (name, Some(value)));
             match (name, value) {
                 ("cap", Some(cap)) if !capped => {
                     backoff = backoff.cap(parse_duration(cap)?);

@@ -66,15 +66,18 @@ fn a_text_that_is_no_backoff_is_refused_with_its_reason() {
 }
 
 fn any_backoff() -> impl Strategy<Value = Backoff> {
-    let duration = || (any::<u64>(), 0..1_000_000_000_u32).prop_map(|(s, n)| Duration::new(s >> (s % 64), n));
-    (0..3_u8, duration(), proptest::option::of(duration()), 0.0..=1.0).prop_map(|(kind, base, cap, jitter)| {
-        let backoff = match kind {
-            0 => Backoff::fixed(base),
-            1 => Backoff::linear(base),
-            _ => Backoff::exponential(base),
-        };
-        cap.map_or(backoff, |cap| backoff.cap(cap)).jitter(jitter)
-    })
+    let duration =
+        || (any::<u64>(), 0..1_000_000_000_u32).prop_map(|(s, n)| Duration::new(s >> (s % 64), n));
+    (0..3_u8, duration(), proptest::option::of(duration()), 0.0..=1.0).prop_map(
+        |(kind, base, cap, jitter)| {
+            let backoff = match kind {
+                0 => Backoff::fixed(base),
+                1 => Backoff::linear(base),
+                _ => Backoff::exponential(base),
+            };
+            cap.map_or(backoff, |cap| backoff.cap(cap)).jitter(jitter)
+        },
+    )
 }
 
 proptest! {

@@ -35,7 +35,8 @@ pub fn parse_duration(text: &str) -> Result<Duration, InvalidDuration> {
         if unit.is_empty() {
             return Err(fail(Problem::NoUnit));
         }
-        let place = UNITS.iter().position(|(name, _)| *name == unit).ok_or_else(|| fail(Problem::Unit))?;
+        let place =
+            UNITS.iter().position(|(name, _)| *name == unit).ok_or_else(|| fail(Problem::Unit))?;
         if last.is_some_and(|last| place <= last) {
             return Err(fail(Problem::Order));
         }
@@ -58,8 +59,10 @@ pub fn format_duration(duration: Duration) -> String {
     if nanos == 0 {
         return "0s".into();
     }
-    let (unit, size) =
-        UNITS.iter().find(|(_, size)| nanos.is_multiple_of(*size)).expect("all is a multiple of 1 ns");
+    let (unit, size) = UNITS
+        .iter()
+        .find(|(_, size)| nanos.is_multiple_of(*size))
+        .expect("all is a multiple of 1 ns");
     format!("{}{unit}", nanos / size)
 }
 

@@ -75,8 +75,10 @@ impl RetryPolicy {
             return Err(InvalidRetryPolicy::TooMany { count: self.tiers.len() });
         }
         for tier in &self.tiers {
-            tier.check()
-                .map_err(|source| InvalidRetryPolicy::Tier { tiers: format_tiers(&self.tiers), source })?;
+            tier.check().map_err(|source| InvalidRetryPolicy::Tier {
+                tiers: format_tiers(&self.tiers),
+                source,
+            })?;
         }
         match self.tiers.windows(2).find(|pair| pair[0] >= pair[1]) {
             None => Ok(()),
@@ -158,8 +160,10 @@ mod tests {
 
     #[test]
     fn setters_change_what_they_say() {
-        let policy =
-            RetryPolicy::none().immediate(7).backoff(Backoff::fixed(Duration::ZERO)).dead_letter(false);
+        let policy = RetryPolicy::none()
+            .immediate(7)
+            .backoff(Backoff::fixed(Duration::ZERO))
+            .dead_letter(false);
         assert_eq!((policy.immediate, policy.tiers.len(), policy.dead_letter), (7, 0, false));
         assert_eq!(RetryPolicy::none().validate(), Ok(()));
         assert_eq!(RetryPolicy::none().longest_span(), Duration::ZERO);
@@ -172,7 +176,10 @@ mod tests {
             (seconds([60, 5]), "1m stands before 5s"),
             (seconds([0, 5]), "longer than zero"),
             (RetryPolicy::tiers([Duration::from_micros(5)]), "5us"),
-            (RetryPolicy::tiers((1..=17).map(Duration::from_secs)), "at most 16 tiers, this one has 17"),
+            (
+                RetryPolicy::tiers((1..=17).map(Duration::from_secs)),
+                "at most 16 tiers, this one has 17",
+            ),
         ] {
             let error = crate::error::chain(&policy.validate().unwrap_err());
             assert!(error.contains(reason), "{error}");
@@ -183,7 +190,10 @@ mod tests {
     #[test]
     fn the_longest_span_counts_the_waits_in_place_at_each_stop() {
         let policy = RetryPolicy::default();
-        assert_eq!(policy.longest_span(), Duration::from_secs(665) + 4 * Duration::from_millis(300));
+        assert_eq!(
+            policy.longest_span(),
+            Duration::from_secs(665) + 4 * Duration::from_millis(300)
+        );
         let endless = RetryPolicy::tiers([Duration::MAX]).immediate(u32::MAX);
         assert_eq!(endless.longest_span(), Duration::MAX);
     }

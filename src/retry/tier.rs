@@ -96,7 +96,9 @@ pub fn format_tiers(tiers: &[Tier]) -> String {
 #[non_exhaustive]
 pub enum InvalidTier {
     /// A tier without delay would be an endless loop through the broker.
-    #[error("a tier's delay must be longer than zero; retries without delay are the immediate ones")]
+    #[error(
+        "a tier's delay must be longer than zero; retries without delay are the immediate ones"
+    )]
     Zero,
     /// Labels and broker timestamps know nothing shorter than a millisecond.
     #[error("a tier's delay is a whole number of milliseconds, not {delay:?}")]
@@ -137,7 +139,10 @@ mod tests {
     fn no_delay_and_parts_of_a_millisecond_are_no_tiers() {
         assert_eq!(Tier::new(Duration::ZERO), Err(InvalidTier::Zero));
         assert_eq!("0s".parse::<Tier>(), Err(InvalidTier::Zero));
-        assert!(matches!(Tier::new(Duration::from_micros(1_500)), Err(InvalidTier::Fraction { .. })));
+        assert!(matches!(
+            Tier::new(Duration::from_micros(1_500)),
+            Err(InvalidTier::Fraction { .. })
+        ));
         assert!(matches!("soon".parse::<Tier>(), Err(InvalidTier::Duration(_))));
     }
 

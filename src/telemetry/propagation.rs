@@ -22,7 +22,8 @@ pub fn trace_of(span: &Span) -> Option<TraceContext> {
     if !span.is_valid() {
         return None;
     }
-    let parent = format!("00-{}-{}-{:02x}", span.trace_id(), span.span_id(), span.trace_flags().to_u8());
+    let parent =
+        format!("00-{}-{}-{:02x}", span.trace_id(), span.span_id(), span.trace_flags().to_u8());
     TraceContext::parse(&parent, Some(&span.trace_state().header())).ok()
 }
 

@@ -100,7 +100,11 @@ impl TopicNaming {
     ///
     /// # Errors
     /// When the name would be longer than a topic's name may be; the error holds it.
-    pub fn dead_letter_topic(&self, main: &TopicName, group: &str) -> Result<TopicName, InvalidTopicName> {
+    pub fn dead_letter_topic(
+        &self,
+        main: &TopicName,
+        group: &str,
+    ) -> Result<TopicName, InvalidTopicName> {
         self.name(main, group, &self.dead_letter_suffix)
     }
 
@@ -108,11 +112,20 @@ impl TopicNaming {
     ///
     /// # Errors
     /// When the name would be longer than a topic's name may be; the error holds it.
-    pub fn quarantine_topic(&self, main: &TopicName, group: &str) -> Result<TopicName, InvalidTopicName> {
+    pub fn quarantine_topic(
+        &self,
+        main: &TopicName,
+        group: &str,
+    ) -> Result<TopicName, InvalidTopicName> {
         self.name(main, group, &self.quarantine_suffix)
     }
 
-    fn name(&self, main: &TopicName, group: &str, suffix: &str) -> Result<TopicName, InvalidTopicName> {
+    fn name(
+        &self,
+        main: &TopicName,
+        group: &str,
+        suffix: &str,
+    ) -> Result<TopicName, InvalidTopicName> {
         if self.per_group {
             let group: String = group.chars().map(|c| if is_legal(c) { c } else { '_' }).collect();
             TopicName::new(format!("{main}.{group}{suffix}"))
@@ -194,9 +207,15 @@ mod tests {
     fn names_follow_their_main_topic() {
         let naming = TopicNaming::default();
         assert_eq!(naming.validate(), Ok(()));
-        assert_eq!(naming.retry_topic(&MAIN, &five_seconds(), "g").unwrap().as_str(), "orders.placed.retry.5s");
+        assert_eq!(
+            naming.retry_topic(&MAIN, &five_seconds(), "g").unwrap().as_str(),
+            "orders.placed.retry.5s"
+        );
         assert_eq!(naming.dead_letter_topic(&MAIN, "g").unwrap().as_str(), "orders.placed.dlq");
-        assert_eq!(naming.quarantine_topic(&MAIN, "g").unwrap().as_str(), "orders.placed.quarantine");
+        assert_eq!(
+            naming.quarantine_topic(&MAIN, "g").unwrap().as_str(),
+            "orders.placed.quarantine"
+        );
     }
 
     #[test]
@@ -204,14 +223,22 @@ mod tests {
         let naming = TopicNaming::default().per_group(true);
         let name = naming.retry_topic(&MAIN, &five_seconds(), "mail/service ü").unwrap();
         assert_eq!(name.as_str(), "orders.placed.mail_service__.retry.5s");
-        assert_eq!(naming.dead_letter_topic(&MAIN, "mail").unwrap().as_str(), "orders.placed.mail.dlq");
-        assert_eq!(naming.quarantine_topic(&MAIN, "mail").unwrap().as_str(), "orders.placed.mail.quarantine");
+        assert_eq!(
+            naming.dead_letter_topic(&MAIN, "mail").unwrap().as_str(),
+            "orders.placed.mail.dlq"
+        );
+        assert_eq!(
+            naming.quarantine_topic(&MAIN, "mail").unwrap().as_str(),
+            "orders.placed.mail.quarantine"
+        );
     }
 
     #[test]
     fn a_name_that_is_too_long_is_refused_by_name() {
         let main = TopicName::new("x".repeat(246)).unwrap();
-        assert!(TopicNaming::default().dead_letter_suffix(".no").dead_letter_topic(&main, "g").is_ok());
+        assert!(
+            TopicNaming::default().dead_letter_suffix(".no").dead_letter_topic(&main, "g").is_ok()
+        );
         let error = TopicNaming::default().dead_letter_topic(&main, "g").unwrap_err().to_string();
         assert!(error.contains("xxx.dlq") && error.contains("249"), "{error}");
     }
@@ -219,12 +246,18 @@ mod tests {
     #[test]
     fn parts_that_are_empty_or_illegal_are_refused_by_name() {
         for (naming, reason) in [
-            (TopicNaming::default().retry_infix(""), "retry infix of topic names must not be empty"),
+            (
+                TopicNaming::default().retry_infix(""),
+                "retry infix of topic names must not be empty",
+            ),
             (
                 TopicNaming::default().dead_letter_suffix(""),
                 "dead-letter suffix of topic names must not be empty",
             ),
-            (TopicNaming::default().quarantine_suffix("/q"), "quarantine suffix \"/q\" has characters"),
+            (
+                TopicNaming::default().quarantine_suffix("/q"),
+                "quarantine suffix \"/q\" has characters",
+            ),
         ] {
             let error = naming.validate().unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");

@@ -36,7 +36,8 @@ impl TopicPlan {
             .iter()
             .map(|tier| Ok((*tier, naming.retry_topic(main, tier, group)?)))
             .collect::<Result<_, InvalidTopicName>>()?;
-        let dead_letter = policy.dead_letter.then(|| naming.dead_letter_topic(main, group)).transpose()?;
+        let dead_letter =
+            policy.dead_letter.then(|| naming.dead_letter_topic(main, group)).transpose()?;
         let quarantine = naming.quarantine_topic(main, group)?;
         Ok(Self { main: main.clone(), tiers, dead_letter, quarantine })
     }

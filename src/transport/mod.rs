@@ -14,10 +14,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use admin::{Admin, NewTopic, TopicDescription};
-pub use producer::{Batch, DeliveryCounts, Delivered, ProduceError, Producer, Receipt};
+pub use producer::{Batch, Delivered, DeliveryCounts, ProduceError, Producer, Receipt};
 pub use record::{Received, Record, Timestamp, TopicPartition};
 pub use source::{
-    Assigned, CommitFailed, Follower, RecordBatch, RevokeReply, Source, SourceControl, SourceEvent, Subscription,
+    Assigned, CommitFailed, Follower, RecordBatch, RevokeReply, Source, SourceControl, SourceEvent,
+    Subscription,
 };
 
 use crate::clock::BrokerClock;
@@ -52,9 +53,6 @@ pub trait Transport: Send + Sync + 'static {
 
     /// What a consumer does where its builder says nothing.
     fn consumer_defaults(&self) -> ConsumerDefaults;
-
-    /// Whether the broker answered lately, and if not since when and why.
-    fn reachable(&self) -> Result<(), Unreachable>;
 }
 
 /// What a transport's configuration says about consumers.

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use futures::task::AtomicWaker;
 use tokio::sync::oneshot;
 
-use super::Record;
+use super::{Record, Unreachable};
 use crate::clock::Millis;
 use crate::error::ErrorClass;
 use crate::event::{EventId, TopicName};
@@ -33,6 +33,9 @@ pub trait Producer: Send + Sync + 'static {
     /// How long a publisher waits for an acknowledgement by default.
     fn delivery_wait(&self) -> Duration;
 
+    /// Whether the broker answered lately, and if not since when and why.
+    fn reachable(&self) -> Result<(), Unreachable>;
+
     /// Takes nothing more, sends what is queued, and after `within` gives up on the rest.
     /// Answers the ids of what was given up. Later calls answer nothing.
     async fn close(&self, within: Duration) -> Vec<EventId>;
@@ -54,7 +57,9 @@ pub struct Delivered {
 #[non_exhaustive]
 pub enum ProduceError {
     /// The client's queue stayed full.
-    #[error("the producer's queue is full and had no room within {waited:?}; the broker is slow or away")]
+    #[error(
+        "the producer's queue is full and had no room within {waited:?}; the broker is slow or away"
+    )]
     QueueFull {
         /// How long was waited.
         waited: Duration,

@@ -134,7 +134,11 @@ pub(crate) fn time_text(time: DateTime<Utc>) -> String {
 /// # Errors
 /// When an attribute is there and cannot be what it must be. A trace context that cannot be read is
 /// dropped instead, as W3C asks.
-pub fn read(headers: &Headers, payload: Option<Bytes>, place: Place<'_>) -> Result<Incoming, Malformed> {
+pub fn read(
+    headers: &Headers,
+    payload: Option<Bytes>,
+    place: Place<'_>,
+) -> Result<Incoming, Malformed> {
     let mut found = Attributes::default();
     for (name, value) in headers.iter() {
         let slot = match name {
@@ -156,7 +160,10 @@ pub fn read(headers: &Headers, payload: Option<Bytes>, place: Place<'_>) -> Resu
         };
         let name = String::from_utf8_lossy(name);
         let value = value.ok_or_else(|| Malformed::new(format!("header {name} has no value")))?;
-        *slot = Some(std::str::from_utf8(value).map_err(|_| Malformed::new(format!("header {name} is not UTF-8")))?);
+        *slot = Some(
+            std::str::from_utf8(value)
+                .map_err(|_| Malformed::new(format!("header {name} is not UTF-8")))?,
+        );
     }
     if found.content_type.is_some_and(is_structured) {
         #[cfg(feature = "json")]
@@ -169,7 +176,10 @@ pub fn read(headers: &Headers, payload: Option<Bytes>, place: Place<'_>) -> Resu
 }
 
 fn is_structured(content_type: &str) -> bool {
-    content_type.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case(STRUCTURED))
+    content_type
+        .split(';')
+        .next()
+        .is_some_and(|essence| essence.trim().eq_ignore_ascii_case(STRUCTURED))
 }
 
 /// Attributes as text, whichever mode they came in.
@@ -205,7 +215,9 @@ impl Attributes<'_> {
     ) -> Result<Incoming, Malformed> {
         let plain = self.id.is_none() && self.event_type.is_none() && self.spec_version.is_none();
         if let Some(version) = self.spec_version.filter(|version| *version != "1.0") {
-            return Err(Malformed::new(format!("CloudEvents version {version:?} is not known, only 1.0")));
+            return Err(Malformed::new(format!(
+                "CloudEvents version {version:?} is not known, only 1.0"
+            )));
         }
         let missing = |name: &str| Malformed::new(format!("a CloudEvent has no {name}"));
         let id = match self.id {
@@ -220,7 +232,9 @@ impl Attributes<'_> {
             None => return Err(missing("type")),
         };
         let source = match self.source {
-            Some(source) => Source::new(source).map_err(|e| Malformed::new(format!("ce_source: {e}")))?,
+            Some(source) => {
+                Source::new(source).map_err(|e| Malformed::new(format!("ce_source: {e}")))?
+            }
             None => Source::new(place.topic).map_err(|e| Malformed::new(format!("source: {e}")))?,
         };
         let version = match self.version {
@@ -238,7 +252,8 @@ impl Attributes<'_> {
         let id_of = |name: &str, text: Option<&str>| {
             text.map(EventId::parse).transpose().map_err(|e| Malformed::new(format!("{name}: {e}")))
         };
-        let correlation_id = id_of("ce_correlationid", self.correlation_id)?.unwrap_or_else(|| id.clone());
+        let correlation_id =
+            id_of("ce_correlationid", self.correlation_id)?.unwrap_or_else(|| id.clone());
         let causation_id = id_of("ce_causationid", self.causation_id)?;
         let subject = self.subject.filter(|s| !s.is_empty()).map(Subject::new).transpose();
         let tenant = self.tenant.filter(|s| !s.is_empty()).map(Tenant::new).transpose();
@@ -252,7 +267,9 @@ impl Attributes<'_> {
             correlation_id,
             causation_id,
             tenant: tenant.map_err(|e| Malformed::new(format!("ce_tenantid: {e}")))?,
-            trace: self.traceparent.and_then(|parent| TraceContext::parse(parent, self.tracestate).ok()),
+            trace: self
+                .traceparent
+                .and_then(|parent| TraceContext::parse(parent, self.tracestate).ok()),
             data_schema: self.data_schema.map(Into::into),
         };
         Ok(Incoming { metadata, payload, format, plain })

@@ -71,9 +71,14 @@ struct In<'a> {
     data: Option<&'a RawValue>,
 }
 
-pub(super) fn write(metadata: &Metadata, content_type: &str, payload: &[u8]) -> Result<Bytes, Malformed> {
-    let data = serde_json::from_slice(payload)
-        .map_err(|e| Malformed::new(format!("structured mode carries JSON, the payload is none: {e}")))?;
+pub(super) fn write(
+    metadata: &Metadata,
+    content_type: &str,
+    payload: &[u8],
+) -> Result<Bytes, Malformed> {
+    let data = serde_json::from_slice(payload).map_err(|e| {
+        Malformed::new(format!("structured mode carries JSON, the payload is none: {e}"))
+    })?;
     let trace = metadata.trace.as_ref();
     let event = Out {
         specversion: "1.0",
@@ -85,7 +90,8 @@ pub(super) fn write(metadata: &Metadata, content_type: &str, payload: &[u8]) -> 
         subject: metadata.subject.as_ref().map(|s| s.as_str()),
         dataschema: metadata.data_schema.as_deref(),
         eventversion: (metadata.version != 1).then_some(metadata.version),
-        correlationid: (metadata.correlation_id != metadata.id).then(|| metadata.correlation_id.to_string()),
+        correlationid: (metadata.correlation_id != metadata.id)
+            .then(|| metadata.correlation_id.to_string()),
         causationid: metadata.causation_id.as_ref().map(ToString::to_string),
         tenantid: metadata.tenant.as_ref().map(|t| t.as_str()),
         traceparent: trace.map(|t| t.traceparent()),
@@ -96,7 +102,8 @@ pub(super) fn write(metadata: &Metadata, content_type: &str, payload: &[u8]) -> 
 }
 
 pub(super) fn read(value: Option<Bytes>, place: Place<'_>) -> Result<Incoming, Malformed> {
-    let value = value.ok_or_else(|| Malformed::new("a CloudEvent in structured mode has no value"))?;
+    let value =
+        value.ok_or_else(|| Malformed::new("a CloudEvent in structured mode has no value"))?;
     let event: In<'_> = serde_json::from_slice(&value)
         .map_err(|e| Malformed::new(format!("the value is not a CloudEvent in JSON: {e}")))?;
     let version = event.eventversion.as_ref().map(ToString::to_string);

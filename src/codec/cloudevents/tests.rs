@@ -4,10 +4,16 @@ use proptest::prelude::*;
 
 use super::*;
 
-const PLACE: Place<'static> = Place { topic: "t", partition: 3, offset: 14, timestamp: Some(1_700_000_000_123) };
+const PLACE: Place<'static> =
+    Place { topic: "t", partition: 3, offset: 14, timestamp: Some(1_700_000_000_123) };
 
 fn metadata() -> Metadata {
-    let mut metadata = Metadata::named("user_created", 1, Source::new("user-service").unwrap(), &Default::default());
+    let mut metadata = Metadata::named(
+        "user_created",
+        1,
+        Source::new("user-service").unwrap(),
+        &Default::default(),
+    );
     metadata.time = Utc.timestamp_millis_opt(1_700_000_000_123).unwrap();
     metadata
 }
@@ -19,7 +25,11 @@ fn full_metadata() -> Metadata {
         correlation_id: EventId::new(),
         causation_id: Some(EventId::new()),
         tenant: Some(Tenant::new("acme").unwrap()),
-        trace: TraceContext::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", Some("a=b")).ok(),
+        trace: TraceContext::parse(
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            Some("a=b"),
+        )
+        .ok(),
         data_schema: Some("urn:schema".into()),
         time: Utc.timestamp_nanos(1_700_000_000_123_456_000),
         ..metadata()
@@ -31,7 +41,8 @@ fn both_modes_carry_every_attribute_there_and_back() {
     for metadata in [metadata(), full_metadata()] {
         for mode in [ContentMode::Binary, ContentMode::Structured] {
             let payload = Bytes::from_static(br#"{"a":1}"#);
-            let (headers, value) = write(mode, &metadata, "application/json", payload.clone()).unwrap();
+            let (headers, value) =
+                write(mode, &metadata, "application/json", payload.clone()).unwrap();
             let read = read(&headers, Some(value), PLACE).unwrap();
             assert_eq!(read.metadata, metadata, "{mode:?}");
             assert_eq!(read.payload, Some(payload));
@@ -42,8 +53,10 @@ fn both_modes_carry_every_attribute_there_and_back() {
 
 #[test]
 fn a_header_that_would_say_its_default_is_not_written() {
-    let (headers, _) = write(ContentMode::Binary, &metadata(), "application/json", Bytes::new()).unwrap();
-    let names: Vec<_> = headers.iter().map(|(name, _)| std::str::from_utf8(name).unwrap()).collect();
+    let (headers, _) =
+        write(ContentMode::Binary, &metadata(), "application/json", Bytes::new()).unwrap();
+    let names: Vec<_> =
+        headers.iter().map(|(name, _)| std::str::from_utf8(name).unwrap()).collect();
     assert_eq!(names, ["ce_specversion", "ce_id", "ce_source", "ce_type", "content-type"]);
 }
 
@@ -58,7 +71,8 @@ fn a_plain_record_gets_an_id_from_where_it_lies() {
 #[test]
 fn attributes_that_cannot_be_what_they_must_be_are_named() {
     let with = |name: &str, value: &[u8]| {
-        let (mut headers, _) = write(ContentMode::Binary, &metadata(), "application/json", Bytes::new()).unwrap();
+        let (mut headers, _) =
+            write(ContentMode::Binary, &metadata(), "application/json", Bytes::new()).unwrap();
         headers.push(name, value);
         read(&headers, None, PLACE).map(|read| read.metadata)
     };
@@ -76,13 +90,17 @@ fn attributes_that_cannot_be_what_they_must_be_are_named() {
         let short = name.trim_start_matches("ce_").trim_start_matches("spec");
         assert!(error.contains(short), "{name}: {error}");
     }
-    assert!(with("traceparent", b"junk").unwrap().trace.is_none(), "a bad trace is no reason to lose an event");
+    assert!(
+        with("traceparent", b"junk").unwrap().trace.is_none(),
+        "a bad trace is no reason to lose an event"
+    );
     assert_eq!(with("ce_eventversion", b"2").unwrap().version, 2);
 }
 
 #[test]
 fn the_last_of_a_repeated_header_wins() {
-    let (mut headers, _) = write(ContentMode::Binary, &metadata(), "application/json", Bytes::new()).unwrap();
+    let (mut headers, _) =
+        write(ContentMode::Binary, &metadata(), "application/json", Bytes::new()).unwrap();
     headers.push("ce_type", "other");
     assert_eq!(&*read(&headers, None, PLACE).unwrap().metadata.event_type, "other");
 }

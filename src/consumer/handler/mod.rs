@@ -10,8 +10,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 pub use extract::{Attempt, Event, FromDelivery, RawRecord, State};
-pub use layer::{HandlerFailure, HandlerService};
 pub(super) use layer::layered;
+pub use layer::{HandlerFailure, HandlerService};
 pub use typed::{IntegrationEventHandler, Typed};
 
 use super::delivery::{Delivery, Needs};
@@ -39,11 +39,15 @@ pub trait Handler<Args>: Send + Sync + 'static {
     fn needs(needs: &mut Needs);
 
     /// Handles one event.
-    fn call(&self, delivery: Delivery) -> impl Future<Output = Result<Handled, HandlerError>> + Send;
+    fn call(
+        &self,
+        delivery: Delivery,
+    ) -> impl Future<Output = Result<Handled, HandlerError>> + Send;
 }
 
 /// The future of one call.
-pub(super) type Calling<'a> = Pin<Box<dyn Future<Output = Result<Handled, HandlerError>> + Send + 'a>>;
+pub(super) type Calling<'a> =
+    Pin<Box<dyn Future<Output = Result<Handled, HandlerError>> + Send + 'a>>;
 
 /// A handler whose type is forgotten.
 pub(super) trait Call: Send + Sync {

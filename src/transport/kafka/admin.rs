@@ -1,5 +1,6 @@
 //! Topics: described and made, many at once.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use async_trait::async_trait;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::types::{RDKafkaErrorCode as Code, RDKafkaRespErr};
+use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::embedded::EmbeddedBroker;
 use super::errors::{class, transport_error};
@@ -34,6 +35,41 @@ impl KafkaAdmin {
             .create()
             .map_err(|error| transport_error("the Kafka admin client cannot be made", error))?;
         Ok(Self { client: Arc::new(client), embedded })
+    }
+
+    /// How many partitions each topic has. The cluster's whole metadata is asked for, since asking
+    /// for a topic by its name can make the broker create it.
+    async fn partitions(
+        &self,
+        topics: &[TopicName],
+        within: Duration,
+    ) -> Result<Vec<Option<i32>>, TransportError> {
+        let client = self.client.clone();
+        let answer =
+            tokio::task::spawn_blocking(move || client.inner().fetch_metadata(None, within));
+        let metadata = answer.await.map_err(|error| TransportError {
+            what: "looking at topics was interrupted".into(),
+            class: ErrorClass::Retriable,
+            source: Some(error.into()),
+        })?;
+        let metadata = metadata.map_err(|error| {
+            transport_error("the broker does not say which topics there are", error)
+        })?;
+        let known: HashMap<_, _> =
+            metadata.topics().iter().map(|topic| (topic.name(), topic)).collect();
+        let partitions = |name: &TopicName| {
+            let Some(topic) = known.get(name.as_str()) else { return Ok(None) };
+            match topic.error().map(Code::from) {
+                None => Ok(i32::try_from(topic.partitions().len()).ok().filter(|n| *n > 0)),
+                Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => Ok(None),
+                Some(code) => Err(TransportError {
+                    what: format!("topic {name} cannot be looked at: {code}"),
+                    class: class(code),
+                    source: None,
+                }),
+            }
+        };
+        topics.iter().map(partitions).collect()
     }
 
     /// Whether each topic keeps the broker's append time; `None` where the broker does not say.
@@ -64,29 +100,23 @@ impl Admin for KafkaAdmin {
         topics: &[TopicName],
         within: Duration,
     ) -> Result<Vec<Option<TopicDescription>>, TransportError> {
-        let looks = topics.iter().map(|topic| {
-            let (client, topic) = (self.client.clone(), topic.clone());
-            tokio::task::spawn_blocking(move || partitions(&client, &topic, within))
-        });
-        let mut found = Vec::with_capacity(topics.len());
-        for look in futures::future::join_all(looks).await {
-            found.push(look.map_err(|error| TransportError {
-                what: "looking at topics was interrupted".into(),
-                class: ErrorClass::Retriable,
-                source: Some(error.into()),
-            })??);
-        }
-        let there: Vec<_> =
-            topics.iter().zip(&found).filter(|(_, n)| n.is_some()).map(|(topic, _)| topic).collect();
+        let found = match &self.embedded {
+            Some(broker) => topics.iter().map(|topic| broker.partitions(topic)).collect(),
+            None => self.partitions(topics, within).await?,
+        };
+        let there: Vec<_> = topics
+            .iter()
+            .zip(&found)
+            .filter(|(_, n)| n.is_some())
+            .map(|(topic, _)| topic)
+            .collect();
         let mut times = match there.is_empty() || self.embedded.is_some() {
             true => vec![None; there.len()],
             false => self.append_times(&there, within).await,
         }
         .into_iter();
-        let mut describe = |partitions| TopicDescription {
-            partitions,
-            append_time: times.next().flatten(),
-        };
+        let mut describe =
+            |partitions| TopicDescription { partitions, append_time: times.next().flatten() };
         Ok(found.into_iter().map(|partitions| partitions.map(&mut describe)).collect())
     }
 
@@ -106,12 +136,11 @@ impl Admin for KafkaAdmin {
             if topic.append_time { new.set(TIMESTAMP_TYPE, "LogAppendTime") } else { new }
         });
         let new: Vec<_> = new.collect();
-        let options = AdminOptions::new().request_timeout(Some(within)).operation_timeout(Some(within));
-        let results = self
-            .client
-            .create_topics(&new, &options)
-            .await
-            .map_err(|error| transport_error("the broker did not answer to creating topics", error))?;
+        let options =
+            AdminOptions::new().request_timeout(Some(within)).operation_timeout(Some(within));
+        let results = self.client.create_topics(&new, &options).await.map_err(|error| {
+            transport_error("the broker did not answer to creating topics", error)
+        })?;
         let failed: Vec<_> = results
             .into_iter()
             .filter_map(|result| result.err())
@@ -124,32 +153,5 @@ impl Admin for KafkaAdmin {
             class: class(*first),
             source: None,
         })
-    }
-}
-
-fn partitions(
-    client: &AdminClient<DefaultClientContext>,
-    topic: &TopicName,
-    within: Duration,
-) -> Result<Option<i32>, TransportError> {
-    let metadata = client
-        .inner()
-        .fetch_metadata(Some(topic.as_str()), within)
-        .map_err(|error| transport_error(format!("the broker says nothing of topic {topic}"), error))?;
-    let Some(found) = metadata.topics().first() else { return Ok(None) };
-    match found.error() {
-        None => Ok(Some(i32::try_from(found.partitions().len()).unwrap_or(i32::MAX)).filter(|n| *n > 0)),
-        Some(
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART
-            | RDKafkaRespErr::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC,
-        ) => Ok(None),
-        Some(error) => {
-            let code = Code::from(error);
-            Err(TransportError {
-                what: format!("topic {topic} cannot be looked at: {code}"),
-                class: class(code),
-                source: None,
-            })
-        }
     }
 }

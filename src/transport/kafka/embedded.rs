@@ -3,8 +3,9 @@
 //! It speaks the Kafka protocol on loopback, so other processes can join. It keeps nothing on disk,
 //! trims a partition at 5 MiB, and knows neither admin calls nor append times nor real transactions.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::mocking::MockCluster;
@@ -25,6 +26,8 @@ pub struct EmbeddedBroker {
     /// The cluster may not change threads, so calls go to the one that it lives on.
     calls: mpsc::Sender<Call>,
     bootstrap_servers: Arc<str>,
+    /// Topics that were made here. Asking the cluster would make what is asked for.
+    topics: Arc<Mutex<HashMap<TopicName, i32>>>,
 }
 
 impl EmbeddedBroker {
@@ -55,7 +58,7 @@ impl EmbeddedBroker {
             .map_err(|error| failed(error.into()))?;
         let started = answer.recv().map_err(|error| failed(error.into()))?;
         let bootstrap_servers = started.map_err(|error| failed(error.into()))?.into();
-        Ok(Self { calls, bootstrap_servers })
+        Ok(Self { calls, bootstrap_servers, topics: Arc::default() })
     }
 
     /// Where it listens.
@@ -73,7 +76,20 @@ impl EmbeddedBroker {
             Err(KafkaError::MockCluster(Code::TopicAlreadyExists)) => Ok(()),
             result => result,
         })
-        .map_err(|error| transport_error(format!("the embedded broker cannot make topic {topic}"), error))
+        .map_err(|error| {
+            transport_error(format!("the embedded broker cannot make topic {topic}"), error)
+        })?;
+        self.topics().entry(topic.clone()).or_insert(partitions);
+        Ok(())
+    }
+
+    /// How many partitions a topic has that was made with [`create_topic`](Self::create_topic).
+    pub(super) fn partitions(&self, topic: &TopicName) -> Option<i32> {
+        self.topics().get(topic).copied()
+    }
+
+    fn topics(&self) -> MutexGuard<'_, HashMap<TopicName, i32>> {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Stops answering, as a broker that died; [`come_back`](Self::come_back) ends that.

@@ -10,7 +10,9 @@ use crate::transport::TransportError;
 pub(super) fn class(code: Code) -> ErrorClass {
     match code {
         // The client says so itself, or another producer took over its id.
-        Code::Fatal | Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => ErrorClass::Fatal,
+        Code::Fatal | Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => {
+            ErrorClass::Fatal
+        }
         // The record or the settings are wrong; the same call fails each time.
         Code::MessageSizeTooLarge
         | Code::InvalidMessage

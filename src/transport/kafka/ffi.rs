@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::message::BorrowedMessage;
+use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::{RDKafka, RDKafkaErrorCode, RDKafkaHeaders, RDKafkaRespErr, RDKafkaTopic};
 use rdkafka_sys as sys;
 
@@ -187,6 +188,41 @@ fn native_headers(headers: &Headers) -> *mut RDKafkaHeaders {
         }
     }
     native
+}
+
+/// Sends a commit; its outcome comes as an event on the consumer's own queue.
+///
+/// The wrapper's asynchronous commit asks for no answer at all: with events enabled librdkafka
+/// reports a commit only to the queue that it was given with the call.
+///
+/// # Errors
+/// The code says why it was not sent.
+pub(super) fn commit<C: ClientContext>(
+    client: &Client<C>,
+    offsets: &TopicPartitionList,
+) -> Result<(), RDKafkaErrorCode> {
+    // SAFETY: the client is alive and is a consumer with a group; the queue is released below.
+    let queue = unsafe { sys::rd_kafka_queue_get_consumer(client.native_ptr()) };
+    if queue.is_null() {
+        return Err(RDKafkaErrorCode::UnknownGroup);
+    }
+    // SAFETY: the list is copied during the call; without a callback there is no opaque to keep; the
+    // call holds a reference of its own to the queue.
+    let error = unsafe {
+        let error = sys::rd_kafka_commit_queue(
+            client.native_ptr(),
+            offsets.ptr(),
+            queue,
+            None,
+            ptr::null_mut(),
+        );
+        sys::rd_kafka_queue_destroy(queue);
+        error
+    };
+    match error {
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+        error => Err(error.into()),
+    }
 }
 
 /// Asks the broker for its metadata, of the topics that the client knows anyway.

@@ -30,11 +30,8 @@ pub use embedded::EmbeddedBroker;
 
 use self::admin::KafkaAdmin;
 use self::config::{InvalidKafkaConfig, Properties};
-use self::probe::Probe;
 use self::producer::{KafkaProducer, Waits};
-use super::{
-    Admin, ConsumerDefaults, Producer, Source, Subscription, Transport, TransportError, Unreachable,
-};
+use super::{Admin, ConsumerDefaults, Producer, Source, Subscription, Transport, TransportError};
 use crate::clock::BrokerClock;
 use crate::error::ErrorClass;
 use crate::event::Source as ServiceName;
@@ -50,7 +47,6 @@ struct Client {
     clock: BrokerClock,
     producer: Arc<KafkaProducer>,
     admin: Arc<KafkaAdmin>,
-    probe: Probe,
 }
 
 /// Why there is no client.
@@ -86,7 +82,8 @@ impl Kafka {
     fn new(config: KafkaConfig, embedded: Option<EmbeddedBroker>) -> Result<Self, ConnectError> {
         config.validate()?;
         let service = &config.connection().service_name;
-        let service = if service.is_empty() { config.effective_client_id() } else { service.clone() };
+        let service =
+            if service.is_empty() { config.effective_client_id() } else { service.clone() };
         let service = ServiceName::new(&service).map_err(|error| TransportError {
             what: format!("the service name {service:?} cannot be an event's source"),
             class: ErrorClass::Permanent,
@@ -99,14 +96,9 @@ impl Kafka {
             delivery: config.producer().delivery_wait,
         };
         let settings = client_config(&config.producer_properties());
-        let producer = Arc::new(KafkaProducer::start(&settings, &waits, clock.clone())?);
+        let producer = KafkaProducer::start(&settings, &waits, clock.clone())?;
         let admin = KafkaAdmin::new(&client_config(&config.admin_properties()), embedded)?;
-        let probe = Probe::start(&producer).map_err(|error| TransportError {
-            what: "no thread for the broker probe".into(),
-            class: ErrorClass::Permanent,
-            source: Some(error.into()),
-        })?;
-        Ok(Self(Arc::new(Client { config, service, clock, producer, admin: Arc::new(admin), probe })))
+        Ok(Self(Arc::new(Client { config, service, clock, producer, admin: Arc::new(admin) })))
     }
 
     /// The configuration that it was made with.
@@ -151,10 +143,6 @@ impl Transport for Kafka {
             commit_every_events: u64::from(consumer.commit_every),
             commit_every: consumer.commit_interval,
         }
-    }
-
-    fn reachable(&self) -> Result<(), Unreachable> {
-        self.0.probe.reachable()
     }
 }
 

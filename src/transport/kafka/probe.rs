@@ -18,16 +18,25 @@ enum State {
     /// The first answer is still out.
     Unknown(Instant),
     Up,
-    Down { since: Instant, reason: String },
+    Down {
+        since: Instant,
+        reason: String,
+    },
 }
 
 impl Probe {
+    /// A probe that has asked nothing yet.
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Mutex::new(State::Unknown(Instant::now()))))
+    }
+
     /// Asks until the producer is gone.
-    pub(super) fn start(producer: &Arc<KafkaProducer>) -> std::io::Result<Self> {
-        let probe = Self(Arc::new(Mutex::new(State::Unknown(Instant::now()))));
-        let (states, producer) = (probe.clone(), Arc::downgrade(producer));
-        std::thread::Builder::new().name("tidings-probe".into()).spawn(move || states.run(&producer))?;
-        Ok(probe)
+    pub(super) fn start(&self, producer: &Arc<KafkaProducer>) -> std::io::Result<()> {
+        let (states, producer) = (self.clone(), Arc::downgrade(producer));
+        std::thread::Builder::new()
+            .name("tidings-probe".into())
+            .spawn(move || states.run(&producer))?;
+        Ok(())
     }
 
     fn run(&self, producer: &Weak<KafkaProducer>) {

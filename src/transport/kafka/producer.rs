@@ -17,10 +17,13 @@ use tokio::time::Instant;
 
 use super::errors::{class, transport_error};
 use super::ffi::{self, TopicHandle};
+use super::probe::Probe;
 use crate::clock::BrokerClock;
 use crate::error::ErrorClass;
 use crate::event::{EventId, TopicName};
-use crate::transport::{Delivered, ProduceError, Producer, Receipt, Record, TransportError};
+use crate::transport::{
+    Delivered, ProduceError, Producer, Receipt, Record, TransportError, Unreachable,
+};
 
 /// How long the polling thread sleeps at most between looks at whether it should end.
 const POLL: Duration = Duration::from_millis(100);
@@ -33,6 +36,7 @@ pub(super) struct KafkaProducer {
     topics: RwLock<HashMap<TopicName, Arc<TopicHandle>>>,
     closed: AtomicBool,
     stop: Arc<AtomicBool>,
+    probe: Probe,
     send_wait: Duration,
     delivery_wait: Duration,
 }
@@ -59,7 +63,7 @@ impl KafkaProducer {
         settings: &ClientConfig,
         waits: &Waits,
         clock: BrokerClock,
-    ) -> Result<Self, TransportError> {
+    ) -> Result<Arc<Self>, TransportError> {
         let queue = Arc::new(Queue {
             records: AtomicUsize::new(0),
             capacity: waits.capacity,
@@ -74,28 +78,33 @@ impl KafkaProducer {
         let client = Arc::new(client);
         let stop = Arc::new(AtomicBool::new(false));
         let (polled, stopped) = (client.clone(), stop.clone());
+        let no_thread = |error: std::io::Error| TransportError {
+            what: "no thread for the Kafka producer".into(),
+            class: ErrorClass::Permanent,
+            source: Some(error.into()),
+        };
+        let poll = move || {
+            while !stopped.load(Ordering::Acquire) {
+                polled.poll(POLL);
+            }
+            // The client is dropped here where this is its last owner: its drop may block.
+        };
         std::thread::Builder::new()
             .name("tidings-producer".into())
-            .spawn(move || {
-                while !stopped.load(Ordering::Acquire) {
-                    polled.poll(POLL);
-                }
-                // The client is dropped here where this is its last owner: its drop may block.
-            })
-            .map_err(|error| TransportError {
-                what: "no thread for the Kafka producer".into(),
-                class: ErrorClass::Permanent,
-                source: Some(error.into()),
-            })?;
-        Ok(Self {
+            .spawn(poll)
+            .map_err(no_thread)?;
+        let producer = Arc::new(Self {
             client,
             queue,
             topics: RwLock::default(),
             closed: AtomicBool::new(false),
             stop,
+            probe: Probe::new(),
             send_wait: waits.send,
             delivery_wait: waits.delivery,
-        })
+        });
+        producer.probe.start(&producer).map_err(no_thread)?;
+        Ok(producer)
     }
 
     /// Whether the broker answers within `within`.
@@ -107,7 +116,8 @@ impl KafkaProducer {
     }
 
     fn topic(&self, topic: &TopicName) -> Option<Arc<TopicHandle>> {
-        if let Some(handle) = self.topics.read().unwrap_or_else(PoisonError::into_inner).get(topic) {
+        if let Some(handle) = self.topics.read().unwrap_or_else(PoisonError::into_inner).get(topic)
+        {
             return Some(handle.clone());
         }
         let handle = Arc::new(TopicHandle::new(self.client.client(), topic.as_str())?);
@@ -156,6 +166,10 @@ impl Producer for KafkaProducer {
 
     fn delivery_wait(&self) -> Duration {
         self.delivery_wait
+    }
+
+    fn reachable(&self) -> Result<(), Unreachable> {
+        self.probe.reachable()
     }
 
     async fn close(&self, within: Duration) -> Vec<EventId> {
@@ -236,7 +250,8 @@ impl ProducerContext for Deliveries {
             Err((error, _)) => {
                 let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
                 if matches!(code, Code::PurgeQueue | Code::PurgeInflight) {
-                    let mut given_up = self.0.given_up.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut given_up =
+                        self.0.given_up.lock().unwrap_or_else(PoisonError::into_inner);
                     given_up.extend(receipt.id().cloned());
                     drop(given_up);
                     receipt.settle(Err(ProduceError::Closed));

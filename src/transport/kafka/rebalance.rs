@@ -15,7 +15,8 @@ use rdkafka::types::{RDKafkaErrorCode as Code, RDKafkaRespErr};
 use tokio::sync::mpsc;
 
 use super::errors::transport_error;
-use super::source::{commit_async, list, offsets};
+use super::ffi;
+use super::source::{list, offset_list, offsets};
 use crate::transport::{
     Assigned, Follower, Received, RecordBatch, RevokeReply, SourceEvent, Subscription,
     TopicPartition,
@@ -103,20 +104,24 @@ impl Group {
     fn followers_of(&self, leaders: &[TopicPartition]) -> Vec<TopicPartition> {
         let follow = |leader: &TopicPartition| {
             let leader = leader.clone();
-            self.followers.iter().filter(move |f| f.leader == leader.topic).map(move |f| TopicPartition {
-                topic: f.topic.clone(),
-                partition: leader.partition,
+            self.followers.iter().filter(move |f| f.leader == leader.topic).map(move |f| {
+                TopicPartition { topic: f.topic.clone(), partition: leader.partition }
             })
         };
         leaders.iter().flat_map(follow).collect()
     }
 
-    pub(super) fn commit(&self, consumer: &BaseConsumer<Self>, offsets: Vec<(TopicPartition, i64)>) {
-        match commit_async(consumer, &offsets) {
+    pub(super) fn commit(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        offsets: Vec<(TopicPartition, i64)>,
+    ) {
+        match ffi::commit(consumer.client(), &offset_list(&offsets)) {
             Ok(()) => {
                 self.commits.fetch_add(1, Ordering::AcqRel);
             }
-            Err(error) => {
+            Err(code) => {
+                let error = KafkaError::ConsumerCommit(code);
                 let result = Err(transport_error("the offsets were not committed", error));
                 self.send(SourceEvent::Committed { offsets, result });
             }
@@ -132,8 +137,10 @@ impl Group {
         let (all, assigned) = match self.positions(consumer, &followers) {
             Ok(positions) => {
                 let mut all = list(leaders);
-                let mut assigned: Vec<_> =
-                    leaders.iter().map(|partition| Assigned { partition: partition.clone(), committed: None }).collect();
+                let mut assigned: Vec<_> = leaders
+                    .iter()
+                    .map(|partition| Assigned { partition: partition.clone(), committed: None })
+                    .collect();
                 add(&mut all, &positions);
                 assigned.extend(positions);
                 (all, assigned)
@@ -143,7 +150,9 @@ impl Group {
                 tracing::warn!(%error, "no committed offsets of the retry topics yet");
                 self.state().pending.append(&mut followers);
                 self.state().retry_at = Some(Instant::now() + FOLLOWERS_RETRY);
-                let assigned = leaders.iter().map(|partition| Assigned { partition: partition.clone(), committed: None });
+                let assigned = leaders
+                    .iter()
+                    .map(|partition| Assigned { partition: partition.clone(), committed: None });
                 (list(leaders), assigned.collect())
             }
         };
@@ -161,7 +170,11 @@ impl Group {
     }
 
     /// The followers' committed offsets.
-    fn positions(&self, consumer: &BaseConsumer<Self>, followers: &[TopicPartition]) -> KafkaResult<Vec<Assigned>> {
+    fn positions(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        followers: &[TopicPartition],
+    ) -> KafkaResult<Vec<Assigned>> {
         if followers.is_empty() {
             return Ok(Vec::new());
         }
@@ -209,8 +222,9 @@ impl Group {
         {
             let mut state = self.state();
             state.pending.retain(|partition| !followers.contains(partition));
-            let (gone, kept) =
-                std::mem::take(&mut state.assigned).into_iter().partition(|p| followers.contains(p));
+            let (gone, kept) = std::mem::take(&mut state.assigned)
+                .into_iter()
+                .partition(|p| followers.contains(p));
             state.assigned = kept;
             all.extend::<Vec<_>>(gone);
         }
@@ -259,8 +273,14 @@ impl ClientContext for Group {
 }
 
 impl ConsumerContext for Group {
-    fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
-        let leaders: Vec<_> = offsets(partitions).into_iter().map(|(partition, _)| partition).collect();
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        error: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        let leaders: Vec<_> =
+            offsets(partitions).into_iter().map(|(partition, _)| partition).collect();
         match error {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, &leaders),
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => self.revoke(consumer, &leaders),
@@ -269,8 +289,7 @@ impl ConsumerContext for Group {
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, list: &TopicPartitionList) {
-        // The counter can be behind: librdkafka also reports commits of its own on close.
-        let _ = self.commits.fetch_update(Ordering::AcqRel, Ordering::Acquire, |open| open.checked_sub(1));
+        self.commits.fetch_sub(1, Ordering::AcqRel);
         let result = match result {
             Err(error) if error.rdkafka_error_code() == Some(Code::NoOffset) => Ok(()),
             result => result,
@@ -279,7 +298,8 @@ impl ConsumerContext for Group {
         let result = result
             .and(first.map_or(Ok(()), Err))
             .map_err(|error| transport_error("the offsets were not committed", error));
-        let offsets = offsets(list).into_iter().filter_map(|(p, offset)| Some((p, offset?))).collect();
+        let offsets =
+            offsets(list).into_iter().filter_map(|(p, offset)| Some((p, offset?))).collect();
         self.send(SourceEvent::Committed { offsets, result });
     }
 }

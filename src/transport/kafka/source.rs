@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message, Timestamp as NativeTimestamp};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -24,8 +24,8 @@ use super::rebalance::Group;
 use crate::error::ErrorClass;
 use crate::event::TopicName;
 use crate::transport::{
-    Received, Source, SourceControl, SourceEvent, Subscription, Timestamp,
-    TopicPartition, TransportError,
+    Received, Source, SourceControl, SourceEvent, Subscription, Timestamp, TopicPartition,
+    TransportError,
 };
 
 /// Batches that may wait for the runtime before the thread stops polling.
@@ -37,18 +37,25 @@ const IDLE: Duration = Duration::from_millis(100);
 /// How long `close` waits for commits that are on their way.
 const LAST_COMMITS: Duration = Duration::from_secs(5);
 
-pub(super) fn start(settings: &ClientConfig, subscription: Subscription) -> Result<Source, TransportError> {
+pub(super) fn start(
+    settings: &ClientConfig,
+    subscription: Subscription,
+) -> Result<Source, TransportError> {
     let (events, receiver) = mpsc::channel(EVENTS);
     let control = Arc::new(Control::default());
     let group = Group::new(&subscription, events);
-    let mut consumer: BaseConsumer<Group> = settings.create_with_context(group).map_err(|error| {
-        transport_error(format!("no consumer for group {:?}", subscription.group), error)
-    })?;
+    let mut consumer: BaseConsumer<Group> =
+        settings.create_with_context(group).map_err(|error| {
+            transport_error(format!("no consumer for group {:?}", subscription.group), error)
+        })?;
     let waker = control.clone();
     consumer.set_nonempty_callback(move || waker.wake());
     let topics: Vec<_> = subscription.topics.iter().map(TopicName::as_str).collect();
     consumer.subscribe(&topics).map_err(|error| {
-        transport_error(format!("group {:?} cannot subscribe to {topics:?}", subscription.group), error)
+        transport_error(
+            format!("group {:?} cannot subscribe to {topics:?}", subscription.group),
+            error,
+        )
     })?;
     let member = Member { consumer, control: control.clone(), topic: None };
     std::thread::Builder::new()
@@ -228,7 +235,9 @@ impl Member {
 
     fn report(&self, error: KafkaError) {
         let what = match error.rdkafka_error_code() {
-            Some(Code::PollExceeded) => "the member was too slow for max.poll.interval.ms and joins again",
+            Some(Code::PollExceeded) => {
+                "the member was too slow for max.poll.interval.ms and joins again"
+            }
             Some(Code::AutoOffsetReset) => {
                 "there is no committed offset, or it is out of range, and auto offset reset is `error`"
             }
@@ -296,8 +305,12 @@ pub(super) fn list(partitions: &[TopicPartition]) -> TopicPartitionList {
 pub(super) fn offset_list(offsets: &[(TopicPartition, i64)]) -> TopicPartitionList {
     let mut list = TopicPartitionList::with_capacity(offsets.len());
     for (partition, offset) in offsets {
-        list.add_partition_offset(partition.topic.as_str(), partition.partition, Offset::Offset(*offset))
-            .expect("an offset from 0 up");
+        list.add_partition_offset(
+            partition.topic.as_str(),
+            partition.partition,
+            Offset::Offset(*offset),
+        )
+        .expect("an offset from 0 up");
     }
     list
 }
@@ -312,12 +325,10 @@ pub(super) fn offsets(list: &TopicPartitionList) -> Vec<(TopicPartition, Option<
         .iter()
         .filter_map(|element| {
             let topic = TopicName::new(element.topic()).ok()?;
-            Some((TopicPartition { topic, partition: element.partition() }, offset_of(element.offset())))
+            Some((
+                TopicPartition { topic, partition: element.partition() },
+                offset_of(element.offset()),
+            ))
         })
         .collect()
-}
-
-/// Fire and forget: the outcome comes back through the context.
-pub(super) fn commit_async(consumer: &BaseConsumer<Group>, offsets: &[(TopicPartition, i64)]) -> Result<(), KafkaError> {
-    consumer.commit(&offset_list(offsets), CommitMode::Async)
 }

@@ -105,8 +105,14 @@ mod tests {
         };
         assert_eq!(line("preset"), "KAFKA__PRESET=throughput from code");
         assert_eq!(line("producer.linger"), "KAFKA__PRODUCER__LINGER=7ms from code");
-        assert_eq!(line("producer.compression"), "KAFKA__PRODUCER__COMPRESSION=lz4 from preset throughput");
-        assert_eq!(line("consumer.prefetch"), "KAFKA__CONSUMER__PREFETCH=9 from KAFKA_CONSUMER_PREFETCH");
+        assert_eq!(
+            line("producer.compression"),
+            "KAFKA__PRODUCER__COMPRESSION=lz4 from preset throughput"
+        );
+        assert_eq!(
+            line("consumer.prefetch"),
+            "KAFKA__CONSUMER__PREFETCH=9 from KAFKA_CONSUMER_PREFETCH"
+        );
         assert_eq!(line("producer.acks"), "KAFKA__PRODUCER__ACKS=all from default");
         assert_eq!(line("sasl.password"), "KAFKA__SASL__PASSWORD=(hidden) from code");
         assert!(line("properties.ssl.keystore.password").contains("=(hidden) from code"));

@@ -55,8 +55,8 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 pub use choices::{
-    Acks, AssignmentStrategy, AutoOffsetReset, Compression, GroupProtocol, InvalidChoice, IsolationLevel,
-    SaslMechanism, SecurityProtocol,
+    Acks, AssignmentStrategy, AutoOffsetReset, Compression, GroupProtocol, InvalidChoice,
+    IsolationLevel, SaslMechanism, SecurityProtocol,
 };
 pub use effective::{Effective, Origin};
 pub use error::{InvalidKafkaConfig, Problem};
@@ -176,6 +176,8 @@ fn client_suffix() -> String {
 /// The effective settings, with secrets hidden.
 impl fmt::Debug for KafkaConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.effective().iter().map(|line| (&line.setting, &line.value))).finish()
+        f.debug_map()
+            .entries(self.effective().iter().map(|line| (&line.setting, &line.value)))
+            .finish()
     }
 }

@@ -122,7 +122,10 @@ pub(super) const ALIASES: &[(&str, &str)] = &[
 pub(super) const FIXED: &[(&str, &str)] = &[
     ("enable.auto.commit", "an event is committed once it is handled, never by time alone"),
     ("auto.commit.enable", "an event is committed once it is handled, never by time alone"),
-    ("enable.auto.offset.store", "an event's offset is stored once it is handled, not when it is read"),
+    (
+        "enable.auto.offset.store",
+        "an event's offset is stored once it is handled, not when it is read",
+    ),
     ("offset.store.method", "offsets are kept by the broker"),
     ("enable.partition.eof", "the end of a partition is no error"),
     ("partitioner", "a key lands on the partition that the Java client would choose"),

@@ -67,7 +67,9 @@ impl FromStr for Preset {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let preset = Self::ALL.iter().find(|preset| preset.to_string().eq_ignore_ascii_case(text));
-        preset.copied().ok_or_else(|| InvalidChoice::new(text, "`throughput`, `reliability`, `latency`"))
+        preset
+            .copied()
+            .ok_or_else(|| InvalidChoice::new(text, "`throughput`, `reliability`, `latency`"))
     }
 }
 
@@ -137,11 +139,16 @@ mod tests {
                 .effective()
                 .into_iter()
                 .zip(after.effective())
-                .filter(|(before, after)| before.value != after.value && after.setting != names::PRESET)
+                .filter(|(before, after)| {
+                    before.value != after.value && after.setting != names::PRESET
+                })
                 .map(|(_, after)| (after.setting, after.value))
                 .collect();
-            let mut said: Vec<_> =
-                preset.changes().iter().map(|(name, text)| (name.to_string(), text.to_string())).collect();
+            let mut said: Vec<_> = preset
+                .changes()
+                .iter()
+                .map(|(name, text)| (name.to_string(), text.to_string()))
+                .collect();
             said.sort_by_key(|(name, _)| table::all().position(|setting| setting.name == name));
             assert_eq!(changed, said, "{preset}");
             assert_eq!(after.validate(), Ok(()));

@@ -12,7 +12,8 @@ use super::{KafkaConfig, Pem};
 
 /// What every client gets, unless a property is passed on in its stead: a broker that is back is found soon, one that
 /// is gone without a word is noticed.
-const TUNING: &[(&str, &str)] = &[("socket.keepalive.enable", "true"), ("reconnect.backoff.max.ms", "2000")];
+const TUNING: &[(&str, &str)] =
+    &[("socket.keepalive.enable", "true"), ("reconnect.backoff.max.ms", "2000")];
 
 const PRODUCER: &[(&str, &str)] = &[("partitioner", "murmur2_random")];
 
@@ -63,13 +64,16 @@ impl IntoIterator for Properties {
 
 impl fmt::Debug for Properties {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.iter().map(|(name, value)| (name, shown_property(name, value)))).finish()
+        f.debug_map()
+            .entries(self.iter().map(|(name, value)| (name, shown_property(name, value))))
+            .finish()
     }
 }
 
 /// The value of a property, unless its name says that it is a secret.
 pub(super) fn shown_property<'a>(name: &str, value: &'a str) -> &'a str {
-    const SECRET: [&str; 6] = ["password", "passphrase", "secret", "pem", "oauthbearer.config", "kinit.cmd"];
+    const SECRET: [&str; 6] =
+        ["password", "passphrase", "secret", "pem", "oauthbearer.config", "kinit.cmd"];
     let name = name.to_lowercase();
     if SECRET.iter().any(|part| name.contains(part)) { HIDDEN } else { value }
 }

@@ -123,7 +123,8 @@ mod tests {
     #[test]
     fn no_two_settings_share_a_name_or_a_variable() {
         let count = all().count();
-        let distinct = |text: fn(&str) -> String| all().map(|s| text(s.name)).collect::<HashSet<_>>().len();
+        let distinct =
+            |text: fn(&str) -> String| all().map(|s| text(s.name)).collect::<HashSet<_>>().len();
         assert_eq!(distinct(names::nested), count);
         assert_eq!(distinct(names::plain), count);
     }
@@ -133,8 +134,11 @@ mod tests {
         let defaults = Groups::default();
         for setting in all() {
             let shown = (setting.get)(&defaults).show();
-            let said =
-                if shown.starts_with('(') { "Default: none".into() } else { format!("Default: `{shown}`") };
+            let said = if shown.starts_with('(') {
+                "Default: none".into()
+            } else {
+                format!("Default: `{shown}`")
+            };
             assert!(setting.doc().contains(&said), "{}: {} ({said})", setting.name, setting.doc());
         }
     }

@@ -52,13 +52,16 @@ fn librdkafka_takes_every_choice() {
     }
     make(&base().group_protocol(GroupProtocol::Consumer));
     make(&base().retry_backoff(Duration::from_secs(5)));
-    let sasl = base().security_protocol(SecurityProtocol::SaslPlaintext).sasl_mechanism(SaslMechanism::Plain);
+    let sasl = base()
+        .security_protocol(SecurityProtocol::SaslPlaintext)
+        .sasl_mechanism(SaslMechanism::Plain);
     make(&sasl.sasl_username("me").sasl_password("hunter2"));
 }
 
 #[test]
 fn librdkafka_takes_both_ends_of_every_range() {
-    for (setting, (low, high)) in table::all().filter_map(|setting| Some((setting, setting.range?))) {
+    for (setting, (low, high)) in table::all().filter_map(|setting| Some((setting, setting.range?)))
+    {
         for end in [low, high] {
             let mut config = base().idempotence(false);
             (setting.get_mut)(&mut config.groups).read(&end.to_string()).unwrap();
@@ -138,8 +141,9 @@ fn the_promises_stand_in_the_properties() {
 #[test]
 fn no_client_gets_a_property_of_another_kind() {
     let rows = |client| {
-        table::all()
-            .filter_map(move |setting| setting.property.filter(|(of, _)| *of == client).map(|(_, name)| name))
+        table::all().filter_map(move |setting| {
+            setting.property.filter(|(of, _)| *of == client).map(|(_, name)| name)
+        })
     };
     let (producer, consumer) = (base().producer_properties(), base().consumer_properties("g"));
     assert!(rows(table::Client::Producer).all(|name| consumer.get(name).is_none()));
@@ -195,12 +199,17 @@ fn no_secret_is_ever_shown() {
 #[test]
 fn librdkafka_takes_tls_and_scram() {
     make(&base().security_protocol(SecurityProtocol::Ssl).ssl_ca("probe"));
-    for mechanism in [SaslMechanism::ScramSha256, SaslMechanism::ScramSha512, SaslMechanism::Plain] {
+    for mechanism in [SaslMechanism::ScramSha256, SaslMechanism::ScramSha512, SaslMechanism::Plain]
+    {
         let sasl = base().security_protocol(SecurityProtocol::SaslSsl).sasl_mechanism(mechanism);
         make(&sasl.sasl_username("me").sasl_password("hunter2"));
     }
     let pem = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----";
-    let config = base().security_protocol(SecurityProtocol::Ssl).ssl_ca(pem).ssl_certificate(pem).ssl_key(pem);
+    let config = base()
+        .security_protocol(SecurityProtocol::Ssl)
+        .ssl_ca(pem)
+        .ssl_certificate(pem)
+        .ssl_key(pem);
     config.validate().unwrap();
     let given = client(config.ssl_key_password("x").producer_properties()).create_native_config();
     assert_eq!(given.map(drop), Ok(()));

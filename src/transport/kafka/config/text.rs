@@ -18,7 +18,9 @@ impl BootstrapServers {
     /// Why the list cannot be used, or an address of it cannot.
     pub(super) fn problem(&self) -> Option<String> {
         if self.0.is_empty() {
-            return Some("no broker is given; write `host:port`, with commas between several".into());
+            return Some(
+                "no broker is given; write `host:port`, with commas between several".into(),
+            );
         }
         self.iter().find_map(|server| {
             address_problem(server).map(|why| format!("{server:?} is not `host:port`: {why}"))
@@ -31,12 +33,14 @@ fn address_problem(server: &str) -> Option<&'static str> {
         return Some("it begins with a scheme; the security protocol is a setting of its own");
     }
     let Some((host, port)) = server.rsplit_once(':') else { return Some("the port is missing") };
-    if !port.bytes().all(|b| b.is_ascii_digit()) || !port.parse::<u16>().is_ok_and(|port| port > 0) {
+    if !port.bytes().all(|b| b.is_ascii_digit()) || !port.parse::<u16>().is_ok_and(|port| port > 0)
+    {
         return Some("the port is not a number from 1 to 65535");
     }
     if let Some(inner) = host.strip_prefix('[') {
-        let inner =
-            inner.strip_suffix(']').map(|inner| inner.split_once('%').map_or(inner, |(inner, _)| inner));
+        let inner = inner
+            .strip_suffix(']')
+            .map(|inner| inner.split_once('%').map_or(inner, |(inner, _)| inner));
         return match inner.map(str::parse::<std::net::Ipv6Addr>) {
             Some(Ok(_)) => None,
             _ => Some("what stands in brackets is no IPv6 address"),
@@ -59,7 +63,13 @@ impl fmt::Display for BootstrapServers {
 /// Commas separate addresses.
 impl From<&str> for BootstrapServers {
     fn from(text: &str) -> Self {
-        Self(text.split(',').map(str::trim).filter(|server| !server.is_empty()).map(Into::into).collect())
+        Self(
+            text.split(',')
+                .map(str::trim)
+                .filter(|server| !server.is_empty())
+                .map(Into::into)
+                .collect(),
+        )
     }
 }
 
@@ -98,7 +108,9 @@ impl Pem {
     /// What may be shown: the path.
     pub(super) fn shown(&self) -> String {
         match self {
-            Self::File(path) if path.as_os_str().len() <= LONGEST_PATH => path.display().to_string(),
+            Self::File(path) if path.as_os_str().len() <= LONGEST_PATH => {
+                path.display().to_string()
+            }
             Self::File(_) => "(hidden, too long for a path)".into(),
             Self::Text(_) => "(PEM text, hidden)".into(),
         }
@@ -170,8 +182,13 @@ mod tests {
 
     #[test]
     fn an_address_is_a_host_and_a_port() {
-        for good in ["localhost:9092", "10.0.0.1:1", "[::1]:9092", "[fe80::1%eth0]:9092", "kafka_0.svc-a:65535"]
-        {
+        for good in [
+            "localhost:9092",
+            "10.0.0.1:1",
+            "[::1]:9092",
+            "[fe80::1%eth0]:9092",
+            "kafka_0.svc-a:65535",
+        ] {
             assert_eq!(BootstrapServers::from(good).problem(), None, "{good}");
         }
         for (bad, reason) in [

@@ -34,15 +34,21 @@ impl KafkaConfig {
     pub(super) fn problems_of_passed(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         for (name, (value, origin)) in &self.passed {
-            let by_row =
-                table::all().find(|setting| setting.property.is_some_and(|(_, property)| property == name));
-            let by_alias = names::ALIASES.iter().find(|(alias, _)| alias == name).map(|(_, setting)| *setting);
+            let by_row = table::all()
+                .find(|setting| setting.property.is_some_and(|(_, property)| property == name));
+            let by_alias =
+                names::ALIASES.iter().find(|(alias, _)| alias == name).map(|(_, setting)| *setting);
             let fixed = names::FIXED.iter().find(|(fixed, _)| fixed == name);
             let why = if let Some(setting) = by_row.map(|setting| setting.name).or(by_alias) {
-                format!("is what the setting {setting} decides; use {} or its setter", names::nested(setting))
+                format!(
+                    "is what the setting {setting} decides; use {} or its setter",
+                    names::nested(setting)
+                )
             } else if let Some((_, reason)) = fixed {
                 format!("cannot be set: {reason}")
-            } else if !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+            } else if !name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
                 || name.is_empty()
             {
                 "is no name that a property has".into()
@@ -50,8 +56,10 @@ impl KafkaConfig {
                 continue;
             };
             let shown = shown_property(name, value.expose_secret());
-            problems
-                .push(Problem::new(&[], format!("the property `{name}` = `{shown}` ({}) {why}", from(origin))));
+            problems.push(Problem::new(
+                &[],
+                format!("the property `{name}` = `{shown}` ({}) {why}", from(origin)),
+            ));
         }
         problems
     }
@@ -78,8 +86,9 @@ impl Check<'_> {
 
     /// A setting, its value, and where that came from.
     fn cite(&self, name: &str) -> String {
-        let value =
-            Setting::of(name).map(|setting| (setting.get)(&self.config.groups).show()).unwrap_or_default();
+        let value = Setting::of(name)
+            .map(|setting| (setting.get)(&self.config.groups).show())
+            .unwrap_or_default();
         let origin = match self.config.origin(name) {
             Origin::Default => format!("default of {}", names::nested(name)),
             origin => from(&origin),
@@ -117,23 +126,39 @@ impl Check<'_> {
         if !protocol.is_sasl() {
             for name in [names::SASL_MECHANISM, names::SASL_USERNAME, names::SASL_PASSWORD] {
                 let idle = self.is_set(name);
-                self.report_if(idle, &[names::SECURITY_PROTOCOL, name], "this protocol uses no SASL");
+                self.report_if(
+                    idle,
+                    &[names::SECURITY_PROTOCOL, name],
+                    "this protocol uses no SASL",
+                );
             }
             return;
         }
         let Some(mechanism) = connection.sasl_mechanism else {
-            return self.report(&[names::SECURITY_PROTOCOL, names::SASL_MECHANISM], "SASL needs a mechanism");
+            return self.report(
+                &[names::SECURITY_PROTOCOL, names::SASL_MECHANISM],
+                "SASL needs a mechanism",
+            );
         };
         let user = connection.sasl_username.as_ref().is_some_and(|user| !user.is_empty());
-        let password =
-            connection.sasl_password.as_ref().is_some_and(|secret| !secret.expose_secret().is_empty());
-        for (there, name, what) in
-            [(user, names::SASL_USERNAME, "user name"), (password, names::SASL_PASSWORD, "password")]
-        {
+        let password = connection
+            .sasl_password
+            .as_ref()
+            .is_some_and(|secret| !secret.expose_secret().is_empty());
+        for (there, name, what) in [
+            (user, names::SASL_USERNAME, "user name"),
+            (password, names::SASL_PASSWORD, "password"),
+        ] {
             if mechanism.takes_password() && !there {
-                self.report(&[names::SASL_MECHANISM, name], format!("this mechanism needs a {what}"));
+                self.report(
+                    &[names::SASL_MECHANISM, name],
+                    format!("this mechanism needs a {what}"),
+                );
             } else if !mechanism.takes_password() && self.is_set(name) {
-                self.report(&[names::SASL_MECHANISM, name], format!("this mechanism takes no {what}"));
+                self.report(
+                    &[names::SASL_MECHANISM, name],
+                    format!("this mechanism takes no {what}"),
+                );
             }
         }
         let needs_tls = !matches!(mechanism, SaslMechanism::Plain | SaslMechanism::Gssapi);
@@ -154,9 +179,15 @@ impl Check<'_> {
     fn ssl(&mut self) {
         let connection = self.config.connection();
         if !connection.security_protocol.is_encrypted() {
-            for name in [names::SSL_CA, names::SSL_CERTIFICATE, names::SSL_KEY, names::SSL_KEY_PASSWORD] {
+            for name in
+                [names::SSL_CA, names::SSL_CERTIFICATE, names::SSL_KEY, names::SSL_KEY_PASSWORD]
+            {
                 let idle = self.is_set(name);
-                self.report_if(idle, &[names::SECURITY_PROTOCOL, name], "this protocol is not encrypted");
+                self.report_if(
+                    idle,
+                    &[names::SECURITY_PROTOCOL, name],
+                    "this protocol is not encrypted",
+                );
             }
             return;
         }
@@ -170,7 +201,11 @@ impl Check<'_> {
         let unpaired = connection.ssl_certificate.is_some() != connection.ssl_key.is_some();
         self.report_if(unpaired, &pair, "a certificate and its key go together");
         let no_key = connection.ssl_key_password.is_some() && connection.ssl_key.is_none();
-        self.report_if(no_key, &[names::SSL_KEY, names::SSL_KEY_PASSWORD], "there is no key for this password");
+        self.report_if(
+            no_key,
+            &[names::SSL_KEY, names::SSL_KEY_PASSWORD],
+            "there is no key for this password",
+        );
         let path = |pem: &Option<Pem>| pem.as_ref().and_then(Pem::path).map(ToOwned::to_owned);
         for (name, pem) in [
             (names::SSL_CA, path(&connection.ssl_ca)),
@@ -178,9 +213,9 @@ impl Check<'_> {
             (names::SSL_KEY, path(&connection.ssl_key)),
         ] {
             // Authorities may be a folder, or `probe`, which has librdkafka look in the usual places.
-            let Some(path) =
-                pem.filter(|path| name != names::SSL_CA || !(path.is_dir() || path.as_os_str() == "probe"))
-            else {
+            let Some(path) = pem.filter(|path| {
+                name != names::SSL_CA || !(path.is_dir() || path.as_os_str() == "probe")
+            }) else {
                 continue;
             };
             if path.is_dir() {
@@ -195,7 +230,11 @@ impl Check<'_> {
         let producer = self.config.producer();
         if producer.idempotence {
             let acks = producer.acks != Acks::All;
-            self.report_if(acks, &[names::IDEMPOTENCE, names::ACKS], "idempotence needs all acknowledgements");
+            self.report_if(
+                acks,
+                &[names::IDEMPOTENCE, names::ACKS],
+                "idempotence needs all acknowledgements",
+            );
             let many = producer.max_in_flight > 5;
             self.report_if(
                 many,
@@ -211,7 +250,11 @@ impl Check<'_> {
         }
         let late = producer.delivery_wait < producer.message_timeout;
         let settings = [names::DELIVERY_WAIT, names::MESSAGE_TIMEOUT];
-        self.report_if(late, &settings, "a publish would give up on an event that may still be sent");
+        self.report_if(
+            late,
+            &settings,
+            "a publish would give up on an event that may still be sent",
+        );
         let linger = producer.message_timeout <= producer.linger;
         let settings = [names::MESSAGE_TIMEOUT, names::LINGER];
         self.report_if(linger, &settings, "an event would time out while it waits for its batch");
@@ -252,12 +295,17 @@ impl Check<'_> {
             self.report(&[names::RETRY_TIERS], chain(&error));
         }
         if let Err(error) = failure.topic_naming().validate() {
-            let settings = [names::RETRY_INFIX, names::DEAD_LETTER_SUFFIX, names::QUARANTINE_SUFFIX];
+            let settings =
+                [names::RETRY_INFIX, names::DEAD_LETTER_SUFFIX, names::QUARANTINE_SUFFIX];
             self.report(&settings, chain(&error));
         }
         let nowhere = !failure.dead_letter && failure.unknown_type == UnknownType::DeadLetter;
         let settings = [names::DEAD_LETTER, names::UNKNOWN_TYPE];
-        self.report_if(nowhere, &settings, "there is no dead-letter topic for events of unknown types");
+        self.report_if(
+            nowhere,
+            &settings,
+            "there is no dead-letter topic for events of unknown types",
+        );
     }
 }
 

@@ -6,12 +6,14 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::choices::{
-    Acks, AssignmentStrategy, AutoOffsetReset, Compression, GroupProtocol, IsolationLevel, SaslMechanism,
-    SecurityProtocol,
+    Acks, AssignmentStrategy, AutoOffsetReset, Compression, GroupProtocol, IsolationLevel,
+    SaslMechanism, SecurityProtocol,
 };
 use super::text::{BootstrapServers, Pem};
 use crate::error::chain;
-use crate::retry::{Backoff, Tier, UnknownType, format_duration, format_tiers, parse_duration, parse_tiers};
+use crate::retry::{
+    Backoff, Tier, UnknownType, format_duration, format_tiers, parse_duration, parse_tiers,
+};
 
 /// What a secret looks like to others.
 pub(super) const HIDDEN: &str = "(hidden)";
@@ -135,7 +137,9 @@ numbers!(u32, u64);
 impl Value for Duration {
     fn read(&mut self, text: &str) -> Result<(), String> {
         *self = if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-            Duration::from_millis(text.parse().map_err(|_| format!("{text:?} milliseconds are too long"))?)
+            Duration::from_millis(
+                text.parse().map_err(|_| format!("{text:?} milliseconds are too long"))?,
+            )
         } else {
             parse_duration(text).map_err(|error| chain(&error))?
         };

@@ -20,7 +20,9 @@ impl KafkaConfig {
     ///
     /// # Errors
     /// As [`with_vars`](Self::with_vars).
-    pub fn from_vars(vars: impl IntoIterator<Item = (String, String)>) -> Result<Self, InvalidKafkaConfig> {
+    pub fn from_vars(
+        vars: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, InvalidKafkaConfig> {
         Self::default().with_vars(vars)
     }
 
@@ -70,12 +72,15 @@ impl KafkaConfig {
         if let Some((name, text)) = one_of(names::PRESET, false, &vars, &mut problems) {
             match text.trim().parse::<Preset>() {
                 Ok(preset) => self = self.with_preset(preset, Origin::Variable(name)),
-                Err(error) => problems.push(Problem::new(&[names::PRESET], format!("{name}: {error}"))),
+                Err(error) => {
+                    problems.push(Problem::new(&[names::PRESET], format!("{name}: {error}")))
+                }
             }
         }
         for setting in table::all() {
             let value = (setting.get_mut)(&mut self.groups);
-            let Some((name, text)) = one_of(setting.name, value.is_secret(), &vars, &mut problems) else {
+            let Some((name, text)) = one_of(setting.name, value.is_secret(), &vars, &mut problems)
+            else {
                 continue;
             };
             // Spaces around a secret may be part of it.
@@ -92,7 +97,11 @@ impl KafkaConfig {
     }
 
     /// Variables below our prefix that no row of the table has.
-    fn read_unknown_and_properties(&mut self, vars: &BTreeMap<String, String>, problems: &mut Vec<Problem>) {
+    fn read_unknown_and_properties(
+        &mut self,
+        vars: &BTreeMap<String, String>,
+        problems: &mut Vec<Problem>,
+    ) {
         let known: Vec<String> = all_names().map(names::nested).collect();
         let mut seen: BTreeMap<String, &String> = BTreeMap::new();
         for (name, value) in vars.iter().filter(|(name, _)| name.starts_with(names::NESTED)) {
@@ -102,11 +111,13 @@ impl KafkaConfig {
                     if let Some(other) = seen.insert(property.clone(), name)
                         && vars[other] != *value
                     {
-                        let text =
-                            format!("{other} and {name} both set the property `{property}`, differently");
+                        let text = format!(
+                            "{other} and {name} both set the property `{property}`, differently"
+                        );
                         problems.push(Problem::new(&[], text));
                     }
-                    self.passed.insert(property, (value.as_str().into(), Origin::Variable(name.clone())));
+                    self.passed
+                        .insert(property, (value.as_str().into(), Origin::Variable(name.clone())));
                 }
                 _ if known.contains(name) => {}
                 _ => {
@@ -126,7 +137,8 @@ impl KafkaConfig {
     fn problems_of_variables(&self, unread: &[Problem]) -> Vec<Problem> {
         let unread: Vec<&str> = unread.iter().flat_map(Problem::settings).copied().collect();
         let by_variable = |name: &&str| matches!(self.origin(name), Origin::Variable(_));
-        let mut problems = self.validate().map_or_else(InvalidKafkaConfig::into_problems, |()| Vec::new());
+        let mut problems =
+            self.validate().map_or_else(InvalidKafkaConfig::into_problems, |()| Vec::new());
         problems.retain(|problem| {
             let settings = problem.settings();
             settings.iter().any(by_variable) && !settings.iter().any(|name| unread.contains(name))
@@ -159,7 +171,8 @@ fn one_of<'a>(
             } else {
                 (format!("{one:?}"), format!("{other:?}"))
             };
-            let text = format!("{nested} = {one} and {plain} = {other} disagree; leave one of them out");
+            let text =
+                format!("{nested} = {one} and {plain} = {other} disagree; leave one of them out");
             problems.push(Problem::new(&[setting], text));
             None
         }

@@ -70,8 +70,12 @@ fn a_preset_by_variable_leaves_what_code_has_set() {
 
 #[test]
 fn an_empty_variable_counts_as_not_there() {
-    let config =
-        vars(&[("KAFKA__SASL__USERNAME", ""), ("KAFKA__PRODUCER__LINGER", "  "), ("KAFKA__TYPO", "")]).unwrap();
+    let config = vars(&[
+        ("KAFKA__SASL__USERNAME", ""),
+        ("KAFKA__PRODUCER__LINGER", "  "),
+        ("KAFKA__TYPO", ""),
+    ])
+    .unwrap();
     assert_eq!(config.connection().sasl_username, None);
     assert_eq!(config.producer().linger, Duration::ZERO);
 }
@@ -84,12 +88,17 @@ fn two_spellings_must_agree() {
         error.contains(r#"KAFKA__PRODUCER__ACKS = "all" and KAFKA_PRODUCER_ACKS = "1" disagree"#),
         "{error}"
     );
-    let error = refused(&[("KAFKA__SASL__PASSWORD", "hunter2"), ("KAFKA_SASL_PASSWORD", "hunter3")]);
-    assert!(error.contains("KAFKA__SASL__PASSWORD") && error.contains("KAFKA_SASL_PASSWORD"), "{error}");
+    let error =
+        refused(&[("KAFKA__SASL__PASSWORD", "hunter2"), ("KAFKA_SASL_PASSWORD", "hunter3")]);
+    assert!(
+        error.contains("KAFKA__SASL__PASSWORD") && error.contains("KAFKA_SASL_PASSWORD"),
+        "{error}"
+    );
     assert!(!error.contains("hunter"), "{error}");
     let error = refused(&[("KAFKA__PRESET", "latency"), ("KAFKA_PRESET", "throughput")]);
     assert!(error.contains("KAFKA_PRESET"), "{error}");
-    let error = refused(&[("KAFKA__PROPERTIES__log_level", "1"), ("KAFKA__PROPERTIES__LOG_LEVEL", "2")]);
+    let error =
+        refused(&[("KAFKA__PROPERTIES__log_level", "1"), ("KAFKA__PROPERTIES__LOG_LEVEL", "2")]);
     assert!(error.contains("`log_level`"), "{error}");
 }
 
@@ -135,8 +144,13 @@ fn all_that_is_wrong_with_variables_is_said_at_once() {
     .unwrap_err();
     let texts: Vec<_> = error.problems().iter().map(ToString::to_string).collect();
     assert_eq!(texts.len(), 5, "{texts:#?}");
-    for part in ["KAFKA__TYPO", "\"soon\"", "idempotence needs", "producer.delivery_wait", "enable.auto.commit"]
-    {
+    for part in [
+        "KAFKA__TYPO",
+        "\"soon\"",
+        "idempotence needs",
+        "producer.delivery_wait",
+        "enable.auto.commit",
+    ] {
         assert!(texts.iter().any(|text| text.contains(part)), "{part}: {texts:#?}");
     }
     assert!(!error.to_string().contains("service_name"), "code may still name the service");
