@@ -245,3 +245,20 @@ impl std::fmt::Debug for Publisher {
             .finish()
     }
 }
+
+impl crate::mediator::EventPublisher for Publisher {
+    fn source(&self) -> &Source {
+        self.source()
+    }
+
+    fn format(&self) -> Format {
+        self.format()
+    }
+
+    async fn publish_envelopes(&self, events: Vec<Envelope>) -> Result<(), crate::mediator::PublishFailure> {
+        self.publish_envelopes(events).await.map_err(|failure| crate::mediator::PublishFailure {
+            unpublished: failure.unpublished,
+            error: failure.source.into(),
+        })
+    }
+}
