@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use example_contracts::UserCreated;
-use tidings::error::BoxError;
+use tidings::error::{BoxError, ErrorClass};
 use tidings::event::IntegrationEvent;
 use tidings::transport::kafka::{EmbeddedBroker, Kafka, KafkaConfig};
 use tidings::transport::{NewTopic, Transport, TransportError};
+use tokio::time::Instant;
 
 use crate::settings::Settings;
 
@@ -15,6 +16,9 @@ pub const PARTITIONS: i32 = 6;
 
 /// How long a start waits for a broker that does not answer.
 const START: Duration = Duration::from_secs(30);
+
+/// How long one answer of the broker may take.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// Where events go.
 #[derive(Debug, Clone)]
@@ -60,26 +64,31 @@ pub fn is_configured(settings: &Settings) -> bool {
 /// # Errors
 /// When the broker refuses, or does not answer for half a minute.
 pub async fn ensure_topics(kafka: &Kafka) -> Result<(), TransportError> {
-    let topics: Vec<_> = UserCreated::topics()
-        .into_iter()
-        .map(|name| NewTopic {
-            name,
-            partitions: Some(PARTITIONS),
-            replication: None,
-            append_time: false,
-        })
-        .collect();
-    let deadline = tokio::time::Instant::now() + START;
+    let deadline = Instant::now() + START;
     loop {
-        match kafka.admin().create(&topics, Duration::from_secs(10)).await {
-            Err(error)
-                if error.class == tidings::error::ErrorClass::Retriable
-                    && tokio::time::Instant::now() < deadline =>
-            {
+        match make_missing(kafka).await {
+            Err(error) if error.class == ErrorClass::Retriable && Instant::now() < deadline => {
                 tracing::warn!(error = tidings::error::chain(&error), "the broker does not answer yet");
                 tokio::time::sleep(Duration::from_millis(500)).await;
             }
             result => return result,
         }
     }
+}
+
+async fn make_missing(kafka: &Kafka) -> Result<(), TransportError> {
+    let (admin, names) = (kafka.admin(), UserCreated::topics());
+    let found = admin.describe(&names, ANSWER).await?;
+    let missing: Vec<_> = names
+        .into_iter()
+        .zip(found)
+        .filter(|(_, found)| found.is_none())
+        .map(|(name, _)| NewTopic {
+            name,
+            partitions: Some(PARTITIONS),
+            replication: None,
+            append_time: false,
+        })
+        .collect();
+    if missing.is_empty() { Ok(()) } else { admin.create(&missing, ANSWER).await }
 }

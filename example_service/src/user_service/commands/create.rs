@@ -1,35 +1,28 @@
 //! Somebody signs up.
 
 use chrono::Utc;
-use tidings::DomainEvent;
-use tidings::mediator::{Command, Context, Request, RequestHandler, ValidationErrors};
+use tidings::Command;
+use tidings::mediator::{Context, RequestHandler, ValidationErrors};
 
 use super::{UserError, check};
 use crate::user_service::domain::{Email, FullName, User};
 use crate::user_service::store::Users;
 
-/// Makes a user, as somebody typed it.
-#[derive(Debug)]
+/// Makes a user, of what somebody typed.
+#[derive(Debug, Command)]
+#[request(response = User, error = UserError)]
+#[request(validate = Self::check, domain_events = User::take_events)]
 pub struct CreateUser {
     pub email: String,
     pub full_name: String,
 }
 
-impl Command for CreateUser {}
-
-impl Request for CreateUser {
-    type Response = User;
-    type Error = UserError;
-
-    fn validate(&self) -> Result<(), ValidationErrors> {
+impl CreateUser {
+    fn check(&self) -> Result<(), ValidationErrors> {
         ValidationErrors::collect(|errors| {
             check(errors, Email::new(&self.email));
             check(errors, FullName::new(&self.full_name));
         })
-    }
-
-    fn domain_events(user: &mut User) -> Vec<Box<dyn DomainEvent>> {
-        user.take_events()
     }
 }
 

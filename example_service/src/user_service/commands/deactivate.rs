@@ -1,22 +1,17 @@
 //! A user leaves.
 
-use tidings::mediator::{Command, Context, Request, RequestHandler};
+use tidings::Command;
+use tidings::mediator::{Context, RequestHandler};
 use uuid::Uuid;
 
 use super::{UserError, found};
 use crate::user_service::store::Users;
 
 /// Deactivates a user.
-#[derive(Debug)]
+#[derive(Debug, Command)]
+#[request(error = UserError)]
 pub struct DeactivateUser {
     pub user_id: Uuid,
-}
-
-impl Command for DeactivateUser {}
-
-impl Request for DeactivateUser {
-    type Response = ();
-    type Error = UserError;
 }
 
 /// Reads, deactivates and stores the user.

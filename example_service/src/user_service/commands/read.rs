@@ -1,6 +1,7 @@
 //! Users are looked at.
 
-use tidings::mediator::{Context, Query, Request, RequestHandler};
+use tidings::Query;
+use tidings::mediator::{Context, RequestHandler};
 use uuid::Uuid;
 
 use super::{UserError, found};
@@ -8,16 +9,10 @@ use crate::user_service::domain::User;
 use crate::user_service::store::Users;
 
 /// One user.
-#[derive(Debug)]
+#[derive(Debug, Query)]
+#[request(response = User, error = UserError)]
 pub struct GetUser {
     pub user_id: Uuid,
-}
-
-impl Query for GetUser {}
-
-impl Request for GetUser {
-    type Response = User;
-    type Error = UserError;
 }
 
 /// Reads the user.
@@ -32,17 +27,11 @@ impl RequestHandler<GetUser> for GetUserHandler {
 }
 
 /// Users in the order in which they signed up, after one of them.
-#[derive(Debug)]
+#[derive(Debug, Query)]
+#[request(response = Vec<User>, error = UserError)]
 pub struct ListUsers {
     pub after: Option<Uuid>,
     pub limit: u32,
-}
-
-impl Query for ListUsers {}
-
-impl Request for ListUsers {
-    type Response = Vec<User>;
-    type Error = UserError;
 }
 
 /// Reads a page of users.

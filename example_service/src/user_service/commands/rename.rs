@@ -1,8 +1,8 @@
 //! A user takes another name.
 
 use chrono::Utc;
-use tidings::DomainEvent;
-use tidings::mediator::{Command, Context, Request, RequestHandler, ValidationErrors};
+use tidings::Command;
+use tidings::mediator::{Context, RequestHandler, ValidationErrors};
 use uuid::Uuid;
 
 use super::{UserError, check, found};
@@ -10,24 +10,17 @@ use crate::user_service::domain::{FullName, User};
 use crate::user_service::store::Users;
 
 /// Gives a user another name.
-#[derive(Debug)]
+#[derive(Debug, Command)]
+#[request(response = User, error = UserError)]
+#[request(validate = Self::check, domain_events = User::take_events)]
 pub struct RenameUser {
     pub user_id: Uuid,
     pub full_name: String,
 }
 
-impl Command for RenameUser {}
-
-impl Request for RenameUser {
-    type Response = User;
-    type Error = UserError;
-
-    fn validate(&self) -> Result<(), ValidationErrors> {
+impl RenameUser {
+    fn check(&self) -> Result<(), ValidationErrors> {
         ValidationErrors::collect(|errors| check(errors, FullName::new(&self.full_name)))
-    }
-
-    fn domain_events(user: &mut User) -> Vec<Box<dyn DomainEvent>> {
-        user.take_events()
     }
 }
 
