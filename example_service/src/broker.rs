@@ -20,6 +20,9 @@ const START: Duration = Duration::from_secs(30);
 /// How long one answer of the broker may take.
 const ANSWER: Duration = Duration::from_secs(10);
 
+/// The embedded broker answers a fetch when its wait is over, even if an event came before.
+const EMBEDDED_FETCH: Duration = Duration::from_millis(10);
+
 /// Where events go.
 #[derive(Debug, Clone)]
 pub enum Broker {
@@ -43,10 +46,13 @@ impl Broker {
     /// # Errors
     /// When the configuration cannot be used.
     pub fn client(&self, service: &str, settings: &Settings) -> Result<Kafka, BoxError> {
-        let config = KafkaConfig::default().with_vars(settings.kafka.clone())?.service_name(service);
+        let config = KafkaConfig::default().service_name(service);
         Ok(match self {
-            Self::Embedded(broker) => Kafka::embedded(broker, config)?,
-            Self::Remote => Kafka::connect(config)?,
+            Self::Embedded(broker) => {
+                let config = config.fetch_max_wait(EMBEDDED_FETCH);
+                Kafka::embedded(broker, config.with_vars(settings.kafka.clone())?)?
+            }
+            Self::Remote => Kafka::connect(config.with_vars(settings.kafka.clone())?)?,
         })
     }
 }
