@@ -17,7 +17,13 @@ pub(crate) fn each_key(
     for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident(name)) {
         attribute.parse_nested_meta(|meta| {
             let unknown = || {
-                let key = meta.path.segments.iter().map(|s| s.ident.to_string()).collect::<Vec<_>>().join("::");
+                let key = meta
+                    .path
+                    .segments
+                    .iter()
+                    .map(|s| s.ident.to_string())
+                    .collect::<Vec<_>>()
+                    .join("::");
                 meta.error(format!("`{key}` is not known to `#[{name}(..)]`; known are {known}"))
             };
             let key = meta.path.get_ident().cloned().ok_or_else(unknown)?;
@@ -59,18 +65,24 @@ impl FieldPath {
 
     /// Checks that the first member is a field of this struct; the compiler checks the others.
     pub(crate) fn check(&self, input: &DeriveInput) -> Result<()> {
-        let syn::Data::Struct(data) = &input.data else { return Ok(()) };
+        let syn::Data::Struct(data) = &input.data else {
+            return Ok(());
+        };
         let first = &self.0[0];
         if data.fields.members().any(|member| member == *first) {
             return Ok(());
         }
-        let fields: Vec<_> = data.fields.members().map(|member| format!("`{}`", shown(&member))).collect();
+        let fields: Vec<_> =
+            data.fields.members().map(|member| format!("`{}`", shown(&member))).collect();
         let fields = match fields.as_slice() {
             [] => "it has none".to_owned(),
             [one] => format!("its only field is {one}"),
             many => format!("its fields are {}", many.join(", ")),
         };
-        Err(Error::new(first.span(), format!("`{}` has no field `{}`; {fields}", input.ident, shown(first))))
+        Err(Error::new(
+            first.span(),
+            format!("`{}` has no field `{}`; {fields}", input.ident, shown(first)),
+        ))
     }
 }
 
@@ -85,7 +97,9 @@ fn member(value: ParseStream<'_>, key: &Ident, members: &mut Vec<Member>) -> Res
         Error::new(span, format!("`{key}` is a field, written without quotes: `{key} = {fix}`"))
     };
     match value.parse::<Lit>().map_err(|_| refused(""))? {
-        Lit::Int(index) => members.push(unnamed(index.base10_digits(), index.span()).ok_or_else(|| refused(""))?),
+        Lit::Int(index) => {
+            members.push(unnamed(index.base10_digits(), index.span()).ok_or_else(|| refused(""))?)
+        }
         // `0.1` reads as a number to Rust.
         Lit::Float(indexes) => {
             for index in indexes.base10_digits().split('.') {
@@ -111,12 +125,15 @@ fn shown(member: &Member) -> String {
 
 /// Refuses lifetimes: events and requests outlive the call that made them.
 pub(crate) fn without_lifetimes(input: &DeriveInput, what: &str) -> Result<()> {
-    let lifetime = input.generics.params.iter().find(|param| matches!(param, GenericParam::Lifetime(_)));
+    let lifetime =
+        input.generics.params.iter().find(|param| matches!(param, GenericParam::Lifetime(_)));
     match lifetime {
         None => Ok(()),
         Some(lifetime) => Err(Error::new(
             lifetime.span(),
-            format!("{what} owns what it holds: use owned types (`String` for `&str`) instead of a lifetime"),
+            format!(
+                "{what} owns what it holds: use owned types (`String` for `&str`) instead of a lifetime"
+            ),
         )),
     }
 }

@@ -8,7 +8,10 @@ use crate::attribute::without_lifetimes;
 
 pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
     if matches!(input.data, Data::Union(_)) {
-        return Err(Error::new(input.ident.span(), "a domain event is a struct or an enum, not a union"));
+        return Err(Error::new(
+            input.ident.span(),
+            "a domain event is a struct or an enum, not a union",
+        ));
     }
     without_lifetimes(input, "a domain event")?;
     let name = &input.ident;

@@ -90,7 +90,10 @@ fn read(input: &DeriveInput) -> Result<Attributes> {
             "name" => {
                 let name = text(meta, key)?;
                 if name.value().is_empty() || name.value().chars().any(char::is_control) {
-                    return Err(Error::new(name.span(), "a name is not empty and has no control characters"));
+                    return Err(Error::new(
+                        name.span(),
+                        "a name is not empty and has no control characters",
+                    ));
                 }
                 found.name = Some(name);
             }
@@ -104,8 +107,12 @@ fn read(input: &DeriveInput) -> Result<Attributes> {
                 let list = list.parse_terminated(|item| item.parse::<LitStr>(), Token![,])?;
                 found.topics = Some(list.into_iter().collect());
             }
-            "key" => set_key(&mut found.key, meta.path.span(), Key::Field(FieldPath::of(meta, key)?))?,
-            "key_with" => set_key(&mut found.key, meta.path.span(), Key::Computed(meta.value()?.parse()?))?,
+            "key" => {
+                set_key(&mut found.key, meta.path.span(), Key::Field(FieldPath::of(meta, key)?))?
+            }
+            "key_with" => {
+                set_key(&mut found.key, meta.path.span(), Key::Computed(meta.value()?.parse()?))?
+            }
             "unkeyed" => set_key(&mut found.key, meta.path.span(), Key::None)?,
             "subject" => found.subject = Some(FieldPath::of(meta, key)?),
             _ => return Ok(false),
@@ -116,7 +123,8 @@ fn read(input: &DeriveInput) -> Result<Attributes> {
 }
 
 fn version(version: &LitInt) -> Result<u32> {
-    let refused = || Error::new(version.span(), "a version is a whole number from 1 up: `version = 1`");
+    let refused =
+        || Error::new(version.span(), "a version is a whole number from 1 up: `version = 1`");
     version.base10_parse().ok().filter(|version| *version > 0).ok_or_else(refused)
 }
 
@@ -137,7 +145,9 @@ fn key(input: &DeriveInput, key: Option<Key>) -> Result<TokenStream> {
         }
         Some(Key::Computed(path)) => {
             let key = quote_spanned!(path.span()=> &#path(self));
-            Ok(quote_spanned!(path.span()=> ::tidings::event::ToPartitionKey::to_partition_key(#key)))
+            Ok(
+                quote_spanned!(path.span()=> ::tidings::event::ToPartitionKey::to_partition_key(#key)),
+            )
         }
         Some(Key::None) => Ok(quote!(::core::result::Result::Ok(::core::option::Option::None))),
         None => Err(Error::new(
@@ -154,7 +164,8 @@ fn key(input: &DeriveInput, key: Option<Key>) -> Result<TokenStream> {
 fn subject(input: &DeriveInput, path: &FieldPath) -> Result<TokenStream> {
     path.check(input)?;
     let members = &path.0;
-    let field = quote_spanned!(members[0].span()=> ::std::string::ToString::to_string(&self #(.#members)*));
+    let field =
+        quote_spanned!(members[0].span()=> ::std::string::ToString::to_string(&self #(.#members)*));
     Ok(quote! {
         fn subject(&self) -> ::core::option::Option<::tidings::event::Subject> {
             ::tidings::event::Subject::new(#field).ok()
@@ -173,7 +184,9 @@ fn topics(
     let refused = |span: Span, why: &str| Err(Error::new(span, why));
     let (listed, answer) = match (topic, topic_with, topics) {
         (Some(topic), None, None) => (vec![topic], None),
-        (None, None, None) => (vec![LitStr::new(&format!("integration-events.{}", name.value()), name.span())], None),
+        (None, None, None) => {
+            (vec![LitStr::new(&format!("integration-events.{}", name.value()), name.span())], None)
+        }
         (None, Some(path), Some(topics)) if !topics.is_empty() => (topics, Some(path)),
         (None, Some(path), _) => {
             return refused(
@@ -182,7 +195,10 @@ fn topics(
             );
         }
         (None, None, Some(_)) => {
-            return refused(input.ident.span(), "`topics` needs `topic_with = ..`, which picks one; one alone is `topic = \"..\"`");
+            return refused(
+                input.ident.span(),
+                "`topics` needs `topic_with = ..`, which picks one; one alone is `topic = \"..\"`",
+            );
         }
         (Some(topic), _, _) => {
             return refused(topic.span(), "say either `topic`, or `topic_with` and `topics`");

@@ -29,14 +29,20 @@ struct Attributes {
 fn derive(input: &DeriveInput, kind: &str) -> Result<TokenStream> {
     let lower = kind.to_lowercase();
     if matches!(input.data, Data::Union(_)) {
-        return Err(Error::new(input.ident.span(), format!("a {lower} is a struct or an enum, not a union")));
+        return Err(Error::new(
+            input.ident.span(),
+            format!("a {lower} is a struct or an enum, not a union"),
+        ));
     }
     without_lifetimes(input, &format!("a {lower}"))?;
     let attributes = read(input)?;
     let missing = |what: &str| {
         Error::new(
             input.ident.span(),
-            format!("the {lower} `{}` does not say its {what}: `#[request(response = .., error = ..)]`", input.ident),
+            format!(
+                "the {lower} `{}` does not say its {what}: `#[request(response = .., error = ..)]`",
+                input.ident
+            ),
         )
     };
     let error = attributes.error.ok_or_else(|| missing("error"))?;

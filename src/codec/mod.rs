@@ -2,10 +2,12 @@
 
 mod any;
 pub mod cloudevents;
+mod envelope;
 #[cfg(feature = "json")]
 mod json;
 
 pub use any::AnyIntegrationEvent;
+pub use envelope::{EnvelopeError, envelope};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -14,19 +14,19 @@ use super::outcome::Handled;
 use super::plan::{MainTopic, Route, Topics};
 use super::read::Policies;
 use super::running::Consumer;
-use super::settings::{Order, Settings, Tombstones, TopicSetup};
+use super::settings::{Order, Settings, Tombstones};
 use crate::error::BoxError;
 use crate::event::TopicName;
 use crate::publisher::Publisher;
 use crate::retry::{RetryPolicy, UnknownType};
 use crate::topic::{InvalidPlan, TopicNaming, TopicPlan};
-use crate::transport::{ConsumerDefaults, TopicPartition, Transport};
+use crate::transport::{ConsumerDefaults, TopicPartition, TopicSetup, Transport};
 
 type LayerFn = Box<dyn Fn(Arc<dyn Call>) -> Arc<dyn Call> + Send + Sync>;
 
 /// Collects what a consumer is made of; see [`Consumer::builder`].
 pub struct ConsumerBuilder {
-    group: String,
+    group: Option<String>,
     handlers: Vec<Registered>,
     states: States,
     layers: Vec<LayerFn>,
@@ -97,7 +97,7 @@ pub enum BuildError {
 }
 
 impl ConsumerBuilder {
-    pub(super) fn new(group: String) -> Self {
+    pub(super) fn new(group: Option<String>) -> Self {
         Self {
             group,
             handlers: Vec::new(),
@@ -296,26 +296,31 @@ impl ConsumerBuilder {
         if let Some(problem) = self.problems.drain(..).next() {
             return Err(problem);
         }
-        self.check()?;
+        let group = self.group.take().or_else(|| defaults.group.clone());
+        let group: Arc<str> = group.unwrap_or_default().into();
+        self.check(&group, &defaults)?;
         let retry = self.retry.take().unwrap_or_else(|| defaults.retry.clone());
         let naming = self.naming.take().unwrap_or_else(|| defaults.naming.clone());
-        let topics = self.plan(&retry, &naming)?;
+        let topics = self.plan(&group, &retry, &naming)?;
         let publisher = match self.publisher.take() {
             Some(publisher) => publisher,
             None => Publisher::of(transport).ok_or_else(|| {
                 BuildError::Setting("no payload format is enabled; give a publisher".into())
             })?,
         };
-        Ok(self.finish(Arc::new(transport.clone()), retry, topics, publisher, &defaults))
+        Ok(self.finish(group, Arc::new(transport.clone()), retry, topics, publisher, &defaults))
     }
 
-    fn check(&self) -> Result<(), BuildError> {
+    fn check(&self, group: &str, defaults: &ConsumerDefaults) -> Result<(), BuildError> {
         if self.handlers.is_empty() {
-            return Err(BuildError::NoHandler(self.group.clone()));
+            return Err(BuildError::NoHandler(group.into()));
         }
         let setting = |problem: &str| Err(BuildError::Setting(problem.into()));
-        if self.group.trim().is_empty() {
-            return setting("a consumer group must have a name");
+        if group.trim().is_empty() {
+            return setting("a consumer group must have a name: in code, or in the configuration");
+        }
+        if self.members > 1 && defaults.static_member {
+            return setting("a static member id is one member's; use it with `members(1)` only");
         }
         if self.concurrency == 0 || self.members == 0 {
             return setting("concurrency and members start at 1");
@@ -336,7 +341,12 @@ impl ConsumerBuilder {
         Ok(())
     }
 
-    fn plan(&mut self, retry: &RetryPolicy, naming: &TopicNaming) -> Result<Topics, BuildError> {
+    fn plan(
+        &mut self,
+        group: &str,
+        retry: &RetryPolicy,
+        naming: &TopicNaming,
+    ) -> Result<Topics, BuildError> {
         let mut routes: BTreeMap<TopicName, Vec<Route>> = BTreeMap::new();
         for mut handler in self.handlers.drain(..) {
             for layer in self.layers.iter().rev() {
@@ -360,7 +370,7 @@ impl ConsumerBuilder {
         }
         let mut topics = Topics::default();
         for (name, routes) in routes {
-            let around = TopicPlan::of(&name, &self.group, retry, naming)
+            let around = TopicPlan::of(&name, group, retry, naming)
                 .map_err(|source| BuildError::Topics { topic: name.clone(), source })?;
             topics.add(Arc::new(MainTopic { name, around, routes }));
         }
@@ -369,13 +379,13 @@ impl ConsumerBuilder {
 
     fn finish(
         self,
+        group: Arc<str>,
         transport: Arc<dyn Transport>,
         retry: RetryPolicy,
         topics: Topics,
         publisher: Publisher,
         defaults: &ConsumerDefaults,
     ) -> Consumer {
-        let group: Arc<str> = self.group.into();
         let policies = Policies {
             group: group.clone(),
             unknown: self.unknown.unwrap_or(defaults.unknown),

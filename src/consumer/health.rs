@@ -81,8 +81,12 @@ impl MemberHealth {
         state.assigned = partitions;
     }
 
+    /// Partitions went; of a member that has none left it is not known whether it is still in the
+    /// group, until it is assigned again, be it nothing.
     pub(super) fn lost(&self, partitions: usize) {
-        self.state().assigned = partitions;
+        let mut state = self.state();
+        state.joined &= partitions > 0;
+        state.assigned = partitions;
     }
 
     pub(super) fn committed(&self, result: Result<(), String>) {
@@ -126,7 +130,7 @@ impl MemberHealth {
             return problems;
         }
         if !state.joined {
-            problems.push("the group has not assigned it anything yet".into());
+            problems.push("it waits for the group to assign partitions".into());
         }
         if polled > POLLED_WITHIN {
             problems.push(format!("it has not polled for {:.0} s", polled.as_secs_f64()));

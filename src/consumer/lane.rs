@@ -31,6 +31,15 @@ pub(super) struct Job {
     pub(super) lane: u64,
 }
 
+impl Job {
+    /// The id that its record says, or where it lies.
+    fn event_id(&self) -> String {
+        let record = &self.record;
+        let place = || format!("{}/{}/{}", record.topic, record.partition, record.offset);
+        record.headers.get_str(header::ID).map_or_else(place, str::to_owned)
+    }
+}
+
 /// What a shard is told.
 pub(super) enum ToShard {
     Work(Vec<Job>),
@@ -43,6 +52,8 @@ pub(super) struct Done {
     pub(super) assignment: u64,
     pub(super) place: u64,
     pub(super) finish: Finish,
+    /// The event's id, where its work was abandoned.
+    pub(super) left: Option<String>,
 }
 
 pub(super) struct Shard {
@@ -159,7 +170,8 @@ impl Shard {
 
     fn end(&mut self, job: Job, finish: Finish) {
         self.next(job.lane);
-        let done = Done { assignment: job.assignment.id, place: job.place, finish };
+        let left = (finish == Finish::Abandoned).then(|| job.event_id());
+        let done = Done { assignment: job.assignment.id, place: job.place, finish, left };
         self.done.push((done, job.assignment));
     }
 
@@ -190,9 +202,7 @@ impl Shard {
                 self.running.push(running);
                 continue;
             };
-            let record = &job.record;
-            let place = || format!("{}/{}/{}", record.topic, record.partition, record.offset);
-            left.push(record.headers.get_str(header::ID).map_or_else(place, str::to_owned));
+            left.push(job.event_id());
             job.assignment.left();
             let lane = job.lane;
             drop(running);

@@ -14,7 +14,6 @@ mod outcome;
 mod partition;
 mod pause;
 mod plan;
-mod provision;
 mod read;
 mod running;
 mod settings;
@@ -30,5 +29,7 @@ pub use handler::{
 pub use health::Counts;
 pub use outcome::{Failing, FailureKind, Handled, HandlerError, IntoOutcome, Outcome};
 pub use running::{Consumer, ConsumerStatus, RunningConsumer, StartError};
-pub use settings::{Order, Tombstones, TopicSetup};
+pub use settings::{Order, Tombstones};
 pub use stop::StopReport;
+
+pub use crate::transport::TopicSetup;

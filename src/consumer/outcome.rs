@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use crate::codec::{AnyIntegrationEvent, DecodeError};
+use crate::codec::DecodeError;
 use crate::error::BoxError;
-use crate::event::IntegrationEvent;
+use crate::mapper::{Events, IntoEvents};
 
 /// What becomes of an event that a handler did not fail on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,13 +32,13 @@ pub struct Handled {
     /// What becomes of the event.
     pub outcome: Outcome,
     /// What is published because of it, in order.
-    pub events: Vec<Box<dyn AnyIntegrationEvent>>,
+    pub events: Events,
 }
 
 /// What a handler may answer: `()`, an [`Outcome`], or integration events to publish.
 #[diagnostic::on_unimplemented(
     message = "a handler cannot answer `{Self}`",
-    note = "answer `()`, an `Outcome`, an integration event, or an `Option` or `Vec` of them"
+    note = "answer `()`, an `Outcome`, an integration event, an `Option` or `Vec` of them, or `Events` of several types"
 )]
 pub trait IntoOutcome {
     /// The outcome and what follows.
@@ -47,7 +47,7 @@ pub trait IntoOutcome {
 
 impl IntoOutcome for Outcome {
     fn into_outcome(self) -> Handled {
-        Handled { outcome: self, events: Vec::new() }
+        Handled { outcome: self, events: Events::none() }
     }
 }
 
@@ -57,28 +57,9 @@ impl IntoOutcome for Handled {
     }
 }
 
-impl IntoOutcome for () {
+impl<T: IntoEvents> IntoOutcome for T {
     fn into_outcome(self) -> Handled {
-        Outcome::Ack.into_outcome()
-    }
-}
-
-impl<E: IntegrationEvent> IntoOutcome for E {
-    fn into_outcome(self) -> Handled {
-        Handled { outcome: Outcome::Ack, events: vec![Box::new(self)] }
-    }
-}
-
-impl<E: IntegrationEvent> IntoOutcome for Option<E> {
-    fn into_outcome(self) -> Handled {
-        self.into_iter().collect::<Vec<_>>().into_outcome()
-    }
-}
-
-impl<E: IntegrationEvent> IntoOutcome for Vec<E> {
-    fn into_outcome(self) -> Handled {
-        let events = self.into_iter().map(|event| Box::new(event) as _).collect();
-        Handled { outcome: Outcome::Ack, events }
+        Handled { outcome: Outcome::Ack, events: Events::one(self) }
     }
 }
 

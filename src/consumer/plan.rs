@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::handler::Registered;
 use crate::event::TopicName;
 use crate::topic::TopicPlan;
-use crate::transport::Follower;
+use crate::transport::{Follower, TopicNeed};
 
 /// A main topic with the topics around it and what is done with its events.
 pub(super) struct MainTopic {
@@ -81,6 +81,23 @@ impl Topics {
             .collect();
         mains.sort_by(|a, b| a.name.cmp(&b.name));
         mains
+    }
+
+    /// What every topic that is read or written has to be.
+    pub(super) fn needs(&self) -> Vec<TopicNeed> {
+        let needs = |main: &&Arc<MainTopic>| {
+            let TopicPlan { tiers, dead_letter, quarantine, .. } = &main.around;
+            let plain = [Some(&main.name), dead_letter.as_ref(), Some(quarantine)];
+            let mut needs: Vec<_> =
+                plain.into_iter().flatten().cloned().map(TopicNeed::plain).collect();
+            needs.extend(tiers.iter().map(|(_, tier)| TopicNeed {
+                name: tier.clone(),
+                like: Some(main.name.clone()),
+                append_time: true,
+            }));
+            needs
+        };
+        self.mains().iter().flat_map(needs).collect()
     }
 
     /// The tiers, each behind its main topic.

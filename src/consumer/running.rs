@@ -14,18 +14,16 @@ use super::health::{Counts, MemberHealth};
 use super::hooks::Hooks;
 use super::member::Member;
 use super::plan::Topics;
-use super::provision::provision;
 use super::read::Policies;
-use super::settings::{Settings, TopicSetup};
+use super::settings::Settings;
 use super::stop::{MemberReport, StopReport};
 use super::work::Work;
-use crate::error::ErrorClass;
 use crate::event::TopicName;
 use crate::retry::{Backoff, RetryPolicy};
-use crate::transport::{SourceControl, Subscription, Transport, TransportError};
+use crate::transport::{
+    SourceControl, Subscription, TopicSetup, TopicsError, Transport, TransportError, prepare_topics,
+};
 
-/// How long one look at the topics may take.
-const LOOK: Duration = Duration::from_secs(10);
 /// How much longer than the drain the source waits for its answer to a revoke.
 const REVOKE_MARGIN: Duration = Duration::from_secs(2);
 
@@ -48,28 +46,23 @@ pub struct Consumer {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// Topics are missing or not as they must be.
-    #[error("the topics are not as this consumer needs them: {}; create them, or start with `TopicSetup::Create`", problems.join("; "))]
-    Topics {
-        /// One sentence for each.
-        problems: Vec<String>,
-    },
-    /// The broker did not answer, or refused.
-    #[error("the consumer cannot start")]
+    /// Topics are missing or wrong, or could not be looked at.
+    #[error("the topics of this consumer are not ready")]
+    Topics(#[from] TopicsError),
+    /// The client refuses the settings.
+    #[error("the consumer cannot join its group")]
     Transport(#[from] TransportError),
-}
-
-impl StartError {
-    /// Whether the same start may succeed later.
-    pub fn is_retriable(&self) -> bool {
-        matches!(self, Self::Transport(error) if error.class == ErrorClass::Retriable)
-    }
 }
 
 impl Consumer {
     /// A consumer of this group, to be told its handlers.
     pub fn builder(group: impl Into<String>) -> ConsumerBuilder {
-        ConsumerBuilder::new(group.into())
+        ConsumerBuilder::new(Some(group.into()))
+    }
+
+    /// A consumer of the group that the transport's configuration names.
+    pub fn configured() -> ConsumerBuilder {
+        ConsumerBuilder::new(None)
     }
 
     /// The consumer group.
@@ -92,7 +85,8 @@ impl Consumer {
     /// # Errors
     /// When a topic is missing or wrong, or the broker refuses or stays away.
     pub async fn start(self) -> Result<RunningConsumer, StartError> {
-        self.provision().await?;
+        let (admin, needs) = (self.transport.admin(), self.topics.needs());
+        prepare_topics(&*admin, &needs, self.setup, self.start_wait).await?;
         let (stop, told) = watch::channel(None);
         let mut tasks = JoinSet::new();
         let mut members = Vec::with_capacity(self.members);
@@ -142,27 +136,6 @@ impl Consumer {
             () = running.ended() => {}
         }
         Ok(running.stop(drain).await)
-    }
-
-    async fn provision(&self) -> Result<(), StartError> {
-        if self.setup == TopicSetup::Off {
-            return Ok(());
-        }
-        let admin = self.transport.admin();
-        let deadline = Instant::now() + self.start_wait;
-        let look = LOOK.min(self.start_wait);
-        loop {
-            match provision(&*admin, &self.topics, self.setup, look).await {
-                Err(error) if error.is_retriable() && Instant::now() < deadline => {
-                    tracing::warn!(
-                        error = crate::error::chain(&error),
-                        "the broker does not answer yet"
-                    );
-                    tokio::time::sleep(Duration::from_millis(500)).await;
-                }
-                result => return result,
-            }
-        }
     }
 
     fn work(&self, counts: Arc<Counts>, health: Arc<MemberHealth>) -> Work {

@@ -28,25 +28,6 @@ pub enum Tombstones {
     Ignore,
 }
 
-/// What is done about topics at start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum TopicSetup {
-    /// All of them must be there, retry topics with as many partitions as their main topic; the
-    /// start fails and names those that are not.
-    #[default]
-    Verify,
-    /// Those that are missing are made, all at once; the others are verified.
-    Create {
-        /// Partitions of a main topic that is missing; `None` is the broker's default.
-        partitions: Option<i32>,
-        /// Copies of each; `None` is the broker's default.
-        replication: Option<i32>,
-    },
-    /// Nothing is looked at.
-    Off,
-}
-
 /// The settings that a member needs.
 #[derive(Debug)]
 pub(super) struct Settings {

@@ -15,10 +15,12 @@ use super::health::{Counts, MemberHealth};
 use super::outcome::{FailureKind, Handled, HandlerError, Outcome};
 use super::plan::Place;
 use super::read::{Policies, Reading};
-use crate::codec::AnyIntegrationEvent;
+use crate::codec::envelope;
+use crate::event::Flow;
+use crate::mapper::Events;
 use crate::retry::{Backoff, RetryPolicy};
+use crate::telemetry;
 use crate::transport::{Received, Record};
-use crate::{publisher, telemetry};
 
 /// What one member's work shares.
 pub(super) struct Work {
@@ -242,16 +244,10 @@ impl Work {
         Ok(())
     }
 
-    async fn publish(
-        &self,
-        delivery: &Delivery,
-        events: &[Box<dyn AnyIntegrationEvent>],
-    ) -> Result<(), HandlerError> {
-        let (publisher, flow) = (delivery.publisher(), crate::event::Flow::current());
-        let envelope = |event: &Box<dyn AnyIntegrationEvent>| {
-            publisher::envelope(&**event, publisher.source().clone(), &flow, publisher.format())
-        };
-        let envelopes = events.iter().map(envelope).collect::<Result<_, _>>();
+    async fn publish(&self, delivery: &Delivery, events: &Events) -> Result<(), HandlerError> {
+        let (publisher, flow) = (delivery.publisher(), Flow::current());
+        let wrap = |event| envelope(event, publisher.source(), publisher.format(), &flow);
+        let envelopes = events.iter().map(wrap).collect::<Result<_, _>>();
         publisher.publish_envelopes(envelopes.map_err(HandlerError::permanent)?).await?;
         Ok(())
     }
@@ -285,7 +281,12 @@ impl Work {
                     &address,
                     &failure,
                 );
-                tracing::info!(to = %topic, error = message, "the handler failed; it is tried again later");
+                // Said outside of the spans: their fields would bury the line.
+                tracing::info!(
+                    parent: None,
+                    record = at(record), handler = &*handler.name, to = %topic, error = message,
+                    "the handler failed; it is tried again later"
+                );
                 self.moved(assignment, &moved, &self.counts.retried).await
             }
             _ => {
@@ -326,7 +327,7 @@ impl Work {
         let address = Address { group: &self.shared.group, handler, attempt };
         let address = (!handler.is_empty()).then_some(&address);
         let failure = Failure { kind, message };
-        tracing::warn!(record = at(record), to = %topic, kind, error = message, "dead letter");
+        tracing::warn!(parent: None, record = at(record), handler, to = %topic, kind, error = message, "dead letter");
         let on_tier = assignment.place.tier.is_some();
         let moved = Forward::aside(record, on_tier, topic, address, &failure);
         self.moved(assignment, &moved, &self.counts.dead_lettered).await
@@ -340,7 +341,7 @@ impl Work {
     ) -> Finish {
         let topic = &assignment.place.main.around.quarantine;
         let failure = Failure { kind: FailureKind::Undecodable.as_str(), message };
-        tracing::warn!(record = at(record), to = %topic, error = message, "quarantine");
+        tracing::warn!(parent: None, record = at(record), to = %topic, error = message, "quarantine");
         let moved = Forward::aside(record, assignment.place.tier.is_some(), topic, None, &failure);
         self.moved(assignment, &moved, &self.counts.quarantined).await
     }

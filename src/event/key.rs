@@ -157,7 +157,9 @@ mod tests {
 
     #[test]
     fn fields_become_keys_and_a_missing_one_asks_for_no_order() {
-        let text = |key: &dyn ToPartitionKey| key.to_partition_key().map(|key| key.map(PartitionKey::into_string));
+        let text = |key: &dyn ToPartitionKey| {
+            key.to_partition_key().map(|key| key.map(PartitionKey::into_string))
+        };
         assert_eq!(text(&7_i64), Ok(Some("7".to_owned())));
         assert_eq!(text(&Uuid::nil()), Ok(Some(Uuid::nil().to_string())));
         assert_eq!(text(&Some("user-7")), Ok(Some("user-7".to_owned())));

@@ -90,8 +90,11 @@ impl EventMapperBuilder {
         if !both.is_empty() {
             return Err(BuildError::MappedAndIgnored { events: named(both) });
         }
-        let missing: Vec<_> =
-            covered.iter().filter(|(id, _)| !rules.contains_key(id)).map(|(_, name)| *name).collect();
+        let missing: Vec<_> = covered
+            .iter()
+            .filter(|(id, _)| !rules.contains_key(id))
+            .map(|(_, name)| *name)
+            .collect();
         if !missing.is_empty() {
             return Err(BuildError::NotMapped { events: named(missing) });
         }

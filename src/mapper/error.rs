@@ -1,7 +1,6 @@
 //! Mapping errors: at `build()` and at an event.
 
-use crate::codec::EncodeError;
-use crate::event::InvalidKey;
+use crate::codec::EnvelopeError;
 
 /// A mapper that contradicts itself or leaves something out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,25 +31,14 @@ pub enum BuildError {
 #[non_exhaustive]
 pub enum MapError {
     /// The mapper was never told about it.
-    #[error("the event mapper has no mapping for the domain event {event}; map it, ignore it, or build the mapper with `Unmapped::Ignore`")]
+    #[error(
+        "the event mapper has no mapping for the domain event {event}; map it, ignore it, or build the mapper with `Unmapped::Ignore`"
+    )]
     NoMapping {
         /// The domain event's name.
         event: &'static str,
     },
-    /// The field that its key is made of holds a value that no key can have.
-    #[error("the integration event {event} has no usable partition key")]
-    Key {
-        /// The integration event's name.
-        event: &'static str,
-        /// What is wrong with it.
-        source: InvalidKey,
-    },
-    /// It cannot be said in the publisher's format.
-    #[error("the integration event {event} cannot be encoded")]
-    Encode {
-        /// The integration event's name.
-        event: &'static str,
-        /// What stands in the way.
-        source: EncodeError,
-    },
+    /// What it maps to has no usable key, or cannot be encoded.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
 }

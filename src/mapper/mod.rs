@@ -61,7 +61,10 @@ impl EventMapper {
     /// # Errors
     /// [`MapError::NoMapping`] for a type that was never mentioned, unless the mapper was built with
     /// [`Unmapped::Ignore`].
-    pub fn map(&self, event: &dyn DomainEvent) -> Result<Vec<Box<dyn AnyIntegrationEvent>>, MapError> {
+    pub fn map(
+        &self,
+        event: &dyn DomainEvent,
+    ) -> Result<Vec<Box<dyn AnyIntegrationEvent>>, MapError> {
         let mut events = Events::none();
         self.map_into(event, &mut events)?;
         Ok(events.into())
@@ -77,7 +80,9 @@ impl EventMapper {
             Some(Rule::Map(map)) => map(any, events),
             Some(Rule::Ignore) => {}
             None if self.0.unmapped == Unmapped::Ignore => {}
-            None => return Err(MapError::NoMapping { event: event.name() }),
+            None => {
+                return Err(MapError::NoMapping { event: event.name() });
+            }
         }
         Ok(())
     }

@@ -74,7 +74,8 @@ impl<B: Behaviour, Stage> MediatorBuilder<B, Stage> {
     where
         Stage: BeforeHandlers,
     {
-        let outer = Arc::into_inner(self.behaviours).expect("only handlers share the behaviours, and there is none yet");
+        let outer = Arc::into_inner(self.behaviours)
+            .expect("only handlers share the behaviours, and there is none yet");
         MediatorBuilder {
             behaviours: Arc::new(Both { outer, inner: behaviour }),
             routes: self.routes,
@@ -86,7 +87,10 @@ impl<B: Behaviour, Stage> MediatorBuilder<B, Stage> {
 
     /// Adds the handler of a request. A type that handles several is told which:
     /// `.handler::<CreateUser, _>(users)`, or all at once with [`handlers`](Self::handlers).
-    pub fn handler<R: Request, H: RequestHandler<R>>(self, handler: H) -> MediatorBuilder<B, Handlers> {
+    pub fn handler<R: Request, H: RequestHandler<R>>(
+        self,
+        handler: H,
+    ) -> MediatorBuilder<B, Handlers> {
         let mut builder = self.with_handlers();
         let route = route::<R>(builder.behaviours.clone(), handler);
         if builder.routes.insert(TypeId::of::<R>(), route).is_some() {

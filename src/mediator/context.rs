@@ -6,7 +6,7 @@ use std::fmt;
 use super::{Request, SendError};
 use crate::event::{DomainEvent, Flow, IntegrationEvent};
 use crate::mapper::type_map::TypeMap;
-use crate::mapper::{IntoEvents, Events, Raised};
+use crate::mapper::{Events, IntoEvents, Raised};
 
 /// What belongs to one request while it is handled: the events it raised, in order, its [`Flow`],
 /// and values that behaviours leave for handlers.
@@ -98,7 +98,11 @@ impl Context {
 
     /// Ends a request that began when `mark` events were there: takes the response's own events where
     /// somebody collects them, or forgets what a failed request raised.
-    pub(super) fn settle<R: Request>(&mut self, mark: usize, result: &mut Result<R::Response, SendError<R>>) {
+    pub(super) fn settle<R: Request>(
+        &mut self,
+        mark: usize,
+        result: &mut Result<R::Response, SendError<R>>,
+    ) {
         match result {
             Ok(response) if self.collecting => {
                 self.raise_all(R::domain_events(response));
@@ -118,6 +122,9 @@ fn unboxed<T: 'static>(value: Box<dyn Any + Send + Sync>) -> Option<T> {
 impl fmt::Debug for Context {
     /// Names only: events hold people's data.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context").field("raised", &self.raised).field("flow", &self.flow).finish_non_exhaustive()
+        f.debug_struct("Context")
+            .field("raised", &self.raised)
+            .field("flow", &self.flow)
+            .finish_non_exhaustive()
     }
 }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use super::behaviour::Last;
 use super::builder::{Behaviours, MediatorBuilder};
-use super::{Behaviour, Context, EventPublisher, Mediate, Publishing, Request, RequestHandler, SendError};
+use super::{
+    Behaviour, Context, EventPublisher, Mediate, Publishing, Request, RequestHandler, SendError,
+};
 use crate::event::simple_type_name;
 use crate::mapper::EventMapper;
 use crate::mapper::type_map::TypeMap;
@@ -19,7 +21,8 @@ pub struct Mediator(pub(super) Arc<TypeMap<Route>>);
 /// A `Box<dyn Dispatch<R>>` under the id of `R`.
 pub(super) type Route = Box<dyn Any + Send + Sync>;
 
-type Sending<'a, R> = Pin<Box<dyn Future<Output = Result<<R as Request>::Response, SendError<R>>> + Send + 'a>>;
+type Sending<'a, R> =
+    Pin<Box<dyn Future<Output = Result<<R as Request>::Response, SendError<R>>> + Send + 'a>>;
 
 /// Behaviours and a handler, put together for one request.
 trait Dispatch<R: Request>: Send + Sync {
@@ -37,7 +40,10 @@ impl<R: Request, B: Behaviour, H: RequestHandler<R>> Dispatch<R> for Wired<B, H>
     }
 }
 
-pub(super) fn route<R: Request>(behaviours: Arc<impl Behaviour>, handler: impl RequestHandler<R>) -> Route {
+pub(super) fn route<R: Request>(
+    behaviours: Arc<impl Behaviour>,
+    handler: impl RequestHandler<R>,
+) -> Route {
     let wired: Box<dyn Dispatch<R>> = Box::new(Wired { behaviours, handler });
     Box::new(wired)
 }
@@ -65,7 +71,10 @@ impl Mediator {
         request: R,
         cx: &mut Context,
     ) -> Result<R::Response, SendError<R>> {
-        let route = self.0.get(&TypeId::of::<R>()).and_then(|route| route.downcast_ref::<Box<dyn Dispatch<R>>>());
+        let route = self
+            .0
+            .get(&TypeId::of::<R>())
+            .and_then(|route| route.downcast_ref::<Box<dyn Dispatch<R>>>());
         let Some(route) = route else {
             return Err(SendError::NoHandler { request: simple_type_name::<R>() });
         };
@@ -76,7 +85,11 @@ impl Mediator {
     }
 
     /// Decorates this mediator: what a request raises is mapped and published after it succeeded.
-    pub fn publishing<P: EventPublisher>(self, mapper: EventMapper, publisher: P) -> Publishing<Self, P> {
+    pub fn publishing<P: EventPublisher>(
+        self,
+        mapper: EventMapper,
+        publisher: P,
+    ) -> Publishing<Self, P> {
         Publishing::new(self, mapper, publisher)
     }
 }

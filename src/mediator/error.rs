@@ -139,14 +139,25 @@ impl<R: Request<Error: fmt::Display>> fmt::Display for SendError<R> {
         match self {
             Self::Handler(error) => error.fmt(f),
             Self::NoHandler { request } => {
-                write!(f, "the mediator has no handler for {request}; add `.handler(..)` to its builder")
+                write!(
+                    f,
+                    "the mediator has no handler for {request}; add `.handler(..)` to its builder"
+                )
             }
             Self::Invalid(_) => f.write_str("the request is not valid"),
-            Self::TimedOut { after } => write!(f, "the request took longer than {after:?} and was dropped"),
+            Self::TimedOut { after } => {
+                write!(f, "the request took longer than {after:?} and was dropped")
+            }
             Self::Behaviour(_) => f.write_str("a behaviour failed or refused the request"),
-            Self::Mapping(_) => f.write_str("the request succeeded, and none of its events can be published"),
+            Self::Mapping(_) => {
+                f.write_str("the request succeeded, and none of its events can be published")
+            }
             Self::Unpublished(failure) => {
-                write!(f, "the request succeeded, and {} of its events were not published", failure.events.len())
+                write!(
+                    f,
+                    "the request succeeded, and {} of its events were not published",
+                    failure.events.len()
+                )
             }
         }
     }
@@ -156,7 +167,9 @@ impl<R: Request<Error: fmt::Debug>> fmt::Debug for SendError<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Handler(error) => f.debug_tuple("Handler").field(error).finish(),
-            Self::NoHandler { request } => f.debug_struct("NoHandler").field("request", request).finish(),
+            Self::NoHandler { request } => {
+                f.debug_struct("NoHandler").field("request", request).finish()
+            }
             Self::Invalid(errors) => f.debug_tuple("Invalid").field(errors).finish(),
             Self::TimedOut { after } => f.debug_struct("TimedOut").field("after", after).finish(),
             Self::Behaviour(error) => f.debug_tuple("Behaviour").field(error).finish(),

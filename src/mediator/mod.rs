@@ -32,7 +32,10 @@ pub trait Mediate: Send + Sync {
     ) -> impl Future<Output = Result<R::Response, SendError<R>>> + Send;
 
     /// Sends a request with a context of its own.
-    fn send<R: Request>(&self, request: R) -> impl Future<Output = Result<R::Response, SendError<R>>> + Send {
+    fn send<R: Request>(
+        &self,
+        request: R,
+    ) -> impl Future<Output = Result<R::Response, SendError<R>>> + Send {
         async move { self.send_in(request, &mut Context::new()).await }
     }
 

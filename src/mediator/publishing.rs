@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Collected, Context, MappingFailure, Mediate, Request, SendError, Unpublished, collect};
+use super::{
+    Collected, Context, MappingFailure, Mediate, Request, SendError, Unpublished, collect,
+};
 use crate::codec::Format;
 use crate::error::BoxError;
 use crate::event::{Envelope, Source};
@@ -120,11 +122,18 @@ impl<M: Mediate, P: EventPublisher> Publishing<M, P> {
         if raised.is_empty() {
             return Ok(response);
         }
-        let envelopes = match mapper.envelopes(&raised, publisher.source(), publisher.format(), &flow) {
-            Ok(envelopes) if envelopes.is_empty() => return Ok(response),
-            Ok(envelopes) => envelopes,
-            Err(error) => return Err(SendError::Mapping(Box::new(MappingFailure { response, raised, error }))),
-        };
+        let envelopes =
+            match mapper.envelopes(&raised, publisher.source(), publisher.format(), &flow) {
+                Ok(envelopes) if envelopes.is_empty() => return Ok(response),
+                Ok(envelopes) => envelopes,
+                Err(error) => {
+                    return Err(SendError::Mapping(Box::new(MappingFailure {
+                        response,
+                        raised,
+                        error,
+                    })));
+                }
+            };
         match publisher.publish_envelopes(envelopes).await {
             Ok(()) => Ok(response),
             Err(PublishFailure { unpublished: events, error }) => {

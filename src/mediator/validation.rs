@@ -57,7 +57,11 @@ impl ValidationErrors {
     }
 
     /// Adds a violation.
-    pub fn add(&mut self, field: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) {
+    pub fn add(
+        &mut self,
+        field: impl Into<Cow<'static, str>>,
+        message: impl Into<Cow<'static, str>>,
+    ) {
         self.0.push(Violation { field: field.into(), message: message.into() });
     }
 

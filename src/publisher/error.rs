@@ -1,21 +1,18 @@
 //! What can go wrong on the way to the broker.
 
-use crate::codec::EncodeError;
+use crate::codec::EnvelopeError;
 use crate::codec::cloudevents::Malformed;
 use crate::error::ErrorClass;
-use crate::event::{Envelope, EventId, InvalidKey};
+use crate::event::{Envelope, EventId};
 use crate::transport::ProduceError;
 
 /// An event was not published.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
-    /// Its key is not one.
-    #[error("the event has no usable partition key")]
-    Key(#[from] InvalidKey),
-    /// Its payload cannot be made.
-    #[error("the event cannot be encoded")]
-    Encode(#[from] EncodeError),
+    /// It has no usable key, or its payload cannot be made.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
     /// Payload and content mode do not go together.
     #[error("the event cannot be laid on a record")]
     Wire(#[from] Malformed),

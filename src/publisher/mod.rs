@@ -9,15 +9,18 @@ use std::time::Duration;
 
 use tracing::Instrument;
 
-pub(crate) use envelopes::of as envelope;
 pub use error::{BatchFailure, PublishError};
 pub(crate) use send::enqueue;
 
-use crate::codec::Format;
 use crate::codec::cloudevents::ContentMode;
-use crate::event::{Envelope, EventId, Flow, IntegrationEvent, Source};
+use crate::codec::{EnvelopeError, Format, envelope};
+use crate::event::{Envelope, EventId, Flow, IntegrationEvent, Source, TopicName};
+use crate::mediator::{EventPublisher, PublishFailure};
 use crate::telemetry;
-use crate::transport::{Delivered, DeliveryCounts, Producer, Receipt, Transport};
+use crate::transport::{
+    Delivered, DeliveryCounts, Producer, Receipt, TopicNeed, TopicSetup, TopicsError, Transport,
+    prepare_topics,
+};
 
 /// Publishes integration events. Cheap to clone; all clones share one bounded queue.
 ///
@@ -68,6 +71,22 @@ impl Publisher {
         }
     }
 
+    /// Verifies the topics that this service publishes to, or makes them, before the first event
+    /// finds out.
+    ///
+    /// # Errors
+    /// When a topic is missing, or the broker refuses or stays away for `within`.
+    pub async fn prepare_topics(
+        transport: &dyn Transport,
+        topics: impl IntoIterator<Item = TopicName>,
+        setup: TopicSetup,
+        within: Duration,
+    ) -> Result<(), TopicsError> {
+        let needs: Vec<_> = topics.into_iter().map(TopicNeed::plain).collect();
+        let admin = transport.admin();
+        prepare_topics(&*admin, &needs, setup, within).await
+    }
+
     /// A publisher to be configured.
     pub fn builder(transport: &dyn Transport, format: Format) -> PublisherBuilder {
         let producer = transport.producer();
@@ -105,7 +124,9 @@ impl Publisher {
     /// # Errors
     /// See [`PublishError`]; its class says whether trying again can help.
     pub async fn publish<E: IntegrationEvent>(&self, event: E) -> Result<Published, PublishError> {
-        self.publish_envelope(Envelope::new(event, self.0.source.clone())?).await
+        let envelope = Envelope::new(event, self.0.source.clone())
+            .map_err(|source| EnvelopeError::Key { event: E::NAME, source })?;
+        self.publish_envelope(envelope).await
     }
 
     /// Publishes an envelope whose metadata the caller has set.
@@ -143,9 +164,9 @@ impl Publisher {
         let flow = Flow::current();
         let envelopes = events
             .into_iter()
-            .map(|event| envelopes::of(&event, self.0.source.clone(), &flow, self.0.format))
+            .map(|event| envelope(&event, &self.0.source, self.0.format, &flow))
             .collect::<Result<Vec<_>, _>>()
-            .map_err(BatchFailure::before_sending)?;
+            .map_err(|error| BatchFailure::before_sending(error.into()))?;
         let ids = envelopes.iter().map(|envelope| envelope.metadata.id.clone()).collect();
         self.publish_envelopes(envelopes).await?;
         Ok(ids)
@@ -181,8 +202,7 @@ impl Publisher {
         &self,
         event: E,
     ) -> Result<EventId, PublishError> {
-        let mut envelope =
-            envelopes::of(&event, self.0.source.clone(), &Flow::current(), self.0.format)?;
+        let mut envelope = envelope(&event, &self.0.source, self.0.format, &Flow::current())?;
         self.trace(&mut envelope, &tracing::Span::current());
         let id = envelope.metadata.id.clone();
         let receipt = Receipt::counted(Some(id.clone()), self.0.counts.clone());
@@ -246,7 +266,7 @@ impl std::fmt::Debug for Publisher {
     }
 }
 
-impl crate::mediator::EventPublisher for Publisher {
+impl EventPublisher for Publisher {
     fn source(&self) -> &Source {
         self.source()
     }
@@ -255,10 +275,11 @@ impl crate::mediator::EventPublisher for Publisher {
         self.format()
     }
 
-    async fn publish_envelopes(&self, events: Vec<Envelope>) -> Result<(), crate::mediator::PublishFailure> {
-        self.publish_envelopes(events).await.map_err(|failure| crate::mediator::PublishFailure {
+    async fn publish_envelopes(&self, events: Vec<Envelope>) -> Result<(), PublishFailure> {
+        let failed = |failure: BatchFailure| PublishFailure {
             unpublished: failure.unpublished,
             error: failure.source.into(),
-        })
+        };
+        self.publish_envelopes(events).await.map_err(failed)
     }
 }

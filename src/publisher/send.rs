@@ -58,11 +58,13 @@ impl Publisher {
     }
 
     pub(super) async fn send_all(&self, envelopes: Vec<Envelope>) -> Result<(), BatchFailure> {
-        let records = envelopes
-            .iter()
-            .map(|envelope| envelopes::record(envelope, self.0.mode))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| BatchFailure::before_sending(error.into()))?;
+        let records = envelopes.iter().map(|envelope| envelopes::record(envelope, self.0.mode));
+        let records = match records.collect::<Result<Vec<_>, _>>() {
+            Ok(records) => records,
+            Err(error) => {
+                return Err(BatchFailure { unpublished: envelopes, source: error.into() });
+            }
+        };
         let batch = Batch::new(records.len());
         let mut full = false;
         for (index, record) in records.iter().enumerate() {

@@ -6,6 +6,7 @@ mod admin;
 mod producer;
 mod record;
 mod source;
+mod topics;
 
 #[cfg(feature = "kafka")]
 pub mod kafka;
@@ -20,6 +21,8 @@ pub use source::{
     Assigned, CommitFailed, Follower, RecordBatch, RevokeReply, Source, SourceControl, SourceEvent,
     Subscription,
 };
+
+pub use topics::{TopicNeed, TopicSetup, TopicsError, prepare_topics};
 
 use crate::clock::BrokerClock;
 use crate::error::{BoxError, ErrorClass};
@@ -58,6 +61,10 @@ pub trait Transport: Send + Sync + 'static {
 /// What a transport's configuration says about consumers.
 #[derive(Debug, Clone)]
 pub struct ConsumerDefaults {
+    /// The group of a consumer that names none.
+    pub group: Option<String>,
+    /// The member has a name of its own in the group, so there can be only one of it.
+    pub static_member: bool,
     /// How failed events are retried.
     pub retry: RetryPolicy,
     /// How retry, dead-letter and quarantine topics are named.

@@ -53,5 +53,9 @@ pub trait Behaviour: Send + Sync + 'static {
 /// The rest of the way: the behaviours further in, and the handler. It is run once at most.
 pub trait Next<R: Request>: Send {
     /// Goes on with the request.
-    fn run(self, request: R, cx: &mut Context) -> impl Future<Output = Result<R::Response, SendError<R>>> + Send;
+    fn run(
+        self,
+        request: R,
+        cx: &mut Context,
+    ) -> impl Future<Output = Result<R::Response, SendError<R>>> + Send;
 }

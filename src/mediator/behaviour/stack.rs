@@ -40,7 +40,11 @@ struct Inner<'a, B, N> {
 }
 
 impl<R: Request, B: Behaviour, N: Next<R>> Next<R> for Inner<'_, B, N> {
-    fn run(self, request: R, cx: &mut Context) -> impl Future<Output = Result<R::Response, SendError<R>>> + Send {
+    fn run(
+        self,
+        request: R,
+        cx: &mut Context,
+    ) -> impl Future<Output = Result<R::Response, SendError<R>>> + Send {
         self.behaviour.handle(request, cx, self.next)
     }
 }
@@ -49,7 +53,11 @@ impl<R: Request, B: Behaviour, N: Next<R>> Next<R> for Inner<'_, B, N> {
 pub(in crate::mediator) struct Last<'a, H>(pub(in crate::mediator) &'a H);
 
 impl<R: Request, H: RequestHandler<R>> Next<R> for Last<'_, H> {
-    fn run(self, request: R, cx: &mut Context) -> impl Future<Output = Result<R::Response, SendError<R>>> + Send {
+    fn run(
+        self,
+        request: R,
+        cx: &mut Context,
+    ) -> impl Future<Output = Result<R::Response, SendError<R>>> + Send {
         handled(self.0, request, cx)
     }
 }

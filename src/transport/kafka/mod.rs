@@ -136,6 +136,8 @@ impl Transport for Kafka {
     fn consumer_defaults(&self) -> ConsumerDefaults {
         let (consumer, failure) = (self.0.config.consumer(), self.0.config.failure());
         ConsumerDefaults {
+            group: consumer.group_id.clone(),
+            static_member: consumer.static_member_id.is_some(),
             retry: failure.retry_policy(),
             naming: failure.topic_naming(),
             unknown: failure.unknown_type,

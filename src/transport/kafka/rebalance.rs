@@ -199,9 +199,20 @@ impl Group {
             std::mem::take(&mut state.pending)
         };
         let assigned = self.positions(consumer, &pending).and_then(|positions| {
-            let mut more = TopicPartitionList::new();
-            add(&mut more, &positions);
-            consumer.incremental_assign(&more).map(|()| positions)
+            match consumer.rebalance_protocol() {
+                RebalanceProtocol::Cooperative => {
+                    let mut more = TopicPartitionList::new();
+                    add(&mut more, &positions);
+                    consumer.incremental_assign(&more)?;
+                }
+                _ => {
+                    // An eager assignment is replaced as a whole: each partition goes on where it is.
+                    let mut all = consumer.position()?;
+                    add(&mut all, &positions);
+                    consumer.assign(&all)?;
+                }
+            }
+            Ok(positions)
         });
         match assigned {
             Ok(positions) => {
