@@ -1,17 +1,23 @@
 //! A service: put together, listening, and run until it is told to stop.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Router;
+use example_contracts::UserCreated;
+use tidings::IntegrationEvent;
 use tidings::error::BoxError;
 use tidings::publisher::Publisher;
 use tidings::web::{Health, Lifespan, ServeError, Stopped};
 use tokio::net::TcpListener;
 
-use crate::broker::{Broker, ensure_topics};
+use crate::broker::{Broker, TOPICS};
 use crate::email_service::{self, PostOffice};
 use crate::settings::Settings;
 use crate::user_service::{self, Users};
+
+/// How long a start waits for a broker that does not answer.
+const START: Duration = Duration::from_secs(30);
 
 /// A service that listens and does not answer yet.
 pub struct Service {
@@ -26,10 +32,15 @@ impl Service {
     ///
     /// # Errors
     /// When the address is taken, or database or broker cannot be used.
-    pub async fn users(settings: &Settings, broker: &Broker, address: &str) -> Result<Self, BoxError> {
+    pub async fn users(
+        settings: &Settings,
+        broker: &Broker,
+        address: &str,
+    ) -> Result<Self, BoxError> {
         let listener = bind(address).await?;
         let kafka = broker.client(user_service::NAME, settings)?;
-        ensure_topics(&kafka).await?;
+        // Who publishes must not depend on a reader having been there first.
+        Publisher::prepare_topics(&kafka, UserCreated::topics(), TOPICS, START).await?;
         let publisher = Publisher::new(&kafka);
         let users = Users::open(&settings.database_url)
             .await
@@ -43,7 +54,11 @@ impl Service {
     ///
     /// # Errors
     /// When the address is taken, or the broker or the SMTP address cannot be used.
-    pub async fn mails(settings: &Settings, broker: &Broker, address: &str) -> Result<Self, BoxError> {
+    pub async fn mails(
+        settings: &Settings,
+        broker: &Broker,
+        address: &str,
+    ) -> Result<Self, BoxError> {
         let listener = bind(address).await?;
         let kafka = broker.client(email_service::NAME, settings)?;
         let post = PostOffice::open(settings)?;
@@ -81,7 +96,10 @@ impl Service {
     ///
     /// # Errors
     /// As [`run`](Self::run).
-    pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<Stopped, ServeError> {
+    pub async fn run_until(
+        self,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<Stopped, ServeError> {
         self.lifespan.serve_until(self.listener, self.router, shutdown).await
     }
 }

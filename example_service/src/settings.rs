@@ -55,11 +55,7 @@ impl Default for Settings {
 
 impl Default for EmailSettings {
     fn default() -> Self {
-        Self {
-            http_address: None,
-            sender: "The example <hello@example.org>".into(),
-            faults: false,
-        }
+        Self { http_address: None, sender: "The example <hello@example.org>".into(), faults: false }
     }
 }
 
@@ -73,17 +69,18 @@ impl Settings {
     /// # Errors
     /// When one of ours is misspelt or cannot be read.
     pub fn from_env() -> Result<Self, ConfigError> {
-        Self::from_vars(
-            std::env::vars_os()
-                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
-        )
+        Self::from_vars(std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        }))
     }
 
     /// Reads these variables.
     ///
     /// # Errors
     /// As [`from_env`](Self::from_env).
-    pub fn from_vars(vars: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
+    pub fn from_vars(
+        vars: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
         let (kafka, others): (BTreeMap<_, _>, HashMap<_, _>) = {
             let (kafka, others): (Vec<_>, Vec<_>) =
                 vars.into_iter().partition(|(name, _)| name.starts_with("KAFKA_"));

@@ -65,7 +65,10 @@ pub struct Fate {
 #[serde(rename_all = "snake_case")]
 pub enum End {
     /// At this delivery, so long after the event.
-    Delivered { attempt: u32, after_ms: u64 },
+    Delivered {
+        attempt: u32,
+        after_ms: u64,
+    },
     DeadLetter(DeadLetter),
     Nowhere,
 }
@@ -96,17 +99,17 @@ impl Traces<'_> {
 }
 
 /// Whether nothing more is to come: each mail is sent or dead, each event was seen.
-pub fn is_settled(people: &[Person], mails_taken: u64, seen: &Seen) -> bool {
+pub fn is_settled(people: &[Person], mails_taken: usize, seen: &Seen) -> bool {
     let working = |person: &&Person| person.mailbox != MailboxKind::Broken;
     let mails: usize = people.iter().filter(working).map(|person| person.mails().count()).sum();
     let ours = |user| people.iter().any(|person| person.user_id == user);
     let dead: usize = seen.dead.iter().filter(|letter| ours(letter.user_id)).count();
     let broken = people.iter().filter(|person| !working(person));
-    mails_taken >= mails as u64
+    mails_taken >= mails
         && dead >= broken.map(|person| person.mails().count()).sum()
-        && people.iter().all(|person| {
-            seen.events.get(&person.user_id).map_or(0, Vec::len) >= person.events()
-        })
+        && people
+            .iter()
+            .all(|person| seen.events.get(&person.user_id).map_or(0, Vec::len) >= person.events())
 }
 
 /// Compares.
@@ -130,7 +133,9 @@ pub fn check(evidence: &Evidence) -> Findings {
             let none = Traces::default();
             let traces = traces.get(&(person.user_id, kind)).unwrap_or(&none);
             mail(person, kind, traces, &evidence.tiers, &mut findings);
-            latencies.extend(traces.mails.iter().filter(|_| traces.attempts() == 1).map(|mail| after(mail)));
+            latencies.extend(
+                traces.mails.iter().filter(|_| traces.attempts() == 1).map(|mail| after(mail)),
+            );
         }
         order(person, &traces, &mut findings);
     }
@@ -149,7 +154,9 @@ fn events(person: &Person, evidence: &Evidence, findings: &mut Findings) {
         match seen.iter().filter(|seen| seen == &what).count() {
             0 => findings.missing.push(format!("{}: event {what}", person.email)),
             1 => {}
-            count => findings.doubled.push(format!("{}: event {what}, {count} times", person.email)),
+            count => {
+                findings.doubled.push(format!("{}: event {what}, {count} times", person.email))
+            }
         }
     }
     if seen.len() == expected.len() && *seen != expected {
@@ -157,7 +164,13 @@ fn events(person: &Person, evidence: &Evidence, findings: &mut Findings) {
     }
 }
 
-fn mail(person: &Person, kind: MailKind, traces: &Traces<'_>, tiers: &[String], findings: &mut Findings) {
+fn mail(
+    person: &Person,
+    kind: MailKind,
+    traces: &Traces<'_>,
+    tiers: &[String],
+    findings: &mut Findings,
+) {
     let name = format!("{}: {kind:?}", person.email).to_lowercase();
     findings.mails_sent += traces.mails.len();
     findings.dead_lettered += traces.dead.len();

@@ -23,7 +23,7 @@ fn delivered(person: &Person, kind: MailKind, number: u64, attempt: u32) -> Deli
 
 /// A run of one user who signs up and leaves, in which all went well.
 fn sound() -> Evidence {
-    let mut people = people(10, "run").split_off(9);
+    let mut people = people(10, "run.example.org").split_off(9);
     people[0].user_id = Uuid::now_v7();
     let mails = vec![
         delivered(&people[0], MailKind::Welcome, 1, 1),

@@ -27,9 +27,8 @@ pub async fn drive(
     service: &str,
     people: Vec<Person>,
 ) -> Result<Vec<Person>, BoxError> {
-    let mut driven = stream::iter(people)
-        .map(|person| one(http, service, person))
-        .buffer_unordered(AT_ONCE);
+    let mut driven =
+        stream::iter(people).map(|person| one(http, service, person)).buffer_unordered(AT_ONCE);
     let mut done = Vec::new();
     while let Some(person) = driven.next().await {
         done.push(person?);

@@ -30,6 +30,9 @@ use crate::settings::Settings;
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
     /// How many users there are.
+    ///
+    /// On a broker of yours, no other `email-service` may run meanwhile: the two would share the
+    /// events, and this one miss what the other got.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub users: u32,
     /// Prints the report as one line of JSON.
@@ -75,25 +78,37 @@ pub async fn play(users: usize) -> Result<Report, BoxError> {
     let played = act(users, &settings, &broker, &stage).await;
     let logs = stage.logs();
     let stopped = stage.stop().await;
-    let report = played.map_err(|error| format!("{}{logs}", tidings::error::chain(&*error)))?;
+    let mut report = played.map_err(|error| format!("{}{logs}", tidings::error::chain(&*error)))?;
     stopped?;
+    match logs.folder {
+        Some(folder) if report.sound => std::fs::remove_dir_all(folder)?,
+        folder => report.logs = folder,
+    }
     Ok(report)
 }
 
-async fn act(users: usize, settings: &Settings, broker: &Broker, stage: &Stage) -> Result<Report, BoxError> {
+async fn act(
+    users: usize,
+    settings: &Settings,
+    broker: &Broker,
+    stage: &Stage,
+) -> Result<Report, BoxError> {
     let run = Uuid::now_v7().simple().to_string().split_off(24);
     let witness = Witness::default();
     let kafka = broker.client("demo", settings)?;
     let watching = witness.consumer(&run, &kafka)?.start().await?;
     let http = Client::new();
     let began = Instant::now();
-    let people = drive(&http, &stage.users, people(users, &run)).await?;
+    let domain = format!("{run}.example.org");
+    let people = drive(&http, &stage.users, people(users, &domain)).await?;
     let driving = began.elapsed();
-    let settled = settle(&http, stage, &people, &witness).await?;
+    let settled = settle(&http, stage, &domain, &people, &witness).await?;
     let seconds = began.elapsed();
+    let ours = format!("domain={domain}&limit={ALL}");
     let evidence = Evidence {
-        mails: get::<Vec<Delivered>>(&http, format!("{}/mails?limit={ALL}", stage.mails)).await?,
-        failed: get::<Vec<FailedTry>>(&http, format!("{}/mails/failed?limit={ALL}", stage.mails)).await?,
+        mails: get::<Vec<Delivered>>(&http, format!("{}/mails?{ours}", stage.mails)).await?,
+        failed: get::<Vec<FailedTry>>(&http, format!("{}/mails/failed?{ours}", stage.mails))
+            .await?,
         seen: witness.so_far(),
         tiers: TIERS.split(',').map(str::to_owned).collect(),
         people,
@@ -106,8 +121,9 @@ async fn act(users: usize, settings: &Settings, broker: &Broker, stage: &Stage) 
         settled,
         broker: match broker {
             Broker::Embedded(_) => "embedded".into(),
-            Broker::Remote => format!("{:?}", kafka.config().connection().bootstrap_servers),
+            Broker::Remote => kafka.config().connection().bootstrap_servers.to_string(),
         },
+        logs: None,
         seconds: seconds.as_secs_f64(),
         driving_seconds: driving.as_secs_f64(),
         findings,
@@ -115,10 +131,17 @@ async fn act(users: usize, settings: &Settings, broker: &Broker, stage: &Stage) 
 }
 
 /// Waits until nothing more is to come; answers whether it came in time.
-async fn settle(http: &Client, stage: &Stage, people: &[Person], witness: &Witness) -> Result<bool, BoxError> {
+async fn settle(
+    http: &Client,
+    stage: &Stage,
+    domain: &str,
+    people: &[Person],
+    witness: &Witness,
+) -> Result<bool, BoxError> {
     let deadline = Instant::now() + SETTLE;
     loop {
-        let tally: Tally = get(http, format!("{}/mails/count", stage.mails)).await?;
+        let tally: Tally =
+            get(http, format!("{}/mails/count?domain={domain}", stage.mails)).await?;
         if is_settled(people, tally.mails, &witness.so_far()) {
             return Ok(true);
         }

@@ -29,8 +29,8 @@ pub enum MailboxKind {
 }
 
 /// Every third is renamed, every tenth leaves; of each hundred one has a flaky mailbox and one a
-/// broken one. Addresses differ from run to run, so that runs do not disturb each other.
-pub fn people(count: usize, run: &str) -> Vec<Person> {
+/// broken one. Each run has a domain of its own, by which its mails are known.
+pub fn people(count: usize, domain: &str) -> Vec<Person> {
     (1..=count)
         .map(|number| {
             let (mailbox, prefix) = match number % 100 {
@@ -39,7 +39,7 @@ pub fn people(count: usize, run: &str) -> Vec<Person> {
                 _ => (MailboxKind::Sound, "user-"),
             };
             Person {
-                email: format!("{prefix}{number}@{run}.example.org"),
+                email: format!("{prefix}{number}@{domain}"),
                 full_name: format!("User {number}"),
                 mailbox,
                 renamed: number % 3 == 0,

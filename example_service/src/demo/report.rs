@@ -1,6 +1,7 @@
 //! What a run says in the end: to people, or as one line of JSON.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -16,6 +17,8 @@ pub struct Report {
     /// Whether everything came to its end before the time was over.
     pub settled: bool,
     pub broker: String,
+    /// Where the services' logs are, where something is wrong and they are in files.
+    pub logs: Option<PathBuf>,
     /// From the first request until all was settled.
     pub seconds: f64,
     /// Of that, until the last request was answered.
@@ -28,7 +31,8 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Findings { latency, retried, .. } = &self.findings;
         let found = &self.findings;
-        let tiers: Vec<_> = retried.iter().map(|(tier, count)| format!("{count} at {tier}")).collect();
+        let tiers: Vec<_> =
+            retried.iter().map(|(tier, count)| format!("{count} at {tier}")).collect();
         let tiers = if tiers.is_empty() { "none".into() } else { tiers.join(", ") };
         writeln!(f, "broker            {}", self.broker)?;
         writeln!(f, "users             {}", found.users)?;
@@ -49,7 +53,11 @@ impl fmt::Display for Report {
             "event to mail     p50 {} ms, p95 {} ms, p99 {} ms, longest {} ms; retried ones not counted",
             latency.p50_ms, latency.p95_ms, latency.p99_ms, latency.max_ms
         )?;
-        writeln!(f, "seconds           {:.1}, of which {:.1} driving", self.seconds, self.driving_seconds)?;
+        writeln!(
+            f,
+            "seconds           {:.1}, of which {:.1} driving",
+            self.seconds, self.driving_seconds
+        )?;
         if !found.failed.is_empty() {
             writeln!(f, "\nwhere each failed one ended")?;
         }
@@ -84,8 +92,14 @@ impl fmt::Display for Report {
         let verdict = match (self.sound, self.settled) {
             (true, _) => "Nothing is missing, doubled or out of order.",
             (false, true) => "Something is wrong.",
-            (false, false) => "Something is wrong: the time was over before everything was settled.",
+            (false, false) => {
+                "Something is wrong: the time was over before everything was settled."
+            }
         };
-        write!(f, "\n{verdict}")
+        write!(f, "\n{verdict}")?;
+        match &self.logs {
+            Some(logs) => write!(f, " The services' logs are in {}.", logs.display()),
+            None => Ok(()),
+        }
     }
 }

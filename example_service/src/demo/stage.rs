@@ -1,5 +1,6 @@
 //! Starts both services for a run, and stops them: in this process on the embedded broker, else each in its own.
 
+use std::fmt;
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -29,6 +30,20 @@ pub struct Stage {
     /// `http://…` of the email service.
     pub mails: String,
     running: Running,
+}
+
+/// A folder of logs, for the end of a message.
+pub struct Logs {
+    pub folder: Option<PathBuf>,
+}
+
+impl fmt::Display for Logs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.folder {
+            Some(folder) => write!(f, " (logs in {})", folder.display()),
+            None => Ok(()),
+        }
+    }
 }
 
 enum Running {
@@ -101,7 +116,8 @@ impl Stage {
                 None => return Err(format!("{name} did not start; see {}", logs.display()).into()),
             }
         }
-        let [users, mails] = <[String; 2]>::try_from(urls).map_err(|_| "two services, two addresses")?;
+        let [users, mails] =
+            <[String; 2]>::try_from(urls).map_err(|_| "two services, two addresses")?;
         Ok(Self { users, mails, running: Running::Processes { children, logs } })
     }
 
@@ -136,7 +152,9 @@ impl Stage {
             Running::Processes { children, logs } => {
                 for child in children {
                     if let Some(status) = child.try_wait()? {
-                        return Err(format!("a service ended ({status}); see {}", logs.display()).into());
+                        return Err(
+                            format!("a service ended ({status}); see {}", logs.display()).into()
+                        );
                     }
                 }
                 Ok(())
@@ -144,11 +162,13 @@ impl Stage {
         }
     }
 
-    /// Where the services' logs are, where they are in files: ` (logs in …)`.
-    pub fn logs(&self) -> String {
-        match &self.running {
-            Running::Here { .. } => String::new(),
-            Running::Processes { logs, .. } => format!(" (logs in {})", logs.display()),
+    /// Where the services' logs are, where they are in files.
+    pub fn logs(&self) -> Logs {
+        Logs {
+            folder: match &self.running {
+                Running::Here { .. } => None,
+                Running::Processes { logs, .. } => Some(logs.clone()),
+            },
         }
     }
 
@@ -174,7 +194,9 @@ impl Stage {
                         Ok(status) if status.as_ref().is_ok_and(|status| status.success()) => {}
                         Ok(status) => {
                             let logs = logs.display();
-                            return Err(format!("a service ended with {}; see {logs}", status?).into());
+                            return Err(
+                                format!("a service ended with {}; see {logs}", status?).into()
+                            );
                         }
                         Err(_) => {
                             child.kill().await?;

@@ -4,10 +4,9 @@ use axum::Router;
 use axum::extract::{Json, Query, State};
 use axum::routing::get;
 use serde::Deserialize;
-use uuid::Uuid;
 
-use super::mailbox::{Delivered, FailedTry, Mailbox, Tally};
-use crate::problem::{Checked, Problem, nothing_here};
+use super::mailbox::{Delivered, FailedTry, Mailbox, Tally, Whose};
+use crate::problem::{Checked, nothing_here};
 
 /// The routes. With SMTP the mailbox holds no mails, and failed tries all the same.
 pub fn router(mailbox: Mailbox) -> Router {
@@ -20,12 +19,11 @@ pub fn router(mailbox: Mailbox) -> Router {
 }
 
 #[derive(Deserialize)]
-struct Wanted {
-    user_id: Option<Uuid>,
+struct Page {
     limit: Option<usize>,
 }
 
-impl Wanted {
+impl Page {
     fn limit(&self) -> usize {
         self.limit.unwrap_or(100)
     }
@@ -33,18 +31,23 @@ impl Wanted {
 
 async fn mails(
     State(mailbox): State<Mailbox>,
-    Checked(Query(wanted)): Checked<Query<Wanted>>,
-) -> Result<Json<Vec<Delivered>>, Problem> {
-    Ok(Json(mailbox.mails(wanted.user_id, wanted.limit())))
+    Checked(Query(whose)): Checked<Query<Whose>>,
+    Checked(Query(page)): Checked<Query<Page>>,
+) -> Json<Vec<Delivered>> {
+    Json(mailbox.mails(&whose, page.limit()))
 }
 
 async fn failed(
     State(mailbox): State<Mailbox>,
-    Checked(Query(wanted)): Checked<Query<Wanted>>,
-) -> Result<Json<Vec<FailedTry>>, Problem> {
-    Ok(Json(mailbox.failed_tries(wanted.user_id, wanted.limit())))
+    Checked(Query(whose)): Checked<Query<Whose>>,
+    Checked(Query(page)): Checked<Query<Page>>,
+) -> Json<Vec<FailedTry>> {
+    Json(mailbox.failed_tries(&whose, page.limit()))
 }
 
-async fn count(State(mailbox): State<Mailbox>) -> Json<Tally> {
-    Json(mailbox.tally())
+async fn count(
+    State(mailbox): State<Mailbox>,
+    Checked(Query(whose)): Checked<Query<Whose>>,
+) -> Json<Tally> {
+    Json(mailbox.tally(&whose))
 }

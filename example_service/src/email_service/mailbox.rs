@@ -38,8 +38,25 @@ pub struct FailedTry {
 /// How much there is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
-    pub mails: u64,
-    pub failed_tries: u64,
+    pub mails: usize,
+    pub failed_tries: usize,
+}
+
+/// Whose mails are looked at; without a wish, everybody's.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Whose {
+    pub user_id: Option<Uuid>,
+    /// What stands behind the address's `@`.
+    pub domain: Option<String>,
+}
+
+impl Whose {
+    fn is(&self, user: Uuid, address: &str) -> bool {
+        self.user_id.is_none_or(|wanted| wanted == user)
+            && self.domain.as_ref().is_none_or(|wanted| {
+                address.split_once('@').is_some_and(|(_, domain)| domain == wanted)
+            })
+    }
 }
 
 /// What was sent and what failed, lately. Cheap to clone; all clones are one.
@@ -50,7 +67,8 @@ pub struct Mailbox(Arc<Mutex<Kept>>);
 struct Kept {
     mails: VecDeque<Delivered>,
     failed: VecDeque<FailedTry>,
-    tally: Tally,
+    /// How many mails were taken, those included that are kept no longer.
+    taken: u64,
 }
 
 impl Mailbox {
@@ -59,24 +77,29 @@ impl Mailbox {
     }
 
     /// Mails in the order in which they were taken, the newest `limit` of them.
-    pub fn mails(&self, user: Option<Uuid>, limit: usize) -> Vec<Delivered> {
-        newest(&self.kept().mails, limit, |kept| user.is_none_or(|user| kept.mail.user_id == user))
+    pub fn mails(&self, whose: &Whose, limit: usize) -> Vec<Delivered> {
+        newest(&self.kept().mails, limit, |kept| whose.is(kept.mail.user_id, &kept.mail.to))
     }
 
     /// Failed tries in their order, the newest `limit` of them.
-    pub fn failed_tries(&self, user: Option<Uuid>, limit: usize) -> Vec<FailedTry> {
-        newest(&self.kept().failed, limit, |kept| user.is_none_or(|user| kept.user_id == user))
+    pub fn failed_tries(&self, whose: &Whose, limit: usize) -> Vec<FailedTry> {
+        newest(&self.kept().failed, limit, |kept| whose.is(kept.user_id, &kept.to))
     }
 
-    /// How much there was, what is kept no longer included.
-    pub fn tally(&self) -> Tally {
-        self.kept().tally
+    /// How much is kept.
+    pub fn tally(&self, whose: &Whose) -> Tally {
+        let kept = self.kept();
+        let mail = |kept: &&Delivered| whose.is(kept.mail.user_id, &kept.mail.to);
+        let failed = |kept: &&FailedTry| whose.is(kept.user_id, &kept.to);
+        Tally {
+            mails: kept.mails.iter().filter(mail).count(),
+            failed_tries: kept.failed.iter().filter(failed).count(),
+        }
     }
 
     /// Notes that a mail was not taken.
     pub fn note_failure(&self, mail: &Mail, error: String) {
         let mut kept = self.kept();
-        kept.tally.failed_tries += 1;
         push(
             &mut kept.failed,
             FailedTry {
@@ -95,12 +118,9 @@ impl Mailbox {
 impl Mailer for Mailbox {
     async fn send(&self, mail: &Mail) -> Result<(), MailError> {
         let mut kept = self.kept();
-        kept.tally.mails += 1;
-        let number = kept.tally.mails;
-        push(
-            &mut kept.mails,
-            Delivered { number, mail: mail.clone(), delivered_at: Utc::now() },
-        );
+        kept.taken += 1;
+        let number = kept.taken;
+        push(&mut kept.mails, Delivered { number, mail: mail.clone(), delivered_at: Utc::now() });
         Ok(())
     }
 }

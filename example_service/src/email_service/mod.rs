@@ -9,7 +9,7 @@ mod smtp;
 
 use std::sync::Arc;
 
-use tidings::consumer::{BuildError, Consumer, Order, TopicSetup};
+use tidings::consumer::{BuildError, Consumer, Order};
 use tidings::error::BoxError;
 use tidings::retry::UnknownType;
 use tidings::transport::kafka::Kafka;
@@ -18,10 +18,10 @@ pub use faults::{BROKEN, FLAKY, FLAKY_FOR, FaultyMailbox};
 pub use handlers::{PostOffice, goodbye, welcome};
 pub use http::router;
 pub use mail::{Mail, MailError, MailKind, Mailer};
-pub use mailbox::{Delivered, FailedTry, Mailbox, Tally};
+pub use mailbox::{Delivered, FailedTry, Mailbox, Tally, Whose};
 pub use smtp::Smtp;
 
-use crate::broker::PARTITIONS;
+use crate::broker::TOPICS;
 use crate::settings::Settings;
 
 /// What its events would name as their source, and its consumer group.
@@ -56,6 +56,6 @@ pub fn consumer(post: PostOffice, kafka: &Kafka) -> Result<Consumer, BuildError>
         .concurrency(64)
         // The topic has all that happens to users. What is new to us, or no reason for a mail, is no dead letter.
         .unknown(UnknownType::Ignore)
-        .topics(TopicSetup::Create { partitions: Some(PARTITIONS), replication: None })
+        .topics(TOPICS)
         .build(kafka)
 }

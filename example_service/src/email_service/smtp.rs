@@ -27,7 +27,8 @@ impl Smtp {
     /// # Errors
     /// When the address is another, or `from` is not a sender.
     pub fn new(url: &str, from: &str) -> Result<Self, BoxError> {
-        let parsed = Url::parse(url).map_err(|error| format!("SMTP_URL cannot be read: {error}"))?;
+        let parsed =
+            Url::parse(url).map_err(|error| format!("SMTP_URL cannot be read: {error}"))?;
         if !parsed.username().is_empty() || parsed.password().is_some() {
             return Err("SMTP_URL holds a password, which would be sent unencrypted; \
                 use a relay that asks for none"
@@ -35,7 +36,9 @@ impl Smtp {
         }
         let host = match (parsed.scheme(), parsed.host_str()) {
             ("smtp", Some(host)) => host,
-            _ => return Err(format!("SMTP_URL is {url:?}; it has the form smtp://host:1025").into()),
+            _ => {
+                return Err(format!("SMTP_URL is {url:?}; it has the form smtp://host:1025").into());
+            }
         };
         let from = from.parse().map_err(|error| {
             format!("EMAIL_SERVICE__SENDER is {from:?}, which is no sender: {error}")

@@ -69,7 +69,15 @@ impl Row {
     fn user(self) -> Result<User, StoreError> {
         let Self { id, email, full_name, active, created_at, last_seen_at, version } = self;
         let (email, full_name) = (Email::new(&email)?, FullName::new(&full_name)?);
-        Ok(User::restore(UserState { id, email, full_name, active, created_at, last_seen_at, version }))
+        Ok(User::restore(UserState {
+            id,
+            email,
+            full_name,
+            active,
+            created_at,
+            last_seen_at,
+            version,
+        }))
     }
 }
 
@@ -155,8 +163,10 @@ impl Users {
     /// # Errors
     /// When the database fails.
     pub async fn find(&self, id: Uuid) -> Result<Option<User>, StoreError> {
-        let row: Option<Row> =
-            sqlx::query_as("SELECT * FROM users WHERE id = ?").bind(id).fetch_optional(&self.0).await?;
+        let row: Option<Row> = sqlx::query_as("SELECT * FROM users WHERE id = ?")
+            .bind(id)
+            .fetch_optional(&self.0)
+            .await?;
         row.map(Row::user).transpose()
     }
 

@@ -28,7 +28,8 @@ impl Email {
         if text.len() > 254 {
             return invalid("has at most 254 characters");
         }
-        if text.chars().any(|c| c.is_whitespace() || c.is_control() || "<>()[],;:\\\"".contains(c)) {
+        if text.chars().any(|c| c.is_whitespace() || c.is_control() || "<>()[],;:\\\"".contains(c))
+        {
             return invalid("holds a character that no address has");
         }
         match text.split_once('@') {
@@ -99,7 +100,9 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused() {
-        for bad in ["", "ada", "@example.org", "ada@", "a@b@c", "a b@c", "a@b..c", "a@b\r\nBcc: c@d"] {
+        for bad in
+            ["", "ada", "@example.org", "ada@", "a@b@c", "a b@c", "a@b..c", "a@b\r\nBcc: c@d"]
+        {
             assert!(Email::new(bad).is_err(), "{bad:?}");
         }
         assert!(Email::new(&format!("{}@example.org", "x".repeat(254))).is_err());
