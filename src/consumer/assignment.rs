@@ -97,13 +97,14 @@ impl Assignment {
 
     /// Waits; answers `false`, at once, when the assignment is revoked.
     pub(super) async fn wait(&self, duration: Duration) -> bool {
+        tokio::time::timeout(duration, self.revoked()).await.is_err()
+    }
+
+    /// Waits for the revoke.
+    pub(super) async fn revoked(&self) {
         let revoked = self.wake.notified();
-        if self.is_revoked() {
-            return false;
-        }
-        tokio::select! {
-            () = revoked => false,
-            () = tokio::time::sleep(duration) => !self.is_revoked(),
+        if !self.is_revoked() {
+            revoked.await;
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The failure path: retry tiers, dead letters, quarantine. Nothing is given up on the way.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::Utc;
@@ -80,43 +81,68 @@ impl Forward {
     }
 
     /// Sends the record; `false` when the assignment was revoked before the broker had it.
+    ///
+    /// There is one copy of it on the way at a time: the client may still send one that nobody has
+    /// heard of for long, and a second one would double the event.
     pub(super) async fn send(
         &self,
         record: &Record,
         assignment: &Assignment,
         health: &MemberHealth,
     ) -> bool {
-        let Err(mut error) = self.try_send(record).await else { return true };
-        let stuck = Counted::new(&assignment.stuck);
-        let mut tries = 1;
+        let mut stuck = None;
+        let mut tries: u32 = 0;
         let sent = loop {
-            let why = format!("a failed event cannot be moved to {}: {error}", record.topic);
-            tracing::warn!(partition = %assignment.partition, topic = %record.topic, %error, "the failure path is blocked; trying again");
-            health.blocked(assignment.partition.to_string(), Some(why));
+            let mut blocked = |error: &ProduceError| {
+                let why = format!("a failed event cannot be moved to {}: {error}", record.topic);
+                tracing::warn!(partition = %assignment.partition, topic = %record.topic, %error, "the failure path is blocked; trying again");
+                stuck.get_or_insert_with(|| Counted::new(&assignment.stuck));
+                health.blocked(assignment.partition.to_string(), Some(why));
+            };
+            match self.try_send(record, assignment, &mut blocked).await {
+                None => break false,
+                Some(Ok(())) => break true,
+                Some(Err(error)) => blocked(&error),
+            }
+            tries = tries.saturating_add(1);
             if !assignment.wait(self.backoff.delay(tries)).await {
                 break false;
             }
-            match self.try_send(record).await {
-                Ok(()) => break true,
-                Err(next) => error = next,
-            }
-            tries = tries.saturating_add(1);
         };
+        let was_stuck = stuck.is_some();
         drop(stuck);
-        if assignment.stuck.load(std::sync::atomic::Ordering::SeqCst) == 0 {
+        if was_stuck && assignment.stuck.load(Ordering::SeqCst) == 0 {
             health.blocked(assignment.partition.to_string(), None);
         }
         sent
     }
 
-    async fn try_send(&self, record: &Record) -> Result<(), ProduceError> {
-        let (receipt, answer) = Receipt::one(None, self.counts.clone());
-        enqueue(&*self.producer, record, receipt, self.producer.send_wait()).await?;
-        let waited = self.producer.delivery_wait();
-        match tokio::time::timeout(waited, answer).await {
-            Ok(answer) => answer.unwrap_or(Err(ProduceError::Closed)).map(drop),
-            Err(_) => Err(ProduceError::NoAnswer { waited }),
+    /// Sends one copy and waits until it is stored or given up, however long that takes; `late` hears
+    /// of it when it takes long. `None` when the assignment was revoked meanwhile.
+    async fn try_send(
+        &self,
+        record: &Record,
+        assignment: &Assignment,
+        late: impl FnOnce(&ProduceError),
+    ) -> Option<Result<(), ProduceError>> {
+        let (receipt, mut answer) = Receipt::one(None, self.counts.clone());
+        let queued = enqueue(&*self.producer, record, receipt, self.producer.send_wait());
+        if let Err(error) = queued.await {
+            return Some(Err(error));
         }
+        let waited = self.producer.delivery_wait();
+        let answered = match tokio::time::timeout(waited, &mut answer).await {
+            Ok(answered) => answered,
+            Err(_) => {
+                late(&ProduceError::NoAnswer { waited });
+                tokio::select! {
+                    biased;
+                    answered = answer => answered,
+                    () = assignment.revoked() => return None,
+                }
+            }
+        };
+        Some(answered.unwrap_or(Err(ProduceError::Closed)).map(drop))
     }
 }
 

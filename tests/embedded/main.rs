@@ -2,6 +2,7 @@
 #![cfg(all(feature = "kafka", feature = "json"))]
 #![allow(unreachable_pub, reason = "modules of a test binary")]
 
+mod blocked;
 mod events;
 mod failures;
 mod hostile_headers;

@@ -119,6 +119,22 @@ impl EmbeddedBroker {
             .map_err(|error| transport_error("the embedded broker does not come back", error))
     }
 
+    /// Denies a topic to everybody, or no longer, as an access list would. Clients see it when they
+    /// next ask what the topic is.
+    ///
+    /// # Errors
+    /// When the broker refuses.
+    pub fn deny_topic(&self, topic: &TopicName, denied: bool) -> Result<(), TransportError> {
+        let name = topic.clone();
+        let error = match denied {
+            true => RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
+            false => RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR,
+        };
+        self.with(move |cluster| cluster.topic_error(name.as_str(), error)).map_err(|error| {
+            transport_error(format!("the embedded broker cannot deny topic {topic}"), error)
+        })
+    }
+
     /// Fails the next produce requests, one for each, as a broker that cannot store them would.
     pub fn fail_produce(&self, failures: usize) {
         let errors = vec![RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS; failures];
