@@ -153,13 +153,16 @@ impl Member {
                         error = crate::error::chain(error),
                         "a commit was not taken; it is sent again"
                     );
-                    for (partition, offset) in &offsets {
-                        let id = self.ids.get(partition);
-                        if let Some(partition) = id.and_then(|id| self.partitions.get_mut(id))
-                            && partition.sent == Some(*offset)
-                        {
-                            partition.sent = None;
-                        }
+                }
+                for (partition, offset) in offsets {
+                    let id = self.ids.get(&partition);
+                    let Some(partition) = id.and_then(|id| self.partitions.get_mut(id)) else {
+                        continue;
+                    };
+                    match &result {
+                        Ok(()) => partition.committed = Some(offset),
+                        Err(_) if partition.sent == Some(offset) => partition.sent = None,
+                        Err(_) => {}
                     }
                 }
                 self.work.health.committed(result.map_err(|error| crate::error::chain(&error)));
@@ -230,7 +233,7 @@ impl Member {
             for id in ids {
                 let Some(partition) = self.partitions.remove(&id) else { continue };
                 let name = partition.assignment.partition.clone();
-                offsets.extend(partition.uncommitted().map(|offset| (name.clone(), offset)));
+                offsets.extend(partition.unacknowledged().map(|offset| (name.clone(), offset)));
                 self.ids.remove(&name);
                 self.work.health.blocked(name.to_string(), None);
                 partition.assignment.drop_work();
@@ -461,7 +464,13 @@ impl Member {
         loop {
             match timeout_at(deadline, self.source.events.recv()).await {
                 Ok(None) => return true,
-                Ok(Some(SourceEvent::Revoked { reply, .. })) => reply.release(Vec::new()),
+                Ok(Some(SourceEvent::Revoked { reply, .. })) => {
+                    let name = |p: &Partition| p.assignment.partition.clone();
+                    let left = self.partitions.values();
+                    reply.release(
+                        left.filter_map(|p| Some((name(p), p.unacknowledged()?))).collect(),
+                    );
+                }
                 Ok(Some(SourceEvent::Records(_))) => {}
                 Ok(Some(event)) => self.happened(event),
                 Err(_) => {
