@@ -85,6 +85,12 @@ impl Partition {
         self.ledger.watermark().filter(|next| self.sent != Some(*next))
     }
 
+    /// What the broker has not acknowledged, though it may be on its way: a commit that is under way
+    /// when a partition goes may yet be refused, and nobody would send it again.
+    pub(super) fn unacknowledged(&self) -> Option<i64> {
+        self.ledger.watermark().filter(|next| self.committed != Some(*next))
+    }
+
     /// The offset that keeps the group's place in this partition from being forgotten.
     pub(super) fn place_to_keep(&self) -> Option<i64> {
         self.ledger.watermark().or(self.committed)

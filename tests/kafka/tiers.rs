@@ -1,6 +1,6 @@
 //! Tiers follow their main partition, whoever owns it, and run on time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -49,7 +49,10 @@ impl Owners {
         let all = self.0.lock().unwrap();
         // A handler that began just before the revoke may note its time just after it.
         let mut fits = all.iter().filter(|o| {
-            o.member == member && o.partition == *partition && o.from <= at && at <= o.to + 50
+            o.member == member
+                && o.partition == *partition
+                && o.from <= at
+                && at <= o.to.saturating_add(50)
         });
         fits.next().map(|o| o.from)
     }
@@ -135,7 +138,11 @@ async fn each_failed_event_runs_in_each_tier_once_on_the_owner_while_members_joi
     eventually("the third runs", SOON, || ran_by("third") > 40).await;
     enough.store(true, Ordering::Relaxed);
     let published = publishing.await.unwrap();
-    let done = || seen.all().iter().filter(|(_, ran)| ran.attempt == 3).count();
+    let done = || {
+        let all = seen.all();
+        let third = all.iter().filter(|(_, ran)| ran.attempt == 3);
+        third.map(|(_, ran)| ran.n).collect::<BTreeSet<_>>().len()
+    };
     eventually("all are done", SOON, || done() >= published as usize).await;
 
     let mut times: BTreeMap<(u32, u32), u32> = BTreeMap::new();
@@ -154,8 +161,9 @@ async fn each_failed_event_runs_in_each_tier_once_on_the_owner_while_members_joi
         }
     }
     assert_eq!(times.len(), 3 * published as usize);
-    let doubled: Vec<_> = times.iter().filter(|(_, times)| **times > 1).collect();
-    assert!(doubled.is_empty(), "ran twice: {doubled:?}");
+    let twice = |ran: &Ran| times[&(ran.n, ran.attempt)] > 1;
+    let doubled: Vec<_> = seen.all().into_iter().filter(|(_, ran)| twice(ran)).collect();
+    assert!(doubled.is_empty(), "ran twice: {doubled:#?}");
     late.sort_unstable();
     late_on_owner.sort_unstable();
     println!(
@@ -166,7 +174,7 @@ async fn each_failed_event_runs_in_each_tier_once_on_the_owner_while_members_joi
         late[late.len() - 1],
         late_on_owner[late_on_owner.len() - 1]
     );
-    assert!(late_on_owner[late_on_owner.len() - 1] <= 1_000, "{late_on_owner:?}");
+    assert!(late_on_owner[late_on_owner.len() - 1] <= 1_000);
     for member in [first, third] {
         assert!(member.stop(SOON).await.is_clean());
     }
@@ -374,7 +382,7 @@ async fn of_a_burst_of_failures_none_is_early_and_none_is_left() {
     eventually("all ran", SOON, || seen.len() >= 3_000).await;
     let late = lateness(&seen);
     assert!(late[0] >= 0, "{} ms early", -late[0]);
-    let ns: std::collections::BTreeSet<_> = seen.all().iter().map(|ran| ran.n).collect();
+    let ns: BTreeSet<_> = seen.all().iter().map(|ran| ran.n).collect();
     assert_eq!((ns.len(), seen.len()), (3_000, 3_000), "each once");
     assert_eq!(kafka.system(), "kafka");
     assert!(running.stop(SOON).await.is_clean());

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::super::partition::Partition;
 use super::super::stop::MemberReport;
 use super::{Member, TICK};
 use crate::transport::SourceEvent;
@@ -46,7 +47,13 @@ impl Member {
         loop {
             match timeout_at(deadline, self.source.events.recv()).await {
                 Ok(None) => return true,
-                Ok(Some(SourceEvent::Revoked { reply, .. })) => reply.release(Vec::new()),
+                Ok(Some(SourceEvent::Revoked { reply, .. })) => {
+                    let name = |p: &Partition| p.assignment.partition.clone();
+                    let left = self.partitions.values();
+                    reply.release(
+                        left.filter_map(|p| Some((name(p), p.unacknowledged()?))).collect(),
+                    );
+                }
                 Ok(Some(SourceEvent::Records(_))) => {}
                 Ok(Some(event)) => self.happened(event),
                 Err(_) => {

@@ -155,13 +155,16 @@ impl Member {
                         error = crate::error::chain(error),
                         "a commit was not taken; it is sent again"
                     );
-                    for (partition, offset) in &offsets {
-                        let id = self.ids.get(partition);
-                        if let Some(partition) = id.and_then(|id| self.partitions.get_mut(id))
-                            && partition.sent == Some(*offset)
-                        {
-                            partition.sent = None;
-                        }
+                }
+                for (partition, offset) in offsets {
+                    let id = self.ids.get(&partition);
+                    let Some(partition) = id.and_then(|id| self.partitions.get_mut(id)) else {
+                        continue;
+                    };
+                    match &result {
+                        Ok(()) => partition.committed = Some(offset),
+                        Err(_) if partition.sent == Some(offset) => partition.sent = None,
+                        Err(_) => {}
                     }
                 }
                 self.work.health.committed(result.map_err(|error| crate::error::chain(&error)));

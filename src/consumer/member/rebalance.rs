@@ -82,7 +82,7 @@ impl Member {
                     self.full_since = None;
                 }
                 let name = partition.assignment.partition.clone();
-                offsets.extend(partition.uncommitted().map(|offset| (name.clone(), offset)));
+                offsets.extend(partition.unacknowledged().map(|offset| (name.clone(), offset)));
                 self.ids.remove(&name);
                 self.work.health.blocked(name.to_string(), None);
                 partition.assignment.drop_work();
