@@ -110,7 +110,7 @@ impl Comparison {
 }
 
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
-    let (middle, even) = (values.len() / 2, values.len() % 2 == 0);
+    let (middle, even) = (values.len() / 2, values.len().is_multiple_of(2));
     let (below, value, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
     match below.iter().copied().max_by(f64::total_cmp) {
         Some(below) if even => (below + *value) / 2.0,

@@ -3,11 +3,13 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
+use syn::parse::ParseStream;
 use syn::spanned::Spanned;
-use syn::{Data, DeriveInput, Error, LitInt, LitStr, Path, Result, Token, bracketed};
+use syn::{Data, DeriveInput, Error, Lit, LitStr, Path, Result, Token, bracketed};
 
 use crate::attribute::{FieldPath, each_key, text, without_lifetimes};
 use crate::names::snake_case;
+use crate::topics::{TopicAttributes, Topics};
 
 const KNOWN: &str = "`key`, `key_with`, `unkeyed`, `name`, `version`, `topic`, `topic_with`, `topics` and `subject`";
 
@@ -21,9 +23,7 @@ enum Key {
 struct Attributes {
     name: Option<LitStr>,
     version: Option<u32>,
-    topic: Option<LitStr>,
-    topic_with: Option<Path>,
-    topics: Option<Vec<LitStr>>,
+    topics: TopicAttributes,
     key: Option<Key>,
     subject: Option<FieldPath>,
 }
@@ -35,12 +35,14 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
         LitStr::new(&snake_case(&input.ident.unraw().to_string()), input.ident.span())
     });
     let version = attributes.version.unwrap_or(1);
-    let topics = topics(input, &name, attributes.topic, attributes.topic_with, attributes.topics)?;
+    let Topics { constants, methods: topics } = attributes.topics.expand(input, &name)?;
     let key = key(input, attributes.key)?;
     let subject = attributes.subject.map(|path| subject(input, &path)).transpose()?;
     let ident = &input.ident;
     Ok(quote! {
         const _: () = {
+            #constants
+
             #[automatically_derived]
             impl ::tidings::event::IntegrationEvent for #ident {
                 const NAME: &'static str = #name;
@@ -97,15 +99,15 @@ fn read(input: &DeriveInput) -> Result<Attributes> {
                 }
                 found.name = Some(name);
             }
-            "version" => found.version = Some(version(&meta.value()?.parse()?)?),
-            "topic" => found.topic = Some(text(meta, key)?),
-            "topic_with" => found.topic_with = Some(meta.value()?.parse()?),
+            "version" => found.version = Some(version(meta.value()?)?),
+            "topic" => found.topics.one = Some(text(meta, key)?),
+            "topic_with" => found.topics.with = Some(meta.value()?.parse()?),
             "topics" => {
                 let value = meta.value()?;
                 let list;
                 bracketed!(list in value);
                 let list = list.parse_terminated(|item| item.parse::<LitStr>(), Token![,])?;
-                found.topics = Some(list.into_iter().collect());
+                found.topics.listed = Some(list.into_iter().collect());
             }
             "key" => {
                 set_key(&mut found.key, meta.path.span(), Key::Field(FieldPath::of(meta, key)?))?
@@ -122,10 +124,14 @@ fn read(input: &DeriveInput) -> Result<Attributes> {
     Ok(found)
 }
 
-fn version(version: &LitInt) -> Result<u32> {
-    let refused =
-        || Error::new(version.span(), "a version is a whole number from 1 up: `version = 1`");
-    version.base10_parse().ok().filter(|version| *version > 0).ok_or_else(refused)
+fn version(value: ParseStream<'_>) -> Result<u32> {
+    let refused = Error::new(value.span(), "a version is a whole number from 1 up: `version = 1`");
+    let version = value.parse::<Lit>().ok();
+    let version = version.and_then(|literal| match literal {
+        Lit::Int(version) => version.base10_parse().ok(),
+        _ => None,
+    });
+    version.filter(|version| *version > 0).ok_or(refused)
 }
 
 fn set_key(slot: &mut Option<Key>, span: Span, key: Key) -> Result<()> {
@@ -169,61 +175,6 @@ fn subject(input: &DeriveInput, path: &FieldPath) -> Result<TokenStream> {
     Ok(quote! {
         fn subject(&self) -> ::core::option::Option<::tidings::event::Subject> {
             ::tidings::event::Subject::new(#field).ok()
-        }
-    })
-}
-
-/// `topics()` and `topic()`. Each name is made in a `const`, so that a bad one does not compile.
-fn topics(
-    input: &DeriveInput,
-    name: &LitStr,
-    topic: Option<LitStr>,
-    topic_with: Option<Path>,
-    topics: Option<Vec<LitStr>>,
-) -> Result<TokenStream> {
-    let refused = |span: Span, why: &str| Err(Error::new(span, why));
-    let (listed, answer) = match (topic, topic_with, topics) {
-        (Some(topic), None, None) => (vec![topic], None),
-        (None, None, None) => {
-            (vec![LitStr::new(&format!("integration-events.{}", name.value()), name.span())], None)
-        }
-        (None, Some(path), Some(topics)) if !topics.is_empty() => (topics, Some(path)),
-        (None, Some(path), _) => {
-            return refused(
-                path.span(),
-                "list all that `topic_with` can answer, consumers subscribe to them: `topics = [\"..\", \"..\"]`",
-            );
-        }
-        (None, None, Some(_)) => {
-            return refused(
-                input.ident.span(),
-                "`topics` needs `topic_with = ..`, which picks one; one alone is `topic = \"..\"`",
-            );
-        }
-        (Some(topic), _, _) => {
-            return refused(topic.span(), "say either `topic`, or `topic_with` and `topics`");
-        }
-    };
-    let consts = listed.iter().map(|topic| {
-        quote_spanned! {topic.span()=> {
-            const TOPIC: ::tidings::event::TopicName = ::tidings::event::TopicName::from_static(#topic);
-            TOPIC
-        }}
-    });
-    let answer = match answer {
-        Some(path) => quote_spanned!(path.span()=> #path(self)),
-        None => {
-            let topic = consts.clone();
-            quote!(#(#topic)*)
-        }
-    };
-    Ok(quote! {
-        fn topics() -> ::std::vec::Vec<::tidings::event::TopicName> {
-            ::std::vec![#(#consts),*]
-        }
-
-        fn topic(&self) -> ::tidings::event::TopicName {
-            #answer
         }
     })
 }

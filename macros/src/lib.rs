@@ -5,6 +5,7 @@ mod domain_event;
 mod integration_event;
 mod names;
 mod request;
+mod topics;
 
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};

@@ -134,6 +134,7 @@ impl<T: ToPartitionKey> ToPartitionKey for Option<T> {
 
 macro_rules! integers {
     ($($integer:ty)*) => {$(
+        #[diagnostic::do_not_recommend]
         impl ToPartitionKey for $integer {
             fn to_partition_key(&self) -> Result<Option<PartitionKey>, InvalidKey> {
                 Ok(Some(PartitionKey(self.to_string())))

@@ -16,6 +16,7 @@ pub trait DomainEventSet {
 
 macro_rules! tuples {
     ($first:ident $($rest:ident)*) => {
+        #[diagnostic::do_not_recommend]
         impl<$first: DomainEvent, $($rest: DomainEvent),*> DomainEventSet for ($first, $($rest,)*) {
             fn each(f: &mut dyn FnMut(TypeId, &'static str)) {
                 f(TypeId::of::<$first>(), type_name::<$first>());

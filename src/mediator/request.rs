@@ -85,6 +85,7 @@ pub trait RequestHandler<R: Request>: Send + Sync + 'static {
     ) -> impl Future<Output = Result<R::Response, R::Error>> + Send;
 }
 
+#[diagnostic::do_not_recommend]
 impl<R: Request, H: RequestHandler<R>> RequestHandler<R> for Arc<H> {
     fn handle(
         &self,
@@ -120,6 +121,7 @@ pub trait HandlerSet<H>: RequestSet {
 
 macro_rules! tuples {
     ($first:ident $($rest:ident)*) => {
+        #[diagnostic::do_not_recommend]
         impl<$first: Request, $($rest: Request),*> RequestSet for ($first, $($rest,)*) {
             fn each(f: &mut dyn FnMut(TypeId, &'static str)) {
                 f(TypeId::of::<$first>(), type_name::<$first>());
@@ -127,6 +129,7 @@ macro_rules! tuples {
             }
         }
 
+        #[diagnostic::do_not_recommend]
         impl<Type, $first: Request, $($rest: Request),*> HandlerSet<Type> for ($first, $($rest,)*)
         where
             Type: RequestHandler<$first> $(+ RequestHandler<$rest>)*,

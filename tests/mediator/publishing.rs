@@ -1,6 +1,7 @@
 //! The decorator: what is published, in which order, and what is not.
 
 use std::error::Error;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -8,8 +9,8 @@ use tidings::codec::EnvelopeError;
 use tidings::event::{EventId, Flow, Source, Tenant};
 use tidings::mapper::MapError;
 use tidings::mediator::{
-    Context, EventPublisher, Mediate, Mediator, Publishing, Request, RequestHandler, SendError,
-    Timeout,
+    Behaviour, Context, EventPublisher, Mediate, Mediator, Next, Publishing, Request,
+    RequestHandler, SendError, Timeout,
 };
 use tidings::{Command, IntegrationEvent};
 
@@ -232,6 +233,40 @@ async fn a_correlation_given_with_the_context_goes_on_with_the_request_as_the_ca
         assert_ne!(event.metadata.causation_id, None);
         assert_ne!(event.metadata.causation_id.as_ref(), Some(&correlation));
     }
+}
+
+/// What a transaction would do: looks at everything raised before it commits.
+struct Counting(Arc<AtomicUsize>);
+
+impl Behaviour for Counting {
+    async fn handle<R: Request>(
+        &self,
+        request: R,
+        cx: &mut Context,
+        next: impl Next<R>,
+    ) -> Result<R::Response, SendError<R>> {
+        let response = next.run(request, cx).await?;
+        self.0.store(cx.raised().len(), Ordering::Relaxed);
+        if cx.raised().len() == 4 {
+            Err(SendError::Behaviour("the commit failed".into()))
+        } else {
+            Ok(response)
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_behaviour_finds_all_that_was_raised_once_the_handler_is_done_and_can_still_fail_it() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let recorder = Recorder::default();
+    let mediator =
+        Mediator::builder().behaviour(Counting(count.clone())).handler(CreateUserHandler);
+    let users = mediator.build().unwrap().publishing(mapper(), &recorder);
+    users.send(create("ada")).await.unwrap_err();
+    assert_eq!(count.load(Ordering::Relaxed), 4, "with the domain event of the response");
+    assert!(recorder.calls().is_empty(), "nothing is published of what was not committed");
+    users.send(create("listed")).await.unwrap();
+    assert_eq!(recorder.only_call().len(), 4);
 }
 
 /// Sends requests within a request.

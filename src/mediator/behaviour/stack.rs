@@ -4,6 +4,7 @@ use super::{Behaviour, Next};
 use crate::mediator::{Context, Request, RequestHandler, SendError};
 
 /// No behaviour.
+#[diagnostic::do_not_recommend]
 impl Behaviour for () {
     fn handle<R: Request>(
         &self,
@@ -21,6 +22,7 @@ pub struct Both<O, I> {
     pub(in crate::mediator) inner: I,
 }
 
+#[diagnostic::do_not_recommend]
 impl<O: Behaviour, I: Behaviour> Behaviour for Both<O, I> {
     fn handle<R: Request>(
         &self,
