@@ -36,6 +36,14 @@ impl Ledger {
         }
     }
 
+    /// Begins again: the partition's offsets have started anew, and what was read of the old ones
+    /// counts no longer. Places go on.
+    pub(super) fn restart(&mut self) {
+        self.first += self.open.len() as u64;
+        self.open.clear();
+        self.watermark = None;
+    }
+
     /// What may be committed: the offset after the last one before which nothing is open.
     pub(super) fn watermark(&self) -> Option<i64> {
         self.watermark
@@ -84,6 +92,21 @@ mod tests {
         assert!(ledger.has_passed(7) && !ledger.has_passed(8));
         ledger.done(place);
         assert!(ledger.has_passed(7) && !ledger.has_passed(8));
+    }
+
+    #[test]
+    fn what_was_read_before_a_restart_moves_nothing() {
+        let mut ledger = Ledger::default();
+        let (done, open) = (ledger.read(7), ledger.read(8));
+        ledger.done(done);
+        ledger.restart();
+        assert!(!ledger.has_passed(0));
+        assert_eq!((ledger.watermark(), ledger.open()), (None, 0));
+        let new = ledger.read(0);
+        ledger.done(open);
+        assert_eq!((ledger.watermark(), ledger.open()), (None, 1));
+        ledger.done(new);
+        assert_eq!((ledger.watermark(), ledger.open()), (Some(1), 0));
     }
 
     proptest! {

@@ -13,9 +13,12 @@ use crate::clock::{BrokerClock, Millis, millis};
 use crate::event::header;
 use crate::transport::{Received, Timestamp};
 
-/// Events of a tier that may wait in memory before the partition is paused. More than its head, so
-/// that a burst that comes due at once need not be fetched one by one.
+/// Events of a tier that may wait in memory before the partition is paused.
 const WAITING: usize = 256;
+/// So long before the first of them is due, as many are fetched as of a main topic: a partition that
+/// goes on after a pause takes up to half a second, and a burst that comes due at once must not wait
+/// for that.
+const FETCH_AHEAD: Duration = Duration::from_secs(1);
 
 pub(super) struct Partition {
     pub(super) assignment: Arc<Assignment>,
@@ -50,6 +53,24 @@ impl Partition {
         }
     }
 
+    /// Notes an offset that was read; answers its place.
+    ///
+    /// One that was read before is a new record all the same: within one assignment offsets go back
+    /// only where the topic was made anew or its log was cut, and a record must not be lost by that.
+    pub(super) fn read(&mut self, offset: i64) -> u64 {
+        if self.ledger.has_passed(offset) {
+            tracing::warn!(
+                partition = %self.assignment.partition,
+                offset,
+                "its offsets have started anew; was the topic made anew?"
+            );
+            self.ledger.restart();
+            self.committed = None;
+            self.sent = None;
+        }
+        self.ledger.read(offset)
+    }
+
     /// Sets whether a reason to pause holds; answers what the source has to be told.
     pub(super) fn pause(&mut self, reason: Reason, holds: bool) -> Option<Change> {
         self.pauses.set(reason, holds)
@@ -69,15 +90,15 @@ impl Partition {
         self.ledger.watermark().or(self.committed)
     }
 
-    /// How many events are in memory, or done behind one that is not.
+    /// How many events are being worked on, or done behind one that is not.
     pub(super) fn held(&self) -> usize {
-        self.ledger.open()
+        self.ledger.open().saturating_sub(self.waiting.len())
     }
 
     /// Keeps an event of a tier until it is due.
     pub(super) fn wait(&mut self, record: Received, tier: Duration, clock: &BrokerClock) {
         let due = clock.instant_of(due(&record, tier, clock));
-        let place = self.ledger.read(record.offset);
+        let place = self.read(record.offset);
         self.waiting.push_back(Waiting { record: Arc::new(record), place, due });
     }
 
@@ -92,10 +113,13 @@ impl Partition {
         self.waiting.front().map(|waiting| waiting.due)
     }
 
-    /// Whether enough of a tier waits in memory; a paused one goes on when a quarter is left.
-    pub(super) fn waits_enough(&self) -> bool {
-        let limit = if self.is_paused_for(Reason::NotDue) { WAITING / 4 } else { WAITING };
-        self.waiting.len() >= limit
+    /// Whether enough of a tier waits in memory, which is more when the first is due soon; a paused
+    /// one goes on when half of it is left.
+    pub(super) fn waits_enough(&self, now: Instant, prefetch: usize) -> bool {
+        let soon = self.next_due().is_none_or(|due| due <= now + FETCH_AHEAD);
+        let limit = if soon { prefetch } else { prefetch.min(WAITING) };
+        let limit = if self.is_paused_for(Reason::NotDue) { limit / 2 } else { limit };
+        self.waiting.len() >= limit.max(1)
     }
 }
 

@@ -105,7 +105,9 @@ impl Policies {
         // The tier itself proves so many failures: a record that says less cannot go round for ever.
         let proven = u32::try_from(tier).unwrap_or(u32::MAX).saturating_add(1);
         let said = record.headers.get_str(header::RETRY_ATTEMPT).and_then(|text| text.parse().ok());
-        let failures = said.unwrap_or(0).max(proven).min(MAX_FAILURES);
+        // The bound grows with the tier, so that attempts rise from there too.
+        let most = MAX_FAILURES.saturating_add(proven);
+        let failures = said.unwrap_or(0).max(proven).min(most);
         Ok(Some(Address { handler: handler.to_owned(), failures }))
     }
 

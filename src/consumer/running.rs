@@ -18,6 +18,7 @@ use super::read::Policies;
 use super::settings::Settings;
 use super::stop::{MemberReport, StopReport};
 use super::work::Work;
+use crate::error::ErrorClass;
 use crate::event::TopicName;
 use crate::retry::{Backoff, RetryPolicy};
 use crate::transport::{
@@ -52,6 +53,16 @@ pub enum StartError {
     /// The client refuses the settings.
     #[error("the consumer cannot join its group")]
     Transport(#[from] TransportError),
+}
+
+impl StartError {
+    /// Whether the same start may succeed later.
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            Self::Topics(error) => error.is_retriable(),
+            Self::Transport(error) => error.class == ErrorClass::Retriable,
+        }
+    }
 }
 
 impl Consumer {

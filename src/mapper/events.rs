@@ -30,8 +30,14 @@ impl Events {
     }
 
     /// Adds an event after the others.
+    #[inline]
     pub fn push(&mut self, event: Box<dyn AnyIntegrationEvent>) {
-        self.0.push(event);
+        if self.0.capacity() == 0 {
+            // Most mappings answer one event: room for one, and past the vector's slow growth.
+            self.0 = vec![event];
+        } else {
+            self.0.push(event);
+        }
     }
 
     /// How many there are.
@@ -95,6 +101,7 @@ pub trait IntoEvents {
 }
 
 impl<E: IntegrationEvent> IntoEvents for E {
+    #[inline]
     fn into_events(self, events: &mut Events) {
         events.push(Box::new(self));
     }

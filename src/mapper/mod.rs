@@ -74,6 +74,7 @@ impl EventMapper {
     ///
     /// # Errors
     /// As for [`map`](Self::map); `events` is left as it was.
+    #[inline]
     pub fn map_into(&self, event: &dyn DomainEvent, events: &mut Events) -> Result<(), MapError> {
         let any: &dyn Any = event;
         match self.0.rules.get(&any.type_id()) {

@@ -1,7 +1,5 @@
 //! Running a request and collecting what it raised: what every publishing decorator begins with.
 
-use std::any::TypeId;
-
 use super::{Context, Mediate, Request, SendError};
 use crate::event::{EventId, Flow};
 use crate::mapper::Raised;
@@ -29,30 +27,34 @@ pub async fn collect<M: Mediate, R: Request>(
     request: R,
     cx: &mut Context,
 ) -> Result<Collected<R::Response>, SendError<R>> {
-    if cx.collecting {
+    if cx.is_collecting() {
         let flow = cx.flow();
-        let response = settled(inner, request, cx).await?;
+        let response = sent(inner, request, cx).await?;
         return Ok(Collected { response, raised: Vec::new(), flow });
     }
     let flow = begun(cx.flow());
     let outermost = Outermost::new(cx, flow.clone());
-    let response = flow.clone().scope(settled(inner, request, outermost.cx)).await?;
+    let response = flow.clone().scope(sent(inner, request, outermost.cx)).await?;
     let raised = outermost.cx.take_raised();
     Ok(Collected { response, raised, flow })
 }
 
 /// Sends a request and takes its response's events too, unless the inner mediator has done so.
-async fn settled<M: Mediate, R: Request>(
+async fn sent<M: Mediate, R: Request>(
     inner: &M,
     request: R,
     cx: &mut Context,
 ) -> Result<R::Response, SendError<R>> {
     let mark = cx.raised().len();
-    cx.settled = None;
+    cx.was_taken::<R>();
     let mut result = inner.send_in(request, cx).await;
-    if cx.settled.take() != Some(TypeId::of::<R>()) {
-        cx.settle::<R>(mark, &mut result);
-        cx.settled = None;
+    match &mut result {
+        Ok(response) if !cx.was_taken::<R>() => {
+            cx.take_from::<R>(response);
+            cx.was_taken::<R>();
+        }
+        Ok(_) => {}
+        Err(_) => cx.forget_from(mark),
     }
     result
 }
@@ -81,16 +83,13 @@ struct Outermost<'a> {
 
 impl<'a> Outermost<'a> {
     fn new(cx: &'a mut Context, flow: Flow) -> Self {
-        let given = cx.replace_flow(Some(flow));
-        cx.collecting = true;
+        let given = cx.begin_collecting(flow);
         Self { cx, given }
     }
 }
 
 impl Drop for Outermost<'_> {
     fn drop(&mut self) {
-        self.cx.collecting = false;
-        self.cx.take_raised();
-        self.cx.replace_flow(self.given.take());
+        self.cx.end_collecting(self.given.take());
     }
 }

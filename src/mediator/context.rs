@@ -3,7 +3,7 @@
 use std::any::{Any, TypeId};
 use std::fmt;
 
-use super::{Request, SendError};
+use super::Request;
 use crate::event::{DomainEvent, Flow, IntegrationEvent};
 use crate::mapper::type_map::TypeMap;
 use crate::mapper::{Events, IntoEvents, Raised};
@@ -16,12 +16,18 @@ use crate::mapper::{Events, IntoEvents, Raised};
 #[derive(Default)]
 pub struct Context {
     raised: Vec<Raised>,
+    /// Boxed: a request that uses nothing of it pays nothing for it.
+    more: Option<Box<More>>,
+}
+
+#[derive(Default)]
+struct More {
     flow: Option<Flow>,
-    values: Option<Box<TypeMap<Box<dyn Any + Send + Sync>>>>,
+    values: TypeMap<Box<dyn Any + Send + Sync>>,
     /// A decorator takes what is raised once the outermost request is done.
-    pub(super) collecting: bool,
-    /// The request whose response's events were taken last; see [`settle`](Self::settle).
-    pub(super) settled: Option<TypeId>,
+    collecting: bool,
+    /// The request whose response's events were taken last.
+    taken: Option<TypeId>,
 }
 
 impl Context {
@@ -32,7 +38,8 @@ impl Context {
 
     /// A context whose request belongs to `flow` rather than to that of the task.
     pub fn with_flow(flow: Flow) -> Self {
-        Self { flow: Some(flow), ..Self::default() }
+        let more = More { flow: Some(flow), ..More::default() };
+        Self { raised: Vec::new(), more: Some(Box::new(more)) }
     }
 
     /// Says that a domain event happened.
@@ -67,51 +74,74 @@ impl Context {
 
     /// What the request's events carry on: correlation, causation, tenant and trace.
     pub fn flow(&self) -> Flow {
-        self.flow.clone().unwrap_or_else(Flow::current)
+        let given = self.more.as_ref().and_then(|more| more.flow.clone());
+        given.unwrap_or_else(Flow::current)
     }
 
     /// Leaves a value for the behaviours and the handler further in; answers the one of that type
     /// that was there.
     pub fn insert<T: Send + Sync + 'static>(&mut self, value: T) -> Option<T> {
-        let values = self.values.get_or_insert_default();
+        let values = &mut self.more().values;
         values.insert(TypeId::of::<T>(), Box::new(value)).and_then(unboxed)
     }
 
     /// The value of that type, when there is one.
     pub fn get<T: Send + Sync + 'static>(&self) -> Option<&T> {
-        self.values.as_ref()?.get(&TypeId::of::<T>())?.downcast_ref()
+        self.more.as_ref()?.values.get(&TypeId::of::<T>())?.downcast_ref()
     }
 
     /// The value of that type, to be changed.
     pub fn get_mut<T: Send + Sync + 'static>(&mut self) -> Option<&mut T> {
-        self.values.as_mut()?.get_mut(&TypeId::of::<T>())?.downcast_mut()
+        self.more.as_mut()?.values.get_mut(&TypeId::of::<T>())?.downcast_mut()
     }
 
     /// Takes the value of that type.
     pub fn remove<T: Send + Sync + 'static>(&mut self) -> Option<T> {
-        self.values.as_mut()?.remove(&TypeId::of::<T>()).and_then(unboxed)
+        self.more.as_mut()?.values.remove(&TypeId::of::<T>()).and_then(unboxed)
     }
 
-    pub(super) fn replace_flow(&mut self, flow: Option<Flow>) -> Option<Flow> {
-        std::mem::replace(&mut self.flow, flow)
+    fn more(&mut self) -> &mut More {
+        self.more.get_or_insert_default()
     }
 
-    /// Ends a request that began when `mark` events were there: takes the response's own events where
-    /// somebody collects them, or forgets what a failed request raised.
-    pub(super) fn settle<R: Request>(
-        &mut self,
-        mark: usize,
-        result: &mut Result<R::Response, SendError<R>>,
-    ) {
-        match result {
-            Ok(response) if self.collecting => {
-                self.raise_all(R::domain_events(response));
-                self.publish_all(R::integration_events(response));
-            }
-            Ok(_) => {}
-            Err(_) => self.raised.truncate(mark),
+    pub(super) fn is_collecting(&self) -> bool {
+        self.more.as_ref().is_some_and(|more| more.collecting)
+    }
+
+    /// Begins the outermost request of a decorator; answers the flow that was given.
+    pub(super) fn begin_collecting(&mut self, flow: Flow) -> Option<Flow> {
+        let more = self.more();
+        more.collecting = true;
+        more.flow.replace(flow)
+    }
+
+    /// Ends it, however it went: the context is empty, and can be used again.
+    pub(super) fn end_collecting(&mut self, given: Option<Flow>) {
+        self.raised.clear();
+        let more = self.more();
+        more.collecting = false;
+        more.taken = None;
+        more.flow = given;
+    }
+
+    /// Takes the events that come with a response, where somebody collects them.
+    #[inline]
+    pub(super) fn take_from<R: Request>(&mut self, response: &mut R::Response) {
+        if self.is_collecting() {
+            self.raise_all(R::domain_events(response));
+            self.publish_all(R::integration_events(response));
+            self.more().taken = Some(TypeId::of::<R>());
         }
-        self.settled = Some(TypeId::of::<R>());
+    }
+
+    /// Whether the events of an `R`'s response were taken since this was last asked.
+    pub(super) fn was_taken<R: Request>(&mut self) -> bool {
+        self.more().taken.take() == Some(TypeId::of::<R>())
+    }
+
+    /// Forgets what was raised after the first `mark` events: a request failed.
+    pub(super) fn forget_from(&mut self, mark: usize) {
+        self.raised.truncate(mark);
     }
 }
 
@@ -124,7 +154,7 @@ impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context")
             .field("raised", &self.raised)
-            .field("flow", &self.flow)
+            .field("flow", &self.flow())
             .finish_non_exhaustive()
     }
 }

@@ -71,16 +71,16 @@ impl Mediator {
         request: R,
         cx: &mut Context,
     ) -> Result<R::Response, SendError<R>> {
-        let route = self
-            .0
-            .get(&TypeId::of::<R>())
-            .and_then(|route| route.downcast_ref::<Box<dyn Dispatch<R>>>());
-        let Some(route) = route else {
-            return Err(SendError::NoHandler { request: simple_type_name::<R>() });
+        let route = self.0.get(&TypeId::of::<R>());
+        let Some(route) = route.and_then(|route| route.downcast_ref::<Box<dyn Dispatch<R>>>())
+        else {
+            return Err(no_handler());
         };
         let mark = cx.raised().len();
-        let mut result = route.dispatch(request, cx).await;
-        cx.settle::<R>(mark, &mut result);
+        let result = route.dispatch(request, cx).await;
+        if result.is_err() {
+            cx.forget_from(mark);
+        }
         result
     }
 
@@ -92,6 +92,11 @@ impl Mediator {
     ) -> Publishing<Self, P> {
         Publishing::new(self, mapper, publisher)
     }
+}
+
+#[cold]
+fn no_handler<R: Request>() -> SendError<R> {
+    SendError::NoHandler { request: simple_type_name::<R>() }
 }
 
 impl Mediate for Mediator {

@@ -4,7 +4,7 @@ use std::any::{TypeId, type_name};
 use std::sync::Arc;
 
 use super::builder::{Handlers, MediatorBuilder};
-use super::{Behaviour, Context, SendError, ValidationErrors};
+use super::{Behaviour, Context, ValidationErrors};
 use crate::event::DomainEvent;
 use crate::mapper::Events;
 
@@ -146,12 +146,3 @@ macro_rules! tuples {
 }
 
 tuples!(A B C D E F G H I J K L M N O P);
-
-/// What a handler answers, as a mediator does.
-pub(super) async fn handled<R: Request>(
-    handler: &impl RequestHandler<R>,
-    request: R,
-    cx: &mut Context,
-) -> Result<R::Response, SendError<R>> {
-    handler.handle(request, cx).await.map_err(SendError::Handler)
-}

@@ -66,7 +66,8 @@ pub enum TopicsError {
 }
 
 impl TopicsError {
-    fn is_retriable(&self) -> bool {
+    /// Whether the same look may succeed later.
+    pub fn is_retriable(&self) -> bool {
         matches!(self, Self::Transport(error) if error.class == ErrorClass::Retriable)
     }
 }

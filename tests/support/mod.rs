@@ -4,9 +4,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-use tidings::IntegrationEvent;
-use tidings::event::{InvalidKey, PartitionKey, TopicName};
+use tidings::event::TopicName;
 use tidings::transport::kafka::{Kafka, KafkaConfig};
 use tidings::transport::{NewTopic, Transport};
 

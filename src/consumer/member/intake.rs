@@ -35,10 +35,7 @@ impl Member {
             None => {
                 let mut jobs: Vec<Vec<Job>> = self.shards.iter().map(|_| Vec::new()).collect();
                 for record in records {
-                    if partition.ledger.has_passed(record.offset) {
-                        continue;
-                    }
-                    let place = partition.ledger.read(record.offset);
+                    let place = partition.read(record.offset);
                     let lane = lane(
                         &self.hasher,
                         &mut self.lanes,
@@ -65,9 +62,7 @@ impl Member {
             Some(tier) => {
                 let delay = assignment.place.main.around.tiers[tier].0.delay();
                 for record in records {
-                    if !partition.ledger.has_passed(record.offset) {
-                        partition.wait(record, delay, &self.clock);
-                    }
+                    partition.wait(record, delay, &self.clock);
                 }
                 self.release(id);
             }
@@ -102,13 +97,13 @@ impl Member {
             let job = Job { assignment: assignment.clone(), place, record, lane };
             let _ = self.shards[shard].send(ToShard::Work(vec![job]));
         }
-        let enough = partition.waits_enough();
+        let enough = partition.waits_enough(now, self.settings.prefetch);
         self.pause(id, Reason::NotDue, enough);
         self.balance(id);
     }
 
-    /// Notes whether enough of a partition is in memory, and lets a paused one go on when half of it
-    /// is done.
+    /// Notes whether enough of a partition is worked on, and lets a paused one go on when half of it
+    /// is done. What waits on a tier is bounded beside that.
     pub(super) fn balance(&mut self, id: u64) {
         let Some(partition) = self.partitions.get(&id) else { return };
         let (held, prefetch) = (partition.held(), self.settings.prefetch);

@@ -58,7 +58,7 @@ impl Member {
         if self.committed_at.elapsed() >= self.settings.commit_every {
             self.commit();
         }
-        let mut keep = Vec::new();
+        let (mut keep, now) = (Vec::new(), Instant::now());
         for id in self.partitions.keys().copied().collect::<Vec<_>>() {
             let partition = self.partitions.get_mut(&id).expect("the ids were just read");
             let assignment = partition.assignment.clone();
@@ -67,6 +67,10 @@ impl Member {
                 keep.extend(
                     partition.place_to_keep().map(|offset| (assignment.partition.clone(), offset)),
                 );
+            }
+            if assignment.place.tier.is_some() {
+                let enough = partition.waits_enough(now, self.settings.prefetch);
+                self.pause(id, Reason::NotDue, enough);
             }
             self.pause(id, Reason::FailurePath, assignment.stuck.load(Ordering::SeqCst) > 0);
             self.pause(id, Reason::Outage, assignment.outage.load(Ordering::SeqCst) > 0);

@@ -1,7 +1,6 @@
 //! Behaviours put together by type, so that the compiler sees through all of them.
 
 use super::{Behaviour, Next};
-use crate::mediator::request::handled;
 use crate::mediator::{Context, Request, RequestHandler, SendError};
 
 /// No behaviour.
@@ -49,15 +48,18 @@ impl<R: Request, B: Behaviour, N: Next<R>> Next<R> for Inner<'_, B, N> {
     }
 }
 
-/// The handler, innermost.
+/// The handler, innermost. What comes with its response is taken here, so that a behaviour around it
+/// (a transaction) finds all that was raised in the context once `next` is done.
 pub(in crate::mediator) struct Last<'a, H>(pub(in crate::mediator) &'a H);
 
 impl<R: Request, H: RequestHandler<R>> Next<R> for Last<'_, H> {
-    fn run(
-        self,
-        request: R,
-        cx: &mut Context,
-    ) -> impl Future<Output = Result<R::Response, SendError<R>>> + Send {
-        handled(self.0, request, cx)
+    async fn run(self, request: R, cx: &mut Context) -> Result<R::Response, SendError<R>> {
+        match self.0.handle(request, cx).await {
+            Ok(mut response) => {
+                cx.take_from::<R>(&mut response);
+                Ok(response)
+            }
+            Err(error) => Err(SendError::Handler(error)),
+        }
     }
 }

@@ -7,18 +7,25 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::mocking::MockCluster;
-use rdkafka::producer::DefaultProducerContext;
+use rdkafka::producer::{BaseProducer, DefaultProducerContext, Producer};
 use rdkafka::types::{RDKafkaErrorCode as Code, RDKafkaRespErr};
 
 use super::errors::transport_error;
+use super::ffi;
 use crate::error::{BoxError, ErrorClass};
 use crate::event::TopicName;
 use crate::transport::TransportError;
 
-type Cluster = MockCluster<'static, DefaultProducerContext>;
-type Call = Box<dyn FnOnce(&Cluster) + Send>;
+type Cluster<'a> = MockCluster<'a, DefaultProducerContext>;
+type Call = Box<dyn FnOnce(&Cluster<'_>) + Send>;
+
+/// How long a group that begins waits for more members. The cluster's own 3 s are long for who has one.
+const GATHER: Duration = Duration::from_millis(100);
 
 /// A Kafka broker inside this process. Cheap to clone; it ends with its last clone.
 #[derive(Clone)]
@@ -39,10 +46,12 @@ impl EmbeddedBroker {
         let (calls, inbox) = mpsc::channel::<Call>();
         let (started, answer) = mpsc::sync_channel(1);
         let home = move || {
-            let cluster = match Cluster::new(1) {
-                Ok(cluster) => cluster,
+            let client = match home_client() {
+                Ok(client) => client,
                 Err(error) => return drop(started.send(Err(error))),
             };
+            ffi::gather_groups_for(client.client(), GATHER);
+            let cluster = client.client().mock_cluster().expect("the client was made with one");
             if started.send(Ok(cluster.bootstrap_servers())).is_ok() {
                 inbox.into_iter().for_each(|call| call(&cluster));
             }
@@ -122,7 +131,7 @@ impl EmbeddedBroker {
 
     fn with<T: Send + 'static>(
         &self,
-        call: impl FnOnce(&Cluster) -> KafkaResult<T> + Send + 'static,
+        call: impl FnOnce(&Cluster<'_>) -> KafkaResult<T> + Send + 'static,
     ) -> KafkaResult<T> {
         let (done, answer) = mpsc::sync_channel(1);
         let gone = |_| KafkaError::MockCluster(Code::DestroyBroker);
@@ -130,6 +139,11 @@ impl EmbeddedBroker {
         self.calls.send(call).map_err(|e| gone(e.to_string()))?;
         answer.recv().map_err(|e| gone(e.to_string()))?
     }
+}
+
+/// The client that the cluster belongs to. It sends nothing itself.
+fn home_client() -> KafkaResult<BaseProducer> {
+    ClientConfig::new().set("test.mock.num.brokers", "1").set("log_level", "0").create()
 }
 
 impl fmt::Debug for EmbeddedBroker {

@@ -246,3 +246,16 @@ pub(super) fn ask_broker<C: ClientContext>(
     unsafe { sys::rd_kafka_metadata_destroy(metadata) };
     Ok(())
 }
+
+/// Tells the mock cluster of a client how long a group that begins waits for more members.
+///
+/// # Panics
+/// When the client was made without a mock cluster.
+pub(super) fn gather_groups_for<C: ClientContext>(client: &Client<C>, wait: Duration) {
+    let wait = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: the client is alive, and its cluster lives as long as it does.
+    let cluster = unsafe { sys::rd_kafka_handle_mock_cluster(client.native_ptr()) };
+    assert!(!cluster.is_null(), "the client has a mock cluster");
+    // SAFETY: the cluster is alive; the call takes its lock.
+    unsafe { sys::rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, wait) };
+}

@@ -16,6 +16,7 @@ pub mod config;
 mod embedded;
 mod errors;
 mod ffi;
+mod offsets;
 mod probe;
 mod producer;
 mod rebalance;

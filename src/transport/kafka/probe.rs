@@ -1,9 +1,10 @@
 //! Asks the broker every few seconds whether it is there, so that health is what is, not what was.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::producer::KafkaProducer;
+use rdkafka::types::RDKafkaErrorCode as Code;
+
 use crate::transport::Unreachable;
 
 /// Between two questions.
@@ -30,20 +31,20 @@ impl Probe {
         Self(Arc::new(Mutex::new(State::Unknown(Instant::now()))))
     }
 
-    /// Asks until the producer is gone.
-    pub(super) fn start(&self, producer: &Arc<KafkaProducer>) -> std::io::Result<()> {
-        let (states, producer) = (self.clone(), Arc::downgrade(producer));
-        std::thread::Builder::new()
-            .name("tidings-probe".into())
-            .spawn(move || states.run(&producer))?;
+    /// Asks until `ask`, which may take so long, answers that there is nobody left to ask.
+    pub(super) fn start(
+        &self,
+        ask: impl Fn(Duration) -> Option<Result<(), Code>> + Send + 'static,
+    ) -> std::io::Result<()> {
+        let probe = self.clone();
+        std::thread::Builder::new().name("tidings-probe".into()).spawn(move || probe.run(&ask))?;
         Ok(())
     }
 
-    fn run(&self, producer: &Weak<KafkaProducer>) {
-        while let Some(producer) = producer.upgrade() {
+    fn run(&self, ask: &dyn Fn(Duration) -> Option<Result<(), Code>>) {
+        loop {
             let asked = Instant::now();
-            let answer = producer.ask_broker(ANSWER);
-            drop(producer);
+            let Some(answer) = ask(ANSWER) else { return };
             let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             match answer {
                 Ok(()) => *state = State::Up,

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use super::errors::transport_error;
 use super::ffi;
-use super::source::{list, offset_list, offsets};
+use super::offsets::{list, offset_list, offsets};
 use crate::transport::{
     Assigned, Follower, Received, RecordBatch, RevokeReply, SourceEvent, Subscription,
     TopicPartition,

@@ -14,12 +14,12 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message, Timestamp as NativeTimestamp};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio::sync::mpsc;
 
 use super::errors::transport_error;
 use super::ffi;
+use super::offsets::list;
 use super::rebalance::Group;
 use crate::error::ErrorClass;
 use crate::event::TopicName;
@@ -291,44 +291,4 @@ fn copied(key: Option<&[u8]>, payload: Option<&[u8]>) -> (Option<Bytes>, Option<
     bytes.extend_from_slice(payload.unwrap_or_default());
     let bytes = Bytes::from(bytes);
     (key.map(|_| bytes.slice(..split)), payload.map(|_| bytes.slice(split..)))
-}
-
-pub(super) fn list(partitions: &[TopicPartition]) -> TopicPartitionList {
-    let mut list = TopicPartitionList::with_capacity(partitions.len());
-    for partition in partitions {
-        list.add_partition(partition.topic.as_str(), partition.partition);
-    }
-    list
-}
-
-/// `offset` is the next one to read, as Kafka commits it.
-pub(super) fn offset_list(offsets: &[(TopicPartition, i64)]) -> TopicPartitionList {
-    let mut list = TopicPartitionList::with_capacity(offsets.len());
-    for (partition, offset) in offsets {
-        list.add_partition_offset(
-            partition.topic.as_str(),
-            partition.partition,
-            Offset::Offset(*offset),
-        )
-        .expect("an offset from 0 up");
-    }
-    list
-}
-
-pub(super) fn offsets(list: &TopicPartitionList) -> Vec<(TopicPartition, Option<i64>)> {
-    let elements = list.elements();
-    let offset_of = |offset| match offset {
-        Offset::Offset(offset) => Some(offset),
-        _ => None,
-    };
-    elements
-        .iter()
-        .filter_map(|element| {
-            let topic = TopicName::new(element.topic()).ok()?;
-            Some((
-                TopicPartition { topic, partition: element.partition() },
-                offset_of(element.offset()),
-            ))
-        })
-        .collect()
 }
