@@ -1,5 +1,7 @@
 //! What the check finds, and what it lets pass.
 
+use std::collections::BTreeMap;
+
 use chrono::Utc;
 
 use super::super::people::people;

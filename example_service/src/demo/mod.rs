@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod drive;
+pub mod findings;
 pub mod people;
 pub mod report;
 pub mod stage;
@@ -52,6 +53,8 @@ const VARS: [(&str, &str); 5] = [
 ];
 /// How long everything may take to settle after the last request.
 const SETTLE: Duration = Duration::from_secs(45);
+/// What comes twice comes after all came once.
+const AFTERMATH: Duration = Duration::from_millis(500);
 /// More mails than a run has.
 const ALL: usize = 1_000_000;
 
@@ -104,6 +107,7 @@ async fn act(
     let driving = began.elapsed();
     let settled = settle(&http, stage, &domain, &people, &witness).await?;
     let seconds = began.elapsed();
+    sleep(AFTERMATH).await;
     let ours = format!("domain={domain}&limit={ALL}");
     let evidence = Evidence {
         mails: get::<Vec<Delivered>>(&http, format!("{}/mails?{ours}", stage.mails)).await?,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::check::{End, Findings};
+use super::findings::{End, Findings};
 
 /// The most problems of a kind that are listed for people; JSON has all.
 const LISTED: usize = 20;
