@@ -18,10 +18,12 @@ use crate::error::BoxError;
 
 /// A payload format. With no format feature enabled there is none to choose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(Default))]
 #[non_exhaustive]
 pub enum Format {
     /// JSON (`application/json`), feature `json`.
     #[cfg(feature = "json")]
+    #[default]
     Json,
 }
 
@@ -73,13 +75,6 @@ impl Format {
             #[cfg(feature = "json")]
             Self::Json => json::decode(bytes).map_err(|cause| DecodeError::new::<T>(self, cause)),
         }
-    }
-}
-
-#[cfg(feature = "json")]
-impl Default for Format {
-    fn default() -> Self {
-        Self::Json
     }
 }
 

@@ -16,7 +16,7 @@ use super::read::Policies;
 use super::running::Consumer;
 use super::settings::{Order, Settings, Tombstones};
 use crate::error::BoxError;
-use crate::event::TopicName;
+use crate::event::{IntegrationEvent, TopicName};
 use crate::publisher::Publisher;
 use crate::retry::{RetryPolicy, UnknownType};
 use crate::topic::{InvalidPlan, TopicNaming, TopicPlan};
@@ -28,6 +28,7 @@ type LayerFn = Box<dyn Fn(Arc<dyn Call>) -> Arc<dyn Call> + Send + Sync>;
 pub struct ConsumerBuilder {
     group: Option<String>,
     handlers: Vec<Registered>,
+    ignored: Vec<Ignored>,
     states: States,
     layers: Vec<LayerFn>,
     hooks: Hooks,
@@ -47,6 +48,13 @@ pub struct ConsumerBuilder {
     problems: Vec<BuildError>,
 }
 
+/// An event that is passed over.
+struct Ignored {
+    event: &'static str,
+    version: u32,
+    topics: Vec<TopicName>,
+}
+
 /// Why a consumer cannot be built.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -60,6 +68,14 @@ pub enum BuildError {
         event: &'static str,
         /// The name.
         handler: String,
+    },
+    /// One of the two is wrong.
+    #[error("event {event:?} of {topic} is both handled and ignored; remove one of the two")]
+    HandledAndIgnored {
+        /// The event.
+        event: &'static str,
+        /// Where it lies.
+        topic: TopicName,
     },
     /// A closure has no name that stays the same over releases.
     #[error(
@@ -101,6 +117,7 @@ impl ConsumerBuilder {
         Self {
             group,
             handlers: Vec::new(),
+            ignored: Vec::new(),
             states: States::default(),
             layers: Vec::new(),
             hooks: Hooks::default(),
@@ -127,7 +144,6 @@ impl ConsumerBuilder {
         match handler.name() {
             Some(name) => self.handlers.push(Registered::new(name, handler)),
             None => {
-                use crate::event::IntegrationEvent;
                 self.problems.push(BuildError::NoName { event: H::Event::NAME });
             }
         }
@@ -138,6 +154,14 @@ impl ConsumerBuilder {
     #[must_use]
     pub fn handle_named<Args: 'static, H: Handler<Args>>(mut self, name: &str, handler: H) -> Self {
         self.handlers.push(Registered::new(name, handler));
+        self
+    }
+
+    /// Says that an event on a topic of this consumer is none of its business: passed over, whatever
+    /// is done with unknown ones. It subscribes to nothing.
+    #[must_use]
+    pub fn ignore<E: IntegrationEvent>(mut self) -> Self {
+        self.ignored.push(Ignored { event: E::NAME, version: E::VERSION, topics: E::topics() });
         self
     }
 
@@ -366,6 +390,15 @@ impl ConsumerBuilder {
                         handlers: vec![handler.clone()],
                     }),
                 }
+            }
+        }
+        for Ignored { event, version, topics } in self.ignored.drain(..) {
+            for topic in topics {
+                let Some(routes) = routes.get_mut(&topic) else { continue };
+                if routes.iter().any(|route| route.event == event && route.version == version) {
+                    return Err(BuildError::HandledAndIgnored { event, topic });
+                }
+                routes.push(Route { event, version, handlers: Vec::new() });
             }
         }
         let mut topics = Topics::default();

@@ -55,7 +55,7 @@ impl Delivery {
     pub fn decode<E: IntegrationEvent>(&self) -> Result<E, HandlerError> {
         let incoming = &self.event.incoming;
         let Some(format) = incoming.format else {
-            return Err(HandlerError::permanent("the payload's content type is not known here"));
+            return Err(HandlerError::unknown_format());
         };
         let payload = incoming.payload.as_deref().unwrap_or_default();
         format.decode(payload).map_err(HandlerError::undecodable)

@@ -125,6 +125,11 @@ impl HandlerError {
         Self { kind: FailureKind::Undecodable, cause: cause.into() }
     }
 
+    pub(super) fn unknown_format() -> Self {
+        let cause = "the payload's content type is not known here".into();
+        Self { kind: FailureKind::Undecodable, cause }
+    }
+
     /// What it says about trying again.
     pub fn kind(&self) -> FailureKind {
         self.kind

@@ -72,6 +72,9 @@ impl Policies {
             _ => place.main.handlers(&metadata.event_type, metadata.version),
         };
         let Some(handlers) = handlers else { return self.unknown(&incoming.metadata, address) };
+        if handlers.is_empty() && address.is_none() {
+            return Reading::Skip;
+        }
         let (handlers, failures) = match address {
             None => (handlers.to_vec(), 0),
             Some(Address { handler, failures }) => {

@@ -18,8 +18,8 @@ pub use admin::{Admin, NewTopic, TopicDescription};
 pub use producer::{Batch, Delivered, DeliveryCounts, ProduceError, Producer, Receipt};
 pub use record::{Received, Record, Timestamp, TopicPartition};
 pub use source::{
-    Assigned, CommitFailed, Follower, RecordBatch, RevokeReply, Source, SourceControl, SourceEvent,
-    Subscription,
+    Assigned, CommitFailed, Follower, Offsets, RecordBatch, RevokeReply, Source, SourceControl,
+    SourceEvent, Subscription,
 };
 
 pub use topics::{TopicNeed, TopicSetup, TopicsError, prepare_topics};

@@ -48,7 +48,7 @@ pub trait SourceControl: Send + Sync + std::fmt::Debug + 'static {
     /// Fetches them again.
     fn resume(&self, partitions: Vec<TopicPartition>);
     /// Commits: the next offset to read of each partition. Answered by [`SourceEvent::Committed`].
-    fn commit(&self, offsets: Vec<(TopicPartition, i64)>);
+    fn commit(&self, offsets: Offsets);
     /// Leaves the group; the event channel closes afterwards.
     fn close(&self);
     /// How long ago the source last asked the broker for events.
@@ -74,7 +74,7 @@ pub enum SourceEvent {
     /// What became of a commit.
     Committed {
         /// What was asked for.
-        offsets: Vec<(TopicPartition, i64)>,
+        offsets: Offsets,
         /// Whether it was taken.
         result: Result<(), CommitFailed>,
     },
@@ -103,18 +103,21 @@ pub struct RecordBatch {
     pub records: Vec<Received>,
 }
 
+/// The next offset to read of each partition.
+pub type Offsets = Vec<(TopicPartition, i64)>;
+
 /// The answer to a revoke: what may be committed before the partitions go. Dropping it answers
 /// that nothing may.
-pub struct RevokeReply(Box<dyn FnOnce(Vec<(TopicPartition, i64)>) + Send>);
+pub struct RevokeReply(Box<dyn FnOnce(Offsets) + Send>);
 
 impl RevokeReply {
     /// A reply that goes to `release`.
-    pub fn new(release: impl FnOnce(Vec<(TopicPartition, i64)>) + Send + 'static) -> Self {
+    pub fn new(release: impl FnOnce(Offsets) + Send + 'static) -> Self {
         Self(Box::new(release))
     }
 
     /// Lets the partitions go, after a commit of these offsets.
-    pub fn release(self, offsets: Vec<(TopicPartition, i64)>) {
+    pub fn release(self, offsets: Offsets) {
         (self.0)(offsets);
     }
 }

@@ -49,6 +49,11 @@ impl Health {
         self.state().details = true;
     }
 
+    /// The consumers that have started, for their counters and pauses.
+    pub fn consumers(&self) -> Vec<ConsumerStatus> {
+        self.state().consumers.clone()
+    }
+
     /// Why the service is not ready; empty when it is.
     pub fn problems(&self) -> Vec<String> {
         let state = self.state();

@@ -95,7 +95,7 @@ fn write_binary(metadata: &Metadata, content_type: &str) -> Headers {
     headers.push(header::SOURCE, metadata.source.as_str());
     headers.push(header::TYPE, &*metadata.event_type);
     headers.push(header::CONTENT_TYPE, content_type);
-    if metadata.time.timestamp_subsec_nanos() % 1_000_000 != 0 {
+    if !metadata.time.timestamp_subsec_nanos().is_multiple_of(1_000_000) {
         headers.push(header::TIME, time_text(metadata.time));
     }
     if metadata.version != 1 {

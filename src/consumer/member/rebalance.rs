@@ -1,5 +1,6 @@
 //! Taking partitions and giving them back.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use super::super::assignment::Assignment;
 use super::super::lane::ToShard;
 use super::super::partition::Partition;
 use super::Member;
+use crate::event::TopicName;
 use crate::transport::{Assigned, RevokeReply, TopicPartition};
 
 /// Partitions that go once their running work is done, or at the deadline.
@@ -104,5 +106,12 @@ impl Member {
 }
 
 fn names(partitions: &[TopicPartition]) -> String {
-    partitions.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    let mut topics: BTreeMap<&TopicName, Vec<String>> = BTreeMap::new();
+    for TopicPartition { topic, partition } in partitions {
+        topics.entry(topic).or_default().push(partition.to_string());
+    }
+    let fold = |(topic, partitions): (&TopicName, Vec<String>)| {
+        format!("{topic}/{}", partitions.join(","))
+    };
+    topics.into_iter().map(fold).collect::<Vec<_>>().join(" ")
 }

@@ -7,11 +7,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier, TopicReplication};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::embedded::EmbeddedBroker;
 use super::errors::{class, transport_error};
+use super::log::ClientLog;
 use crate::error::ErrorClass;
 use crate::event::TopicName;
 use crate::transport::{Admin, NewTopic, TopicDescription, TransportError};
@@ -21,9 +24,21 @@ const EMBEDDED_PARTITIONS: i32 = 4;
 const TIMESTAMP_TYPE: &str = "message.timestamp.type";
 
 pub(super) struct KafkaAdmin {
-    client: Arc<AdminClient<DefaultClientContext>>,
+    client: Arc<AdminClient<AdminContext>>,
     /// The embedded broker has no call to create topics; it is asked directly.
     embedded: Option<EmbeddedBroker>,
+}
+
+struct AdminContext(ClientLog);
+
+impl ClientContext for AdminContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.0.line(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.error(&error, reason);
+    }
 }
 
 impl KafkaAdmin {
@@ -31,8 +46,8 @@ impl KafkaAdmin {
         settings: &ClientConfig,
         embedded: Option<EmbeddedBroker>,
     ) -> Result<Self, TransportError> {
-        let client = settings
-            .create()
+        let context = AdminContext(ClientLog::new("admin"));
+        let client = AdminClient::from_config_and_context(settings, context)
             .map_err(|error| transport_error("the Kafka admin client cannot be made", error))?;
         Ok(Self { client: Arc::new(client), embedded })
     }

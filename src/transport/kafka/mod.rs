@@ -16,6 +16,7 @@ pub mod config;
 mod embedded;
 mod errors;
 mod ffi;
+mod log;
 mod offsets;
 mod probe;
 mod producer;
@@ -23,6 +24,7 @@ mod rebalance;
 mod source;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
 
@@ -36,6 +38,9 @@ use super::{Admin, ConsumerDefaults, Producer, Source, Subscription, Transport, 
 use crate::clock::BrokerClock;
 use crate::error::ErrorClass;
 use crate::event::Source as ServiceName;
+
+/// How long the embedded broker lets a fetch wait, whether records come meanwhile or not.
+const EMBEDDED_FETCH: Duration = Duration::from_millis(10);
 
 /// A client of a Kafka cluster: one producer, one admin client, and a member for each consumer.
 /// Cheap to clone.
@@ -72,12 +77,15 @@ impl Kafka {
         Self::new(config, None)
     }
 
-    /// A client of an embedded broker; its address wins over the configured one.
+    /// A client of an embedded broker, which it keeps alive. The broker's address wins over the
+    /// configured one, and fetches are short: that broker answers one only when its time is over.
     ///
     /// # Errors
     /// When the configuration cannot be used.
     pub fn embedded(broker: &EmbeddedBroker, config: KafkaConfig) -> Result<Self, ConnectError> {
-        Self::new(config.bootstrap_servers(broker.bootstrap_servers()), Some(broker.clone()))
+        let config =
+            config.bootstrap_servers(broker.bootstrap_servers()).fetch_max_wait(EMBEDDED_FETCH);
+        Self::new(config, Some(broker.clone()))
     }
 
     fn new(config: KafkaConfig, embedded: Option<EmbeddedBroker>) -> Result<Self, ConnectError> {
@@ -97,7 +105,7 @@ impl Kafka {
             delivery: config.producer().delivery_wait,
         };
         let settings = client_config(&config.producer_properties());
-        let producer = KafkaProducer::start(&settings, &waits, clock.clone())?;
+        let producer = KafkaProducer::start(&settings, &waits, clock.clone(), embedded.clone())?;
         let admin = KafkaAdmin::new(&client_config(&config.admin_properties()), embedded)?;
         Ok(Self(Arc::new(Client { config, service, clock, producer, admin: Arc::new(admin) })))
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Message, Timestamp as NativeTimestamp};
 use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext, PurgeConfig};
@@ -15,8 +16,10 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::embedded::EmbeddedBroker;
 use super::errors::{class, transport_error};
 use super::ffi::{self, TopicHandle};
+use super::log::ClientLog;
 use super::probe::Probe;
 use crate::clock::BrokerClock;
 use crate::error::ErrorClass;
@@ -41,6 +44,8 @@ pub(super) struct KafkaProducer {
     probe: Probe,
     send_wait: Duration,
     delivery_wait: Duration,
+    /// A publisher holds nothing but this producer: the broker must not end before it.
+    _embedded: Option<EmbeddedBroker>,
 }
 
 /// What is on its way, shared with the thread that takes delivery reports.
@@ -65,6 +70,7 @@ impl KafkaProducer {
         settings: &ClientConfig,
         waits: &Waits,
         clock: BrokerClock,
+        embedded: Option<EmbeddedBroker>,
     ) -> Result<Arc<Self>, TransportError> {
         let queue = Arc::new(Queue {
             records: AtomicUsize::new(0),
@@ -75,7 +81,10 @@ impl KafkaProducer {
             clock,
         });
         let client: BaseProducer<Deliveries> = settings
-            .create_with_context(Deliveries(queue.clone()))
+            .create_with_context(Deliveries {
+                queue: queue.clone(),
+                log: ClientLog::new("producer"),
+            })
             .map_err(|error| transport_error("the Kafka producer cannot be made", error))?;
         let client = Arc::new(client);
         let stop = Arc::new(AtomicBool::new(false));
@@ -104,6 +113,7 @@ impl KafkaProducer {
             probe: Probe::new(),
             send_wait: waits.send,
             delivery_wait: waits.delivery,
+            _embedded: embedded,
         });
         let asked = Arc::downgrade(&producer);
         let ask = move |within| asked.upgrade().map(|producer| producer.ask_broker(within));
@@ -225,11 +235,18 @@ pub(super) struct Sent {
     at: Instant,
 }
 
-struct Deliveries(Arc<Queue>);
+struct Deliveries {
+    queue: Arc<Queue>,
+    log: ClientLog,
+}
 
 impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.log.line(level, facility, message);
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "Kafka producer");
+        self.log.error(&error, reason);
     }
 }
 
@@ -237,7 +254,7 @@ impl ProducerContext for Deliveries {
     type DeliveryOpaque = Box<Sent>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, sent: Box<Sent>) {
-        self.0.give_place();
+        self.queue.give_place();
         let Sent { receipt, topic, at } = *sent;
         match result {
             Ok(message) => {
@@ -246,7 +263,7 @@ impl ProducerContext for Deliveries {
                     _ => None,
                 };
                 if let Some(appended) = appended_at {
-                    self.0.clock.acknowledged_append(at, appended);
+                    self.queue.clock.acknowledged_append(at, appended);
                 }
                 let (partition, offset) = (message.partition(), message.offset());
                 receipt.settle(Ok(Delivered { partition, offset, appended_at }));
@@ -255,7 +272,7 @@ impl ProducerContext for Deliveries {
                 let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
                 if matches!(code, Code::PurgeQueue | Code::PurgeInflight) {
                     let mut given_up =
-                        self.0.given_up.lock().unwrap_or_else(PoisonError::into_inner);
+                        self.queue.given_up.lock().unwrap_or_else(PoisonError::into_inner);
                     given_up.extend(receipt.id().cloned());
                     drop(given_up);
                     receipt.settle(Err(ProduceError::Closed));

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -16,6 +17,7 @@ use tokio::sync::mpsc;
 
 use super::errors::transport_error;
 use super::ffi;
+use super::log::ClientLog;
 use super::offsets::{list, offset_list, offsets};
 use crate::transport::{
     Assigned, Follower, Received, RecordBatch, RevokeReply, SourceEvent, Subscription,
@@ -36,6 +38,7 @@ pub(super) struct Group {
     batch: Mutex<Option<RecordBatch>>,
     state: Mutex<Followers>,
     commits: AtomicUsize,
+    log: ClientLog,
 }
 
 /// The followers' partitions of the current assignment.
@@ -55,6 +58,7 @@ impl Group {
             batch: Mutex::default(),
             state: Mutex::default(),
             commits: AtomicUsize::new(0),
+            log: ClientLog::new("consumer"),
         }
     }
 
@@ -278,8 +282,12 @@ fn add(list: &mut TopicPartitionList, positions: &[Assigned]) {
 }
 
 impl ClientContext for Group {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.log.line(level, facility, message);
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "Kafka consumer");
+        self.log.error(&error, reason);
     }
 }
 
