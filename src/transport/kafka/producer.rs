@@ -38,9 +38,10 @@ const PLACE_RECHECK: Duration = Duration::from_millis(1);
 const MOCK_APPEND: i64 = 1_234;
 
 pub(super) struct KafkaProducer {
+    /// Handles go before their client does.
+    topics: RwLock<HashMap<TopicName, Arc<TopicHandle>>>,
     client: Arc<BaseProducer<Deliveries>>,
     queue: Arc<Queue>,
-    topics: RwLock<HashMap<TopicName, Arc<TopicHandle>>>,
     stop: Arc<AtomicBool>,
     probe: Probe,
     send_wait: Duration,
@@ -99,10 +100,10 @@ impl KafkaProducer {
             source: Some(error.into()),
         };
         let poll = move || {
-            while !stopped.load(Ordering::Acquire) {
+            // Its drop may block, so this thread is the client's last owner.
+            while !(stopped.load(Ordering::Acquire) && Arc::strong_count(&polled) == 1) {
                 polled.poll(POLL);
             }
-            // The client is dropped here where this is its last owner: its drop may block.
         };
         std::thread::Builder::new()
             .name("tidings-producer".into())
@@ -216,7 +217,6 @@ impl Producer for KafkaProducer {
         });
         // It panics only where librdkafka refuses the purge; the ids are what was settled till then.
         let _ = flushed.await;
-        self.stop.store(true, Ordering::Release);
         std::mem::take(&mut *self.queue.given_up.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -286,7 +286,7 @@ impl ProducerContext for Deliveries {
             }
             Err((error, _)) => {
                 let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
-                if self.0.closed.load(Ordering::SeqCst) {
+                if self.queue.closed.load(Ordering::SeqCst) {
                     let mut given_up =
                         self.queue.given_up.lock().unwrap_or_else(PoisonError::into_inner);
                     given_up.extend(receipt.id().cloned());
