@@ -294,8 +294,8 @@ fn enveloping() {
         drop(black_box(mapper.envelopes(
             black_box(&raised),
             &source,
-            format,
             &flow,
+            format,
         )))
     };
     let arms = vec![

@@ -42,20 +42,20 @@ impl EventMapper {
         &self,
         raised: &[Raised],
         source: &Source,
-        format: Format,
         flow: &Flow,
+        format: Format,
     ) -> Result<Vec<Envelope>, MapError> {
         let mut envelopes = Vec::with_capacity(raised.len());
         let mut mapped = Events::none();
         for raised in raised {
             match raised {
                 Raised::Integration(event) => {
-                    envelopes.push(envelope(&**event, source, format, flow)?)
+                    envelopes.push(envelope(&**event, source, flow, format)?)
                 }
                 Raised::Domain(event) => {
                     self.map_into(&**event, &mut mapped)?;
                     for event in mapped.drain() {
-                        envelopes.push(envelope(&*event, source, format, flow)?);
+                        envelopes.push(envelope(&*event, source, flow, format)?);
                     }
                 }
             }
@@ -67,8 +67,8 @@ impl EventMapper {
 fn envelope(
     event: &dyn AnyIntegrationEvent,
     source: &Source,
-    format: Format,
     flow: &Flow,
+    format: Format,
 ) -> Result<Envelope, MapError> {
     let name = event.name();
     let mut metadata = Metadata::named(name, event.version(), source.clone(), flow);

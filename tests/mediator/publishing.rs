@@ -496,8 +496,8 @@ async fn mapping_and_wrapping_can_be_had_without_publishing() {
         .envelopes(
             &collected.raised,
             recorder.source(),
-            recorder.format(),
             &collected.flow,
+            recorder.format(),
         )
         .unwrap();
     assert_eq!(envelopes.len(), 3);
