@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::behaviour::Last;
 use super::builder::{Behaviours, MediatorBuilder};
+use super::context::Attempt;
 use super::{
     Behaviour, Context, EventPublisher, Mediate, Publishing, Request, RequestHandler, SendError,
 };
@@ -80,11 +81,9 @@ impl Mediator {
         let Some(route) = self.route::<R>() else {
             return Err(no_handler());
         };
-        let mark = cx.raised().len();
-        let result = route.dispatch(request, cx).await;
-        if result.is_err() {
-            cx.forget_from(mark);
-        }
+        let mut attempt = Attempt::new(cx);
+        let result = route.dispatch(request, attempt.cx).await;
+        attempt.succeeded = result.is_ok();
         result
     }
 
