@@ -1,10 +1,15 @@
 //! Formats: how an event becomes bytes and bytes an event.
+//!
+//! [`cloudevents`] lays an envelope on a record and reads it back.
 
 mod any;
+pub mod cloudevents;
+mod envelope;
 #[cfg(feature = "json")]
 mod json;
 
 pub use any::AnyIntegrationEvent;
+pub use envelope::{EnvelopeError, envelope};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -52,7 +57,9 @@ impl Format {
         let _ = (value, &buffer);
         match self {
             #[cfg(feature = "json")]
-            Self::Json => json::encode(value, buffer).map_err(|cause| EncodeError::new::<T>(self, cause)),
+            Self::Json => {
+                json::encode(value, buffer).map_err(|cause| EncodeError::new::<T>(self, cause))
+            }
         }
     }
 

@@ -54,5 +54,18 @@ pub const FIRST_FAILED_AT: &str = "x-first-failed-at";
 /// When it failed last, Unix milliseconds.
 pub const LAST_FAILED_AT: &str = "x-last-failed-at";
 
-/// Prefix of the headers that a requeue replaces rather than repeats.
-pub const OURS: &str = "x-";
+/// The headers that Tidings adds to a record that failed; a requeue replaces them.
+pub const FAILURE: [&str; 12] = [
+    RETRY_ATTEMPT,
+    RETRY_NOT_BEFORE,
+    RETRY_GROUP,
+    RETRY_HANDLER,
+    ORIGIN_TOPIC,
+    ORIGIN_PARTITION,
+    ORIGIN_OFFSET,
+    ORIGIN_TIMESTAMP,
+    ERROR_KIND,
+    ERROR_MESSAGE,
+    FIRST_FAILED_AT,
+    LAST_FAILED_AT,
+];

@@ -70,7 +70,8 @@ impl Headers {
         self.entries.iter().map(|entry| {
             let start = entry.start as usize;
             let value = start + entry.name as usize;
-            let value = (entry.value != NULL).then(|| &self.bytes[value..value + entry.value as usize]);
+            let value =
+                (entry.value != NULL).then(|| &self.bytes[value..value + entry.value as usize]);
             (&self.bytes[start..start + entry.name as usize], value)
         })
     }
@@ -103,7 +104,9 @@ fn size(len: usize) -> u32 {
 impl fmt::Debug for Headers {
     /// Names only: a value may be a secret of the user's.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned())).finish()
+        f.debug_list()
+            .entries(self.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()))
+            .finish()
     }
 }
 

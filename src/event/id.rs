@@ -20,7 +20,10 @@ enum Repr {
 
 impl EventId {
     /// A new id (UUIDv7: ordered by time of making).
-    #[allow(clippy::new_without_default, reason = "a default that differs each time would surprise")]
+    #[allow(
+        clippy::new_without_default,
+        reason = "a default that differs each time would surprise"
+    )]
     pub fn new() -> Self {
         Self(Repr::Uuid(Uuid::now_v7()))
     }
@@ -30,7 +33,9 @@ impl EventId {
     /// # Errors
     /// When it is empty, longer than 256 bytes, or holds control characters.
     pub fn parse(text: &str) -> Result<Self, InvalidEventId> {
-        if text.len() == 36 && let Ok(id) = Uuid::try_parse(text) {
+        if text.len() == 36
+            && let Ok(id) = Uuid::try_parse(text)
+        {
             return Ok(Self(Repr::Uuid(id)));
         }
         if text.is_empty() || text.len() > MAX_LEN || text.chars().any(char::is_control) {

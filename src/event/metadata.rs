@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 
 use super::{EventId, Flow, IntegrationEvent, TraceContext};
 
@@ -18,7 +18,7 @@ pub struct Metadata {
     pub event_type: Arc<str>,
     /// The contract's version, from 1 up.
     pub version: u32,
-    /// When it happened.
+    /// When it happened, to the millisecond: finer than that costs a header of its own.
     pub time: DateTime<Utc>,
     /// What it is about within its source.
     pub subject: Option<Subject>,
@@ -54,7 +54,7 @@ impl Metadata {
             source,
             event_type: name.into(),
             version,
-            time: Utc::now(),
+            time: Utc::now().trunc_subsecs(3),
             subject: None,
             data_schema: None,
         }

@@ -1,4 +1,7 @@
 //! The words of the library: domain events, integration events, envelopes and their metadata.
+//!
+//! Everything here is checked when it is made: a [`TopicName`], a [`PartitionKey`] or a [`Source`]
+//! that exists is legal on the wire. What comes from the wire is bounded and never trusted.
 
 mod domain;
 mod envelope;

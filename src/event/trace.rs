@@ -84,7 +84,13 @@ mod tests {
 
     #[test]
     fn a_hostile_traceparent_is_refused_and_a_hostile_tracestate_dropped() {
-        for bad in ["", "00", &PARENT.to_uppercase(), &PARENT.replace('4', "0").replace("00-0", "ff-0"), &"0".repeat(55)] {
+        for bad in [
+            "",
+            "00",
+            &PARENT.to_uppercase(),
+            &PARENT.replace('4', "0").replace("00-0", "ff-0"),
+            &"0".repeat(55),
+        ] {
             assert!(TraceContext::parse(bad, None).is_err(), "{bad}");
         }
         for bad in ["", "a\r\nb=1", &"x".repeat(1025)] {

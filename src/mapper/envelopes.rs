@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::{EventMapper, Events, MapError};
-use crate::codec::{AnyIntegrationEvent, Format};
-use crate::event::{DomainEvent, Envelope, Flow, Metadata, Source};
+use crate::codec::{AnyIntegrationEvent, Format, envelope};
+use crate::event::{DomainEvent, Envelope, Flow, Source};
 
 /// Something that happened, as a handler said it.
 #[non_exhaustive]
@@ -42,47 +42,24 @@ impl EventMapper {
         &self,
         raised: &[Raised],
         source: &Source,
-        flow: &Flow,
         format: Format,
+        flow: &Flow,
     ) -> Result<Vec<Envelope>, MapError> {
         let mut envelopes = Vec::with_capacity(raised.len());
         let mut mapped = Events::none();
         for raised in raised {
             match raised {
                 Raised::Integration(event) => {
-                    envelopes.push(envelope(&**event, source, flow, format)?)
+                    envelopes.push(envelope(&**event, source, format, flow)?)
                 }
                 Raised::Domain(event) => {
                     self.map_into(&**event, &mut mapped)?;
                     for event in mapped.drain() {
-                        envelopes.push(envelope(&*event, source, flow, format)?);
+                        envelopes.push(envelope(&*event, source, format, flow)?);
                     }
                 }
             }
         }
         Ok(envelopes)
     }
-}
-
-fn envelope(
-    event: &dyn AnyIntegrationEvent,
-    source: &Source,
-    flow: &Flow,
-    format: Format,
-) -> Result<Envelope, MapError> {
-    let name = event.name();
-    let mut metadata = Metadata::named(name, event.version(), source.clone(), flow);
-    metadata.subject = event.subject();
-    Ok(Envelope {
-        metadata,
-        topic: event.topic(),
-        key: event.partition_key().map_err(|source| MapError::Key {
-            event: name,
-            source,
-        })?,
-        event: event.encode(format).map_err(|source| MapError::Encode {
-            event: name,
-            source,
-        })?,
-    })
 }

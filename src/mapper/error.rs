@@ -1,7 +1,6 @@
 //! Mapping errors: at `build()` and at an event.
 
-use crate::codec::EncodeError;
-use crate::event::InvalidKey;
+use crate::codec::EnvelopeError;
 
 /// A mapper that contradicts itself or leaves something out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,20 +38,7 @@ pub enum MapError {
         /// The domain event's name.
         event: &'static str,
     },
-    /// The field that its key is made of holds a value that no key can have.
-    #[error("the integration event {event} has no usable partition key")]
-    Key {
-        /// The integration event's name.
-        event: &'static str,
-        /// What is wrong with it.
-        source: InvalidKey,
-    },
-    /// It cannot be said in the publisher's format.
-    #[error("the integration event {event} cannot be encoded")]
-    Encode {
-        /// The integration event's name.
-        event: &'static str,
-        /// What stands in the way.
-        source: EncodeError,
-    },
+    /// What it maps to has no usable key, or cannot be encoded.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
 }

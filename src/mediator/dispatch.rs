@@ -45,10 +45,7 @@ pub(super) fn route<R: Request>(
     behaviours: Arc<impl Behaviour>,
     handler: impl RequestHandler<R>,
 ) -> Route {
-    let wired: Box<dyn Dispatch<R>> = Box::new(Wired {
-        behaviours,
-        handler,
-    });
+    let wired: Box<dyn Dispatch<R>> = Box::new(Wired { behaviours, handler });
     Box::new(wired)
 }
 
@@ -98,17 +95,13 @@ impl Mediator {
 
     fn route<R: Request>(&self) -> Option<&dyn Dispatch<R>> {
         let route = self.0.get(&TypeId::of::<R>())?;
-        route
-            .downcast_ref::<Box<dyn Dispatch<R>>>()
-            .map(|route| &**route)
+        route.downcast_ref::<Box<dyn Dispatch<R>>>().map(|route| &**route)
     }
 }
 
 #[cold]
 fn no_handler<R: Request>() -> SendError<R> {
-    SendError::NoHandler {
-        request: simple_type_name::<R>(),
-    }
+    SendError::NoHandler { request: simple_type_name::<R>() }
 }
 
 impl Mediate for Mediator {
@@ -123,8 +116,6 @@ impl Mediate for Mediator {
 
 impl fmt::Debug for Mediator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mediator")
-            .field("requests", &self.0.len())
-            .finish()
+        f.debug_struct("Mediator").field("requests", &self.0.len()).finish()
     }
 }

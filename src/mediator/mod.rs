@@ -1,4 +1,7 @@
 //! The mediator: takes a request to its one handler, through behaviours, and publishes what it raised.
+//!
+//! A [`Mediator`] by itself publishes nothing. Decorated with [`publishing`](Mediator::publishing) it
+//! maps what a request raised and publishes it, after the request has succeeded.
 
 mod behaviour;
 mod builder;

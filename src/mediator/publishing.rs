@@ -93,11 +93,7 @@ struct Inner<M, P> {
 
 impl<M, P> Publishing<M, P> {
     pub(super) fn new(mediator: M, mapper: EventMapper, publisher: P) -> Self {
-        Self(Arc::new(Inner {
-            mediator,
-            mapper,
-            publisher,
-        }))
+        Self(Arc::new(Inner { mediator, mapper, publisher }))
     }
 }
 
@@ -121,16 +117,8 @@ impl<M: Mediate, P: EventPublisher> Publishing<M, P> {
         request: R,
         cx: &mut Context,
     ) -> Result<R::Response, SendError<R>> {
-        let Inner {
-            mediator,
-            publisher,
-            ..
-        } = &*self.0;
-        let Collected {
-            response,
-            raised,
-            flow,
-        } = collect(mediator, request, cx).await?;
+        let Inner { mediator, publisher, .. } = &*self.0;
+        let Collected { response, raised, flow } = collect(mediator, request, cx).await?;
         if raised.is_empty() {
             return Ok(response);
         }
@@ -138,24 +126,15 @@ impl<M: Mediate, P: EventPublisher> Publishing<M, P> {
             Ok(envelopes) if envelopes.is_empty() => return Ok(response),
             Ok(envelopes) => envelopes,
             Err(error) => {
-                let failure = MappingFailure {
-                    response,
-                    raised,
-                    error,
-                };
+                let failure = MappingFailure { response, raised, error };
                 return Err(SendError::Mapping(Box::new(failure)));
             }
         };
         match publisher.publish_envelopes(envelopes).await {
             Ok(()) => Ok(response),
-            Err(PublishFailure {
-                unpublished: events,
-                error,
-            }) => Err(SendError::Unpublished(Box::new(Unpublished {
-                response,
-                events,
-                error,
-            }))),
+            Err(PublishFailure { unpublished: events, error }) => {
+                Err(SendError::Unpublished(Box::new(Unpublished { response, events, error })))
+            }
         }
     }
 
@@ -168,14 +147,13 @@ impl<M: Mediate, P: EventPublisher> Publishing<M, P> {
         not(feature = "json"),
         allow(
             unreachable_code,
+            unused_variables,
             reason = "without a format feature there is no `Format` to answer"
         )
     )]
     fn envelopes(&self, raised: &[Raised], flow: &Flow) -> Result<Vec<Envelope>, MapError> {
-        let Inner {
-            mapper, publisher, ..
-        } = &*self.0;
-        mapper.envelopes(raised, publisher.source(), flow, publisher.format())
+        let Inner { mapper, publisher, .. } = &*self.0;
+        mapper.envelopes(raised, publisher.source(), publisher.format(), flow)
     }
 }
 

@@ -1,0 +1,23 @@
+//! The code of the book. `tests/documentation.rs` compiles and runs it.
+
+mod configuration;
+mod consuming;
+mod contracts;
+mod lifespan;
+mod mapping;
+mod mediator;
+mod publishing;
+mod retries;
+#[cfg(feature = "otel")]
+mod telemetry;
+mod topics;
+
+use tidings::transport::kafka::{EmbeddedBroker, Kafka, KafkaConfig};
+
+// ANCHOR: embedded
+/// A client of a broker in this process.
+fn embedded(service: &str) -> Kafka {
+    let broker = EmbeddedBroker::start().unwrap();
+    Kafka::embedded(&broker, KafkaConfig::default().service_name(service)).unwrap()
+}
+// ANCHOR_END: embedded

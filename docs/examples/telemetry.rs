@@ -1,0 +1,21 @@
+//! Traces.
+
+// ANCHOR: layer
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing_subscriber::layer::SubscriberExt;
+
+/// A subscriber whose spans become part of traces. Exporters are the service's own business.
+pub fn subscriber(provider: &SdkTracerProvider) -> impl tracing::Subscriber + Send + Sync + use<> {
+    let tracer = provider.tracer("user-service");
+    tracing_subscriber::registry().with(tracing_opentelemetry::layer().with_tracer(tracer))
+}
+// ANCHOR_END: layer
+
+#[test]
+fn a_span_has_a_trace() {
+    let provider = SdkTracerProvider::builder().build();
+    tracing::subscriber::with_default(subscriber(&provider), || {
+        assert!(tidings::telemetry::trace_of(&tracing::info_span!("work")).is_some());
+    });
+}

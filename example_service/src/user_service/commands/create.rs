@@ -1,0 +1,42 @@
+//! Somebody signs up.
+
+use chrono::Utc;
+use tidings::Command;
+use tidings::mediator::{Context, RequestHandler, ValidationErrors};
+
+use super::{UserError, check};
+use crate::user_service::domain::{Email, FullName, User};
+use crate::user_service::store::Users;
+
+/// Makes a user, of what somebody typed.
+#[derive(Debug, Command)]
+#[request(response = User, error = UserError)]
+#[request(validate = Self::check, domain_events = User::take_events)]
+pub struct CreateUser {
+    pub email: String,
+    pub full_name: String,
+}
+
+impl CreateUser {
+    fn check(&self) -> Result<(), ValidationErrors> {
+        ValidationErrors::collect(|errors| {
+            check(errors, Email::new(&self.email));
+            check(errors, FullName::new(&self.full_name));
+        })
+    }
+}
+
+/// Stores the new user.
+pub struct CreateUserHandler {
+    pub users: Users,
+}
+
+impl RequestHandler<CreateUser> for CreateUserHandler {
+    async fn handle(&self, request: CreateUser, _: &mut Context) -> Result<User, UserError> {
+        let email = Email::new(&request.email)?;
+        let full_name = FullName::new(&request.full_name)?;
+        let user = User::register(email, full_name, Utc::now());
+        self.users.add(&user).await?;
+        Ok(user)
+    }
+}

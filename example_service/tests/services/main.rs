@@ -1,0 +1,6 @@
+//! The example's services over HTTP, on an embedded broker.
+
+mod demo;
+mod mails;
+mod support;
+mod users;

@@ -1,0 +1,419 @@
+//! Building a consumer: everything that can be wrong is found here, not at the first event.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::delivery::{Delivery, Shared, States};
+use super::handler::{Call, Handler, HandlerService, Registered, layered};
+use super::hooks::Hooks;
+use super::outcome::Handled;
+use super::plan::{MainTopic, Route, Topics};
+use super::read::Policies;
+use super::running::Consumer;
+use super::settings::{Order, Settings, Tombstones};
+use crate::error::BoxError;
+use crate::event::TopicName;
+use crate::publisher::Publisher;
+use crate::retry::{RetryPolicy, UnknownType};
+use crate::topic::{InvalidPlan, TopicNaming, TopicPlan};
+use crate::transport::{ConsumerDefaults, TopicPartition, TopicSetup, Transport};
+
+type LayerFn = Box<dyn Fn(Arc<dyn Call>) -> Arc<dyn Call> + Send + Sync>;
+
+/// Collects what a consumer is made of; see [`Consumer::builder`].
+pub struct ConsumerBuilder {
+    group: Option<String>,
+    handlers: Vec<Registered>,
+    states: States,
+    layers: Vec<LayerFn>,
+    hooks: Hooks,
+    publisher: Option<Publisher>,
+    retry: Option<RetryPolicy>,
+    unknown: Option<UnknownType>,
+    naming: Option<TopicNaming>,
+    tombstones: Tombstones,
+    order: Order,
+    concurrency: usize,
+    members: usize,
+    handler_timeout: Duration,
+    revoke_drain: Duration,
+    offset_refresh: Duration,
+    start_wait: Duration,
+    topics: TopicSetup,
+    problems: Vec<BuildError>,
+}
+
+/// Why a consumer cannot be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// Two handlers of one event have the same name: a retried record could not tell them apart.
+    #[error(
+        "two handlers of event {event:?} are named {handler:?}; give one another name with `handle_named`"
+    )]
+    HandlerTwice {
+        /// The event.
+        event: &'static str,
+        /// The name.
+        handler: String,
+    },
+    /// A closure has no name that stays the same over releases.
+    #[error(
+        "a closure that handles {event:?} has no name for retried records; use `handle_named(\"…\", closure)`"
+    )]
+    NoName {
+        /// The event.
+        event: &'static str,
+    },
+    /// A handler asks for state that was not given.
+    #[error("handler {handler:?} asks for `State<{state}>`; give it with `.state(…)`")]
+    NoState {
+        /// The handler.
+        handler: String,
+        /// The type.
+        state: &'static str,
+    },
+    /// State of one type was given twice.
+    #[error("state of type `{0}` was given twice; wrap one of them in a type of its own")]
+    StateTwice(&'static str),
+    /// There is nothing to do.
+    #[error("group {0:?} has no handler; add one with `.handle(…)`")]
+    NoHandler(String),
+    /// A setting that cannot work.
+    #[error("{0}")]
+    Setting(String),
+    /// Retry tiers or topic names that cannot work.
+    #[error("the topics of {topic} cannot be planned")]
+    Topics {
+        /// The main topic.
+        topic: TopicName,
+        /// Why.
+        source: InvalidPlan,
+    },
+}
+
+impl ConsumerBuilder {
+    pub(super) fn new(group: Option<String>) -> Self {
+        Self {
+            group,
+            handlers: Vec::new(),
+            states: States::default(),
+            layers: Vec::new(),
+            hooks: Hooks::default(),
+            publisher: None,
+            retry: None,
+            unknown: None,
+            naming: None,
+            tombstones: Tombstones::default(),
+            order: Order::default(),
+            concurrency: 64,
+            members: 1,
+            handler_timeout: Duration::from_secs(60),
+            revoke_drain: Duration::from_secs(10),
+            offset_refresh: Duration::from_secs(3600),
+            start_wait: Duration::from_secs(30),
+            topics: TopicSetup::default(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// Adds a handler under its own name: the function's or the type's.
+    #[must_use]
+    pub fn handle<Args: 'static, H: Handler<Args>>(mut self, handler: H) -> Self {
+        match handler.name() {
+            Some(name) => self.handlers.push(Registered::new(name, handler)),
+            None => {
+                use crate::event::IntegrationEvent;
+                self.problems.push(BuildError::NoName { event: H::Event::NAME });
+            }
+        }
+        self
+    }
+
+    /// Adds a handler under a name: what retried records carry, so keep it over releases.
+    #[must_use]
+    pub fn handle_named<Args: 'static, H: Handler<Args>>(mut self, name: &str, handler: H) -> Self {
+        self.handlers.push(Registered::new(name, handler));
+        self
+    }
+
+    /// Gives state; handlers take a clone of it as `State<S>`. One value per type.
+    #[must_use]
+    pub fn state<S: Clone + Send + Sync + 'static>(mut self, state: S) -> Self {
+        if !self.states.insert(state) {
+            self.problems.push(BuildError::StateTwice(std::any::type_name::<S>()));
+        }
+        self
+    }
+
+    /// Puts a tower layer around every handler. The first one given is the outermost.
+    #[must_use]
+    pub fn layer<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<HandlerService> + Send + Sync + 'static,
+        L::Service: Service<Delivery, Response = Handled> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Delivery>>::Error: Into<BoxError>,
+        <L::Service as Service<Delivery>>::Future: Send,
+    {
+        self.layers.push(Box::new(move |handler| layered(&layer, handler)));
+        self
+    }
+
+    /// What is handled one after another. Default: events of one key.
+    #[must_use]
+    pub fn order(mut self, order: Order) -> Self {
+        self.order = order;
+        self
+    }
+
+    /// How many handlers run at once in one member. Default 64.
+    #[must_use]
+    pub fn concurrency(mut self, handlers: usize) -> Self {
+        self.concurrency = handlers;
+        self
+    }
+
+    /// How many members of the group run in this process. Default 1.
+    #[must_use]
+    pub fn members(mut self, members: usize) -> Self {
+        self.members = members;
+        self
+    }
+
+    /// How failed events are retried. Default: the transport's configuration.
+    #[must_use]
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = Some(policy);
+        self
+    }
+
+    /// What is done with an event that no handler takes. Default: the transport's configuration,
+    /// which is the dead-letter topic where it says nothing else.
+    #[must_use]
+    pub fn unknown(mut self, policy: UnknownType) -> Self {
+        self.unknown = Some(policy);
+        self
+    }
+
+    /// What is done with a record without a payload. Default: quarantine.
+    #[must_use]
+    pub fn tombstones(mut self, policy: Tombstones) -> Self {
+        self.tombstones = policy;
+        self
+    }
+
+    /// How retry, dead-letter and quarantine topics are named. Default: the transport's configuration.
+    #[must_use]
+    pub fn naming(mut self, naming: TopicNaming) -> Self {
+        self.naming = Some(naming);
+        self
+    }
+
+    /// What is done about topics at start. Default: they must be there.
+    #[must_use]
+    pub fn topics(mut self, setup: TopicSetup) -> Self {
+        self.topics = setup;
+        self
+    }
+
+    /// How long one call of a handler may take; then it is dropped and counts as a transient
+    /// failure. Default 60 s. Polling goes on meanwhile, whatever `max.poll.interval.ms` is.
+    #[must_use]
+    pub fn handler_timeout(mut self, timeout: Duration) -> Self {
+        self.handler_timeout = timeout;
+        self
+    }
+
+    /// How long running handlers may go on when their partition is revoked. Default 10 s; keep it
+    /// well under the session time-out, since the group waits for it.
+    #[must_use]
+    pub fn revoke_drain(mut self, wait: Duration) -> Self {
+        self.revoke_drain = wait;
+        self
+    }
+
+    /// How often offsets are committed again that have not moved. The broker forgets a group's
+    /// offsets of retry topics `offsets.retention.minutes` after the last commit. Default 1 hour.
+    #[must_use]
+    pub fn offset_refresh(mut self, every: Duration) -> Self {
+        self.offset_refresh = every;
+        self
+    }
+
+    /// How long a start goes on trying while the broker does not answer. Default 30 s.
+    #[must_use]
+    pub fn start_wait(mut self, wait: Duration) -> Self {
+        self.start_wait = wait;
+        self
+    }
+
+    /// The publisher that handlers get, and that publishes what they answer. Default: one of the
+    /// same transport.
+    #[must_use]
+    pub fn publisher(mut self, publisher: Publisher) -> Self {
+        self.publisher = Some(publisher);
+        self
+    }
+
+    /// Called when the consumer's members have been started.
+    #[must_use]
+    pub fn on_started(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
+        self.hooks.started.push(Box::new(hook));
+        self
+    }
+
+    /// Called with the partitions that a member was given, retry topics included.
+    #[must_use]
+    pub fn on_assigned(mut self, hook: impl Fn(&[TopicPartition]) + Send + Sync + 'static) -> Self {
+        self.hooks.assigned.push(Box::new(hook));
+        self
+    }
+
+    /// Called with the partitions that are being taken from a member.
+    #[must_use]
+    pub fn on_revoked(mut self, hook: impl Fn(&[TopicPartition]) + Send + Sync + 'static) -> Self {
+        self.hooks.revoked.push(Box::new(hook));
+        self
+    }
+
+    /// Called when the consumer has stopped.
+    #[must_use]
+    pub fn on_stopped(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
+        self.hooks.stopped.push(Box::new(hook));
+        self
+    }
+
+    /// The consumer, on a transport. Nothing is sent to the broker yet.
+    ///
+    /// # Errors
+    /// The first mistake that was found.
+    pub fn build<T: Transport + Clone>(mut self, transport: &T) -> Result<Consumer, BuildError> {
+        let defaults = transport.consumer_defaults();
+        if let Some(problem) = self.problems.drain(..).next() {
+            return Err(problem);
+        }
+        let group = self.group.take().or_else(|| defaults.group.clone());
+        let group: Arc<str> = group.unwrap_or_default().into();
+        self.check(&group, &defaults)?;
+        let retry = self.retry.take().unwrap_or_else(|| defaults.retry.clone());
+        let naming = self.naming.take().unwrap_or_else(|| defaults.naming.clone());
+        let topics = self.plan(&group, &retry, &naming)?;
+        let publisher = match self.publisher.take() {
+            Some(publisher) => publisher,
+            None => Publisher::of(transport).ok_or_else(|| {
+                BuildError::Setting("no payload format is enabled; give a publisher".into())
+            })?,
+        };
+        Ok(self.finish(group, Arc::new(transport.clone()), retry, topics, publisher, &defaults))
+    }
+
+    fn check(&self, group: &str, defaults: &ConsumerDefaults) -> Result<(), BuildError> {
+        if self.handlers.is_empty() {
+            return Err(BuildError::NoHandler(group.into()));
+        }
+        let setting = |problem: &str| Err(BuildError::Setting(problem.into()));
+        if group.trim().is_empty() {
+            return setting("a consumer group must have a name: in code, or in the configuration");
+        }
+        if self.members > 1 && defaults.static_member {
+            return setting("a static member id is one member's; use it with `members(1)` only");
+        }
+        if self.concurrency == 0 || self.members == 0 {
+            return setting("concurrency and members start at 1");
+        }
+        if self.handler_timeout.is_zero() || self.offset_refresh.is_zero() {
+            return setting("handler timeout and offset refresh must not be zero");
+        }
+        let mut names = HashSet::new();
+        for handler in &self.handlers {
+            if !names.insert((handler.event, handler.version, handler.name.clone())) {
+                let (event, handler) = (handler.event, handler.name.to_string());
+                return Err(BuildError::HandlerTwice { event, handler });
+            }
+            if let Some(state) = handler.needs.missing(&self.states) {
+                return Err(BuildError::NoState { handler: handler.name.to_string(), state });
+            }
+        }
+        Ok(())
+    }
+
+    fn plan(
+        &mut self,
+        group: &str,
+        retry: &RetryPolicy,
+        naming: &TopicNaming,
+    ) -> Result<Topics, BuildError> {
+        let mut routes: BTreeMap<TopicName, Vec<Route>> = BTreeMap::new();
+        for mut handler in self.handlers.drain(..) {
+            for layer in self.layers.iter().rev() {
+                handler.call = layer(handler.call);
+            }
+            let handler = Arc::new(handler);
+            for topic in &handler.topics {
+                let routes = routes.entry(topic.clone()).or_default();
+                let same = |route: &&mut Route| {
+                    route.event == handler.event && route.version == handler.version
+                };
+                match routes.iter_mut().find(same) {
+                    Some(route) => route.handlers.push(handler.clone()),
+                    None => routes.push(Route {
+                        event: handler.event,
+                        version: handler.version,
+                        handlers: vec![handler.clone()],
+                    }),
+                }
+            }
+        }
+        let mut topics = Topics::default();
+        for (name, routes) in routes {
+            let around = TopicPlan::of(&name, group, retry, naming)
+                .map_err(|source| BuildError::Topics { topic: name.clone(), source })?;
+            topics.add(Arc::new(MainTopic { name, around, routes }));
+        }
+        Ok(topics)
+    }
+
+    fn finish(
+        self,
+        group: Arc<str>,
+        transport: Arc<dyn Transport>,
+        retry: RetryPolicy,
+        topics: Topics,
+        publisher: Publisher,
+        defaults: &ConsumerDefaults,
+    ) -> Consumer {
+        let policies = Policies {
+            group: group.clone(),
+            unknown: self.unknown.unwrap_or(defaults.unknown),
+            tombstones: self.tombstones,
+        };
+        let settings = Settings {
+            group: group.clone(),
+            order: self.order,
+            concurrency: self.concurrency,
+            prefetch: defaults.prefetch.max(1),
+            commit_every_events: defaults.commit_every_events.max(1),
+            commit_every: defaults.commit_every,
+            revoke_drain: self.revoke_drain,
+            offset_refresh: self.offset_refresh,
+            paused: RwLock::default(),
+        };
+        Consumer {
+            transport,
+            topics: Arc::new(topics),
+            settings: Arc::new(settings),
+            hooks: Arc::new(self.hooks),
+            shared: Arc::new(Shared { group, states: self.states, publisher }),
+            policies,
+            retry,
+            handler_timeout: self.handler_timeout,
+            members: self.members,
+            start_wait: self.start_wait,
+            setup: self.topics,
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The failure path: retry tiers, dead letters, quarantine. Nothing is given up on the way.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use chrono::Utc;
+
+use super::assignment::{Assignment, Counted};
+use super::health::MemberHealth;
+use crate::clock::{BrokerClock, Millis, millis};
+use crate::codec::cloudevents;
+use crate::event::{Headers, TopicName, header};
+use crate::publisher::enqueue;
+use crate::retry::Backoff;
+use crate::transport::{DeliveryCounts, ProduceError, Producer, Receipt, Received, Record};
+
+/// The longest error text on a record, in bytes.
+const ERROR_TEXT: usize = 1024;
+
+/// Sends failed events on, and keeps at it until the broker has them.
+pub(super) struct Forward {
+    producer: Arc<dyn Producer>,
+    counts: Arc<DeliveryCounts>,
+    clock: BrokerClock,
+    backoff: Backoff,
+}
+
+/// Why an event goes where it goes.
+pub(super) struct Failure<'a> {
+    pub(super) kind: &'static str,
+    pub(super) message: &'a str,
+}
+
+/// Who is to run a retried or redriven event.
+pub(super) struct Address<'a> {
+    pub(super) group: &'a str,
+    pub(super) handler: &'a str,
+    pub(super) attempt: u32,
+}
+
+impl Forward {
+    pub(super) fn new(producer: Arc<dyn Producer>, clock: BrokerClock) -> Self {
+        Self {
+            producer,
+            counts: Arc::default(),
+            clock,
+            backoff: Backoff::exponential(Duration::from_millis(100)).cap(Duration::from_secs(5)),
+        }
+    }
+
+    /// The record for a tier: same key, payload and partition, and when it is due.
+    pub(super) fn retry(
+        &self,
+        received: &Received,
+        on_tier: bool,
+        tier: (&TopicName, Duration),
+        address: &Address<'_>,
+        failure: &Failure<'_>,
+    ) -> Record {
+        let mut headers = failed(received, failure, on_tier);
+        addressed(&mut headers, address);
+        let due = self.clock.now().saturating_add(millis(tier.1));
+        headers.push(header::RETRY_NOT_BEFORE, due.to_string());
+        record(received, tier.0, Some(received.partition), headers)
+    }
+
+    /// The record for a dead-letter or quarantine topic: key and payload byte for byte.
+    pub(super) fn aside(
+        received: &Received,
+        on_tier: bool,
+        topic: &TopicName,
+        address: Option<&Address<'_>>,
+        failure: &Failure<'_>,
+    ) -> Record {
+        let mut headers = failed(received, failure, on_tier);
+        if let Some(address) = address {
+            addressed(&mut headers, address);
+        }
+        record(received, topic, None, headers)
+    }
+
+    /// Sends the record; `false` when the assignment was revoked before the broker had it.
+    ///
+    /// There is one copy of it on the way at a time: the client may still send one that nobody has
+    /// heard of for long, and a second one would double the event.
+    pub(super) async fn send(
+        &self,
+        record: &Record,
+        assignment: &Assignment,
+        health: &MemberHealth,
+    ) -> bool {
+        let mut stuck = None;
+        let mut tries: u32 = 0;
+        let sent = loop {
+            let mut blocked = |error: &ProduceError| {
+                let why = format!("a failed event cannot be moved to {}: {error}", record.topic);
+                tracing::warn!(partition = %assignment.partition, topic = %record.topic, %error, "the failure path is blocked; trying again");
+                stuck.get_or_insert_with(|| Counted::new(&assignment.stuck));
+                health.blocked(assignment.partition.to_string(), Some(why));
+            };
+            match self.try_send(record, assignment, &mut blocked).await {
+                None => break false,
+                Some(Ok(())) => break true,
+                Some(Err(error)) => blocked(&error),
+            }
+            tries = tries.saturating_add(1);
+            if !assignment.wait(self.backoff.delay(tries)).await {
+                break false;
+            }
+        };
+        let was_stuck = stuck.is_some();
+        drop(stuck);
+        if was_stuck && assignment.stuck.load(Ordering::SeqCst) == 0 {
+            health.blocked(assignment.partition.to_string(), None);
+        }
+        sent
+    }
+
+    /// Sends one copy and waits until it is stored or given up, however long that takes; `late` hears
+    /// of it when it takes long. `None` when the assignment was revoked meanwhile.
+    async fn try_send(
+        &self,
+        record: &Record,
+        assignment: &Assignment,
+        late: impl FnOnce(&ProduceError),
+    ) -> Option<Result<(), ProduceError>> {
+        let (receipt, mut answer) = Receipt::one(None, self.counts.clone());
+        let queued = enqueue(&*self.producer, record, receipt, self.producer.send_wait());
+        if let Err(error) = queued.await {
+            return Some(Err(error));
+        }
+        let waited = self.producer.delivery_wait();
+        let answered = match tokio::time::timeout(waited, &mut answer).await {
+            Ok(answered) => answered,
+            Err(_) => {
+                late(&ProduceError::NoAnswer { waited });
+                tokio::select! {
+                    biased;
+                    answered = answer => answered,
+                    () = assignment.revoked() => return None,
+                }
+            }
+        };
+        Some(answered.unwrap_or(Err(ProduceError::Closed)).map(drop))
+    }
+}
+
+fn record(
+    received: &Received,
+    topic: &TopicName,
+    partition: Option<i32>,
+    headers: Headers,
+) -> Record {
+    Record {
+        topic: topic.clone(),
+        partition,
+        key: received.key.clone(),
+        payload: received.payload.clone(),
+        headers,
+        timestamp: None,
+    }
+}
+
+fn addressed(headers: &mut Headers, address: &Address<'_>) {
+    headers.push(header::RETRY_ATTEMPT, address.attempt.to_string());
+    headers.push(header::RETRY_GROUP, address.group);
+    headers.push(header::RETRY_HANDLER, address.handler);
+}
+
+/// The record's own headers byte for byte, and then where it came from and what went wrong. Those
+/// that an earlier failure wrote are replaced; where it came from first is kept. On a main topic
+/// nobody can have failed yet: there they are a stranger's words and mean nothing.
+fn failed(received: &Received, failure: &Failure<'_>, on_tier: bool) -> Headers {
+    let before = &received.headers;
+    let mut headers =
+        before.filtered(|name| !header::FAILURE.iter().any(|ours| ours.as_bytes() == name));
+    let now = Utc::now().timestamp_millis();
+    let origin = Origin::of(received, on_tier);
+    headers.push(header::ORIGIN_TOPIC, origin.topic);
+    headers.push(header::ORIGIN_PARTITION, origin.partition.to_string());
+    headers.push(header::ORIGIN_OFFSET, origin.offset.to_string());
+    if let Some(timestamp) = origin.timestamp {
+        headers.push(header::ORIGIN_TIMESTAMP, timestamp.to_string());
+    }
+    headers.push(header::ERROR_KIND, failure.kind);
+    headers.push(header::ERROR_MESSAGE, error_text(failure.message));
+    let first = before
+        .get_str(header::FIRST_FAILED_AT)
+        .filter(|_| on_tier)
+        .and_then(|text| text.parse::<Millis>().ok());
+    headers.push(header::FIRST_FAILED_AT, first.unwrap_or(now).to_string());
+    headers.push(header::LAST_FAILED_AT, now.to_string());
+    headers
+}
+
+/// Where a record was first read.
+pub(super) struct Origin<'a> {
+    pub(super) topic: &'a str,
+    pub(super) partition: i32,
+    pub(super) offset: i64,
+    pub(super) timestamp: Option<Millis>,
+}
+
+impl<'a> Origin<'a> {
+    /// On a tier what its headers say, if all of them do; else where it lies now.
+    pub(super) fn of(received: &'a Received, on_tier: bool) -> Self {
+        let said = on_tier.then(|| Self::in_headers(&received.headers)).flatten();
+        said.unwrap_or(Self {
+            topic: received.topic.as_str(),
+            partition: received.partition,
+            offset: received.offset,
+            timestamp: received.timestamp.map(|timestamp| timestamp.millis()),
+        })
+    }
+
+    fn in_headers(headers: &'a Headers) -> Option<Self> {
+        Some(Self {
+            topic: headers.get_str(header::ORIGIN_TOPIC)?,
+            partition: headers.get_str(header::ORIGIN_PARTITION)?.parse().ok()?,
+            offset: headers.get_str(header::ORIGIN_OFFSET)?.parse().ok()?,
+            timestamp: headers.get_str(header::ORIGIN_TIMESTAMP).and_then(|text| text.parse().ok()),
+        })
+    }
+
+    pub(super) fn place(&self) -> cloudevents::Place<'a> {
+        cloudevents::Place {
+            topic: self.topic,
+            partition: self.partition,
+            offset: self.offset,
+            timestamp: self.timestamp,
+        }
+    }
+}
+
+/// One line of at most [`ERROR_TEXT`] bytes: a record's header must not grow with each failure, nor
+/// forge lines in a log.
+fn error_text(message: &str) -> String {
+    let mut text = String::with_capacity(message.len().min(ERROR_TEXT));
+    for c in message.chars() {
+        let c = if c.is_control() { ' ' } else { c };
+        if text.len() + c.len_utf8() > ERROR_TEXT {
+            break;
+        }
+        text.push(c);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_text_is_one_line_of_at_most_1_kib() {
+        assert_eq!(error_text("a\r\nINFO forged"), "a  INFO forged");
+        let long = error_text(&"ü".repeat(1000));
+        assert_eq!(long.len(), 1024);
+        assert!(long.chars().all(|c| c == 'ü'));
+    }
+}

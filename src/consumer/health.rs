@@ -1,0 +1,149 @@
+//! What a consumer is doing, and whether it does what it should.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The source must have asked for events within this time.
+const POLLED_WITHIN: Duration = Duration::from_secs(8);
+/// Commits may fail for this long before the consumer is not ready.
+const COMMITS_FAIL: Duration = Duration::from_secs(5);
+
+/// Counters of a consumer since its start. Each event is counted once per handler.
+#[derive(Debug, Default)]
+pub struct Counts {
+    pub(super) handled: AtomicU64,
+    pub(super) dropped: AtomicU64,
+    pub(super) retried: AtomicU64,
+    pub(super) dead_lettered: AtomicU64,
+    pub(super) quarantined: AtomicU64,
+    pub(super) skipped: AtomicU64,
+}
+
+impl Counts {
+    /// Events that a handler finished.
+    pub fn handled(&self) -> u64 {
+        self.handled.load(Ordering::Relaxed)
+    }
+
+    /// Events that a handler dropped, or that ran out of retries with dead letters off.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Events put on a retry tier.
+    pub fn retried(&self) -> u64 {
+        self.retried.load(Ordering::Relaxed)
+    }
+
+    /// Events put on a dead-letter topic.
+    pub fn dead_lettered(&self) -> u64 {
+        self.dead_lettered.load(Ordering::Relaxed)
+    }
+
+    /// Records put in quarantine.
+    pub fn quarantined(&self) -> u64 {
+        self.quarantined.load(Ordering::Relaxed)
+    }
+
+    /// Records that no handler here takes: other groups' retries, types that are ignored.
+    pub fn skipped(&self) -> u64 {
+        self.skipped.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn one(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// What one member of a consumer knows of itself.
+#[derive(Debug, Default)]
+pub(super) struct MemberHealth(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    joined: bool,
+    assigned: usize,
+    commits_failing: Option<(Instant, String)>,
+    blocked: BTreeMap<String, String>,
+    ended: Option<String>,
+}
+
+impl MemberHealth {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn assigned(&self, partitions: usize) {
+        let mut state = self.state();
+        state.joined = true;
+        state.assigned = partitions;
+    }
+
+    /// Partitions went; of a member that has none left it is not known whether it is still in the
+    /// group, until it is assigned again, be it nothing.
+    pub(super) fn lost(&self, partitions: usize) {
+        let mut state = self.state();
+        state.joined &= partitions > 0;
+        state.assigned = partitions;
+    }
+
+    pub(super) fn committed(&self, result: Result<(), String>) {
+        let mut state = self.state();
+        match result {
+            Ok(()) => state.commits_failing = None,
+            Err(why) => {
+                let since =
+                    state.commits_failing.as_ref().map_or_else(Instant::now, |(since, _)| *since);
+                state.commits_failing = Some((since, why));
+            }
+        }
+    }
+
+    /// Says why a partition's events cannot go on, or that they can again.
+    pub(super) fn blocked(&self, partition: String, why: Option<String>) {
+        match why {
+            Some(why) => self.state().blocked.insert(partition, why),
+            None => self.state().blocked.remove(&partition),
+        };
+    }
+
+    pub(super) fn ended(&self, why: String) {
+        self.state().ended = Some(why);
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.state().ended.is_some()
+    }
+
+    pub(super) fn partitions(&self) -> usize {
+        self.state().assigned
+    }
+
+    /// Why it is not ready; empty when it is.
+    pub(super) fn problems(&self, polled: Duration) -> Vec<String> {
+        let state = self.state();
+        let mut problems = Vec::new();
+        if let Some(why) = &state.ended {
+            problems.push(format!("it has ended: {why}"));
+            return problems;
+        }
+        if !state.joined {
+            problems.push("it waits for the group to assign partitions".into());
+        }
+        if polled > POLLED_WITHIN {
+            problems.push(format!("it has not polled for {:.0} s", polled.as_secs_f64()));
+        }
+        if let Some((since, why)) = &state.commits_failing
+            && since.elapsed() > COMMITS_FAIL
+        {
+            problems.push(format!(
+                "commits have failed for {:.0} s: {why}",
+                since.elapsed().as_secs_f64()
+            ));
+        }
+        problems.extend(state.blocked.iter().map(|(partition, why)| format!("{partition}: {why}")));
+        problems
+    }
+}

@@ -1,0 +1,168 @@
+//! Taking records: onto lanes, or into memory until they are due; and when to take no more.
+
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::super::assignment::Assignment;
+use super::super::lane::{Job, ToShard};
+use super::super::partition::Partition;
+use super::super::pause::{Change, Reason};
+use super::super::settings::Order;
+use super::Member;
+use crate::transport::{Received, RecordBatch, Timestamp};
+
+/// How long nothing is received because a partition is full, before that partition is paused. A busy
+/// consumer is full for moments; the group waits for it no longer than this.
+const STALL: Duration = Duration::from_millis(100);
+impl Member {
+    pub(super) fn received(&mut self, batch: RecordBatch) {
+        let RecordBatch { partition: name, records } = batch;
+        let Some(id) = self.ids.get(&name).copied() else { return };
+        let Some(partition) = self.partitions.get_mut(&id) else { return };
+        if self.stopping || partition.assignment.is_revoked() {
+            return;
+        }
+        if let Some(appended) = records.last().and_then(|last| last.timestamp)
+            && let Timestamp::Appended(appended) = appended
+        {
+            self.clock.read_append(appended);
+        }
+        let assignment = partition.assignment.clone();
+        match assignment.place.tier {
+            None => {
+                let mut jobs: Vec<Vec<Job>> = self.shards.iter().map(|_| Vec::new()).collect();
+                for record in records {
+                    let place = partition.read(record.offset);
+                    let lane = lane(
+                        &self.hasher,
+                        &mut self.lanes,
+                        self.settings.order,
+                        &assignment,
+                        &record,
+                    );
+                    let shard = usize::try_from(lane % jobs.len() as u64).unwrap_or_default();
+                    jobs[shard].push(Job {
+                        assignment: assignment.clone(),
+                        place,
+                        record: Arc::new(record),
+                        lane,
+                    });
+                }
+                for (shard, jobs) in self.shards.iter().zip(jobs) {
+                    if !jobs.is_empty() {
+                        // Fails only when the shard has ended, and it ends after this member.
+                        let _ = shard.send(ToShard::Work(jobs));
+                    }
+                }
+                self.balance(id);
+            }
+            Some(tier) => {
+                let delay = assignment.place.main.around.tiers[tier].0.delay();
+                for record in records {
+                    partition.wait(record, delay, &self.clock);
+                }
+                self.release(id);
+            }
+        }
+    }
+
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.partitions.values().filter_map(Partition::next_due).min()
+    }
+
+    pub(super) fn release_due(&mut self) {
+        let now = Instant::now();
+        let due =
+            self.partitions.iter().filter(|(_, p)| p.next_due().is_some_and(|due| due <= now));
+        for id in due.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.release(id);
+        }
+    }
+
+    /// Hands over what is due of a tier's partition, and pauses or resumes it.
+    pub(super) fn release(&mut self, id: u64) {
+        let Some(partition) = self.partitions.get_mut(&id) else { return };
+        let now = Instant::now();
+        let assignment = partition.assignment.clone();
+        if assignment.is_revoked() {
+            return;
+        }
+        while let Some((record, place)) = partition.take_due(now) {
+            let lane =
+                lane(&self.hasher, &mut self.lanes, self.settings.order, &assignment, &record);
+            let shard = usize::try_from(lane % self.shards.len() as u64).unwrap_or_default();
+            let job = Job { assignment: assignment.clone(), place, record, lane };
+            let _ = self.shards[shard].send(ToShard::Work(vec![job]));
+        }
+        let enough = partition.waits_enough(now, self.settings.prefetch);
+        self.pause(id, Reason::NotDue, enough);
+        self.balance(id);
+    }
+
+    /// Notes whether enough of a partition is worked on, and lets a paused one go on when half of it
+    /// is done. What waits on a tier is bounded beside that.
+    pub(super) fn balance(&mut self, id: u64) {
+        let Some(partition) = self.partitions.get(&id) else { return };
+        let (held, prefetch) = (partition.held(), self.settings.prefetch);
+        if partition.is_paused_for(Reason::Backpressure) {
+            if held <= prefetch / 2 {
+                self.pause(id, Reason::Backpressure, false);
+            }
+        } else if held >= prefetch {
+            self.full_since.get_or_insert_with(Instant::now);
+            self.full.insert(id);
+        } else if self.full.remove(&id) && self.full.is_empty() {
+            self.full_since = None;
+        }
+    }
+
+    /// Until when nothing is received because a partition is full.
+    pub(super) fn receives_again(&self) -> Option<Instant> {
+        self.full_since.map(|since| since + STALL)
+    }
+
+    /// A pause throws away what the client has fetched ahead, so only what stays full is paused.
+    pub(super) fn pause_full(&mut self) {
+        self.full_since = None;
+        for id in std::mem::take(&mut self.full) {
+            self.pause(id, Reason::Backpressure, true);
+        }
+    }
+
+    pub(super) fn pause(&mut self, id: u64, reason: Reason, holds: bool) {
+        let Some(partition) = self.partitions.get_mut(&id) else { return };
+        let name = partition.assignment.partition.clone();
+        match partition.pause(reason, holds) {
+            Some(Change::Pause) => self.source.control.pause(vec![name]),
+            Some(Change::Resume) => self.source.control.resume(vec![name]),
+            None => {}
+        }
+    }
+}
+
+/// The lane of a record: its key's, its partition's, or one of its own.
+fn lane(
+    hasher: &impl BuildHasher,
+    lanes: &mut u64,
+    order: Order,
+    assignment: &Assignment,
+    record: &Received,
+) -> u64 {
+    let mut state = hasher.build_hasher();
+    match (order, &record.key) {
+        (Order::ByKey, Some(key)) => {
+            // Main topic and tiers share a key's lane.
+            assignment.place.main.name.hash(&mut state);
+            key.hash(&mut state);
+        }
+        (Order::ByKey, None) => {
+            *lanes = lanes.wrapping_add(1);
+            lanes.hash(&mut state);
+        }
+        (Order::ByPartition, _) => assignment.id.hash(&mut state),
+    }
+    state.finish()
+}

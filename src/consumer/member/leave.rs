@@ -1,0 +1,66 @@
+//! The end of a member.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::super::partition::Partition;
+use super::super::stop::MemberReport;
+use super::{Member, TICK};
+use crate::transport::SourceEvent;
+
+/// How long a member that was told to stop waits for the source beyond the deadline.
+const LEAVE: Duration = Duration::from_secs(5);
+
+impl Member {
+    /// Finishes what runs, up to the deadline; commits; leaves the group.
+    pub(super) async fn leave(mut self, deadline: Instant) -> MemberReport {
+        self.stopping = true;
+        self.partitions.values().for_each(|partition| partition.assignment.revoke());
+        while !self.partitions.values().all(|partition| partition.assignment.is_idle()) {
+            tokio::select! {
+                biased;
+                () = sleep_until(deadline) => break,
+                Some(done) = self.done.recv() => self.completed(done),
+                Some(event) = self.source.events.recv() => self.happened(event),
+                () = tokio::time::sleep(TICK / 10) => {}
+            }
+            self.finish_revokes();
+        }
+        self.partitions.values().for_each(|partition| partition.assignment.drop_work());
+        for left in self.drop_work() {
+            self.left.extend(left.await.unwrap_or_default());
+        }
+        while let Ok(done) = self.done.try_recv() {
+            self.completed(done);
+        }
+        self.commit();
+        self.source.control.close();
+        let left_group = self.drain_source(deadline.max(Instant::now()) + LEAVE).await;
+        self.shards.clear();
+        while self.tasks.join_next().await.is_some() {}
+        MemberReport { unfinished: self.left, left_group, failed: self.failed }
+    }
+
+    /// Takes the source's last events; answers whether it ended in time.
+    pub(super) async fn drain_source(&mut self, deadline: Instant) -> bool {
+        loop {
+            match timeout_at(deadline, self.source.events.recv()).await {
+                Ok(None) => return true,
+                Ok(Some(SourceEvent::Revoked { reply, .. })) => {
+                    let name = |p: &Partition| p.assignment.partition.clone();
+                    let left = self.partitions.values();
+                    reply.release(
+                        left.filter_map(|p| Some((name(p), p.unacknowledged()?))).collect(),
+                    );
+                }
+                Ok(Some(SourceEvent::Records(_))) => {}
+                Ok(Some(event)) => self.happened(event),
+                Err(_) => {
+                    tracing::error!(group = %self.settings.group, "the client did not leave the group in time; it is left behind");
+                    return false;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! One member of the group: the single owner of its partitions, ledgers, pauses and commits.
+//!
+//! It reads one channel of events from the source and one of completions from the lanes, and never
+//! waits for either while it holds work: what cannot be taken now is paused at the source. Its parts:
+//! `rebalance` takes and gives partitions, `intake` takes records and hands them to lanes, `progress`
+//! counts what is done and commits it, `leave` ends.
+
+mod intake;
+mod leave;
+mod progress;
+mod rebalance;
+
+use std::collections::{HashMap, HashSet};
+use std::hash::RandomState;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use self::rebalance::Revoke;
+use super::hooks::Hooks;
+use super::lane::{Done, Shard, ToShard};
+use super::partition::Partition;
+use super::plan::Topics;
+use super::settings::Settings;
+use super::stop::MemberReport;
+use super::work::Work;
+use crate::clock::BrokerClock;
+use crate::error::ErrorClass;
+use crate::transport::{Source, SourceEvent, TopicPartition};
+
+/// How often pauses and commits are looked at when nothing else happens.
+const TICK: Duration = Duration::from_millis(100);
+pub(super) struct Member {
+    source: Source,
+    topics: Arc<Topics>,
+    settings: Arc<Settings>,
+    hooks: Arc<Hooks>,
+    work: Arc<Work>,
+    clock: BrokerClock,
+    partitions: HashMap<u64, Partition>,
+    ids: HashMap<TopicPartition, u64>,
+    shards: Vec<mpsc::UnboundedSender<ToShard>>,
+    done: mpsc::UnboundedReceiver<Vec<Done>>,
+    tasks: JoinSet<()>,
+    revokes: Vec<Revoke>,
+    /// Partitions of which enough is in memory, and since when there is one.
+    full: HashSet<u64>,
+    full_since: Option<Instant>,
+    hasher: RandomState,
+    lanes: u64,
+    finished: u64,
+    committed_at: Instant,
+    stopping: bool,
+    /// Events whose work was begun and not finished when the member stopped.
+    left: Vec<String>,
+    failed: Option<String>,
+}
+
+impl Member {
+    pub(super) fn new(
+        source: Source,
+        topics: Arc<Topics>,
+        settings: Arc<Settings>,
+        hooks: Arc<Hooks>,
+        work: Work,
+        clock: BrokerClock,
+    ) -> Self {
+        let work = Arc::new(work);
+        let (outbox, done) = mpsc::unbounded_channel();
+        let mut tasks = JoinSet::new();
+        let shards = settings.shards();
+        let limit = settings.concurrency.div_ceil(shards);
+        let shards = (0..shards)
+            .map(|_| {
+                let (to, inbox) = mpsc::unbounded_channel();
+                tasks.spawn(Shard::new(inbox, outbox.clone(), work.clone(), limit).run());
+                to
+            })
+            .collect();
+        Self {
+            source,
+            topics,
+            settings,
+            hooks,
+            work,
+            clock,
+            partitions: HashMap::new(),
+            ids: HashMap::new(),
+            shards,
+            done,
+            tasks,
+            revokes: Vec::new(),
+            full: HashSet::new(),
+            full_since: None,
+            hasher: RandomState::new(),
+            lanes: 0,
+            finished: 0,
+            committed_at: Instant::now(),
+            stopping: false,
+            left: Vec::new(),
+            failed: None,
+        }
+    }
+
+    /// Runs until it is told to stop, or cannot go on; `stop` holds the deadline.
+    pub(super) async fn run(mut self, mut stop: watch::Receiver<Option<Instant>>) -> MemberReport {
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let deadline = loop {
+            let (due, full) = (self.next_due(), self.receives_again());
+            tokio::select! {
+                biased;
+                deadline = told(&mut stop) => break deadline,
+                Some(done) = self.done.recv() => self.completed(done),
+                () = sleep_until(full.unwrap_or_else(Instant::now)), if full.is_some() => self.pause_full(),
+                event = self.source.events.recv(), if full.is_none() => match event {
+                    Some(event) => self.happened(event),
+                    None => self.fail("the source has ended".into()),
+                },
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.release_due(),
+                _ = tick.tick() => self.look_around(),
+            }
+            self.finish_revokes();
+            if self.failed.is_some() {
+                break Instant::now() + self.settings.revoke_drain;
+            }
+        };
+        self.leave(deadline).await
+    }
+
+    fn fail(&mut self, why: String) {
+        tracing::error!(why, group = %self.settings.group, "the consumer ends");
+        self.work.health.ended(why.clone());
+        self.failed.get_or_insert(why);
+    }
+
+    fn happened(&mut self, event: SourceEvent) {
+        if event.is_fatal()
+            && let SourceEvent::Error(error) = &event
+        {
+            return self.fail(crate::error::chain(error));
+        }
+        match event {
+            SourceEvent::Assigned(assigned) => self.assigned(assigned),
+            SourceEvent::Revoked { partitions, lost, reply } => {
+                self.revoked(&partitions, lost, reply)
+            }
+            SourceEvent::Records(batch) => self.received(batch),
+            SourceEvent::Committed { offsets, result } => {
+                if let Err(error) = &result {
+                    tracing::warn!(
+                        error = crate::error::chain(error),
+                        "a commit was not taken; it is sent again"
+                    );
+                }
+                for (partition, offset) in offsets {
+                    let id = self.ids.get(&partition);
+                    let Some(partition) = id.and_then(|id| self.partitions.get_mut(id)) else {
+                        continue;
+                    };
+                    match &result {
+                        Ok(()) => partition.committed = Some(offset),
+                        Err(_) if partition.sent == Some(offset) => partition.sent = None,
+                        Err(_) => {}
+                    }
+                }
+                self.work.health.committed(result.map_err(|error| crate::error::chain(&error)));
+            }
+            SourceEvent::Error(error) => {
+                let text = crate::error::chain(&error);
+                match error.class {
+                    ErrorClass::Permanent => {
+                        tracing::error!(error = text, "the source reports an error")
+                    }
+                    _ => tracing::warn!(error = text, "the source reports an error and goes on"),
+                }
+            }
+        }
+    }
+}
+
+/// Waits until the member is told to stop; answers the deadline.
+async fn told(stop: &mut watch::Receiver<Option<Instant>>) -> Instant {
+    match stop.wait_for(Option::is_some).await {
+        Ok(deadline) => deadline.unwrap_or_else(Instant::now),
+        // The handle is gone without a word: then there is nobody to wait for either.
+        Err(_) => Instant::now(),
+    }
+}

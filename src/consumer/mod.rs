@@ -1,0 +1,62 @@
+//! The consumer: typed handlers, lanes, retry tiers, dead letters.
+//!
+//! ```
+//! use tidings::consumer::{Consumer, Event, HandlerError, State};
+//! # use tidings::event::{IntegrationEvent, TopicName};
+//! # #[derive(serde::Serialize, serde::Deserialize)] struct UserCreated { email: String }
+//! # impl IntegrationEvent for UserCreated {
+//! #     const NAME: &'static str = "user_created";
+//! #     fn topics() -> Vec<TopicName> { vec![TopicName::from_static("users")] }
+//! #     fn topic(&self) -> TopicName { TopicName::from_static("users") }
+//! # }
+//! # #[derive(Clone)] struct Mailer;
+//!
+//! async fn welcome(
+//!     Event(user): Event<UserCreated>,
+//!     State(mailer): State<Mailer>,
+//! ) -> Result<(), HandlerError> {
+//! #   let _ = (user.email, mailer);
+//!     Ok(())
+//! }
+//!
+//! let builder = Consumer::builder("email-service").handle(welcome).state(Mailer);
+//! ```
+//!
+//! An offset is committed once everything before it is done: handled by all of its handlers, or moved
+//! to a retry tier, a dead-letter topic or quarantine that has acknowledged it. So an event is handled
+//! at least once, and again after a crash: handlers must bear that. Events of one key are handled one
+//! after another; one that moves to a tier gives up its place among them.
+
+mod assignment;
+mod builder;
+mod delivery;
+mod forward;
+mod handler;
+mod health;
+mod hooks;
+mod lane;
+mod ledger;
+mod member;
+mod outcome;
+mod partition;
+mod pause;
+mod plan;
+mod read;
+mod running;
+mod settings;
+mod stop;
+mod work;
+
+pub use builder::{BuildError, ConsumerBuilder};
+pub use delivery::{Delivery, Needs};
+pub use handler::{
+    Attempt, Event, FromDelivery, Handler, HandlerFailure, HandlerService, IntegrationEventHandler,
+    RawRecord, State, Typed,
+};
+pub use health::Counts;
+pub use outcome::{Failing, FailureKind, Handled, HandlerError, IntoOutcome, Outcome};
+pub use running::{Consumer, ConsumerStatus, RunningConsumer, StartError};
+pub use settings::{Order, Tombstones};
+pub use stop::StopReport;
+
+pub use crate::transport::TopicSetup;

@@ -1,0 +1,212 @@
+//! One assigned partition: what was read, what is due, what may be committed.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::assignment::Assignment;
+use super::ledger::Ledger;
+use super::pause::{Change, Pauses, Reason};
+use crate::clock::{BrokerClock, Millis, millis};
+use crate::event::header;
+use crate::transport::{Received, Timestamp};
+
+/// Events of a tier that may wait in memory before the partition is paused.
+const WAITING: usize = 256;
+/// So long before the first of them is due, as many are fetched as of a main topic: a partition that
+/// goes on after a pause takes up to half a second, and a burst that comes due at once must not wait
+/// for that.
+const FETCH_AHEAD: Duration = Duration::from_secs(1);
+
+pub(super) struct Partition {
+    pub(super) assignment: Arc<Assignment>,
+    pub(super) ledger: Ledger,
+    pauses: Pauses,
+    /// Events of a tier that are not due yet, in the order of their due times.
+    waiting: VecDeque<Waiting>,
+    /// The group's committed offset, as far as it is known.
+    pub(super) committed: Option<i64>,
+    /// The offset of the last commit that was sent.
+    pub(super) sent: Option<i64>,
+    pub(super) refreshed: Instant,
+}
+
+/// An event that is not due yet, and its place in the ledger.
+struct Waiting {
+    record: Arc<Received>,
+    place: u64,
+    due: Instant,
+}
+
+impl Partition {
+    pub(super) fn new(assignment: Arc<Assignment>, committed: Option<i64>) -> Self {
+        Self {
+            assignment,
+            ledger: Ledger::default(),
+            pauses: Pauses::default(),
+            waiting: VecDeque::new(),
+            committed,
+            sent: None,
+            refreshed: Instant::now(),
+        }
+    }
+
+    /// Notes an offset that was read; answers its place.
+    ///
+    /// One that was read before is a new record all the same: within one assignment offsets go back
+    /// only where the topic was made anew or its log was cut, and a record must not be lost by that.
+    pub(super) fn read(&mut self, offset: i64) -> u64 {
+        if self.ledger.has_passed(offset) {
+            tracing::warn!(
+                partition = %self.assignment.partition,
+                offset,
+                "its offsets have started anew; was the topic made anew?"
+            );
+            self.ledger.restart();
+            self.committed = None;
+            self.sent = None;
+        }
+        self.ledger.read(offset)
+    }
+
+    /// Sets whether a reason to pause holds; answers what the source has to be told.
+    pub(super) fn pause(&mut self, reason: Reason, holds: bool) -> Option<Change> {
+        self.pauses.set(reason, holds)
+    }
+
+    pub(super) fn is_paused_for(&self, reason: Reason) -> bool {
+        self.pauses.holds(reason)
+    }
+
+    /// What the broker should know and was not told.
+    pub(super) fn uncommitted(&self) -> Option<i64> {
+        self.ledger.watermark().filter(|next| self.sent != Some(*next))
+    }
+
+    /// What the broker has not acknowledged, though it may be on its way: a commit that is under way
+    /// when a partition goes may yet be refused, and nobody would send it again.
+    pub(super) fn unacknowledged(&self) -> Option<i64> {
+        self.ledger.watermark().filter(|next| self.committed != Some(*next))
+    }
+
+    /// The offset that keeps the group's place in this partition from being forgotten.
+    pub(super) fn place_to_keep(&self) -> Option<i64> {
+        self.ledger.watermark().or(self.committed)
+    }
+
+    /// How many events are being worked on, or done behind one that is not.
+    pub(super) fn held(&self) -> usize {
+        self.ledger.open().saturating_sub(self.waiting.len())
+    }
+
+    /// Keeps an event of a tier until it is due.
+    pub(super) fn wait(&mut self, record: Received, tier: Duration, clock: &BrokerClock) {
+        let due = clock.instant_of(due(&record, tier, clock));
+        let place = self.read(record.offset);
+        self.waiting.push_back(Waiting { record: Arc::new(record), place, due });
+    }
+
+    /// The next event that is due, and its place in the ledger.
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<(Arc<Received>, u64)> {
+        self.next_due().filter(|due| *due <= now)?;
+        self.waiting.pop_front().map(|waiting| (waiting.record, waiting.place))
+    }
+
+    /// When the next event comes due.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.waiting.front().map(|waiting| waiting.due)
+    }
+
+    /// Whether enough of a tier waits in memory, which is more when the first is due soon; a paused
+    /// one goes on when half of it is left.
+    pub(super) fn waits_enough(&self, now: Instant, prefetch: usize) -> bool {
+        let soon = self.next_due().is_none_or(|due| due <= now + FETCH_AHEAD);
+        let limit = if soon { prefetch } else { prefetch.min(WAITING) };
+        let limit = if self.is_paused_for(Reason::NotDue) { limit / 2 } else { limit };
+        self.waiting.len() >= limit.max(1)
+    }
+}
+
+/// When an event of a tier may run, in the broker's time: its append plus the tier.
+///
+/// Where the broker keeps no append time, what the record says stands in, but never later than one
+/// tier from now, and never earlier than the record's own time allows.
+fn due(record: &Received, tier: Duration, clock: &BrokerClock) -> Millis {
+    let tier = millis(tier);
+    match record.timestamp {
+        Some(Timestamp::Appended(appended)) => appended.saturating_add(tier),
+        other => {
+            let said =
+                record.headers.get_str(header::RETRY_NOT_BEFORE).and_then(|text| text.parse().ok());
+            let created = other.map(|timestamp| timestamp.millis().saturating_add(tier));
+            let latest = clock.now().saturating_add(tier);
+            said.or(created).unwrap_or(latest).max(created.unwrap_or(Millis::MIN)).min(latest)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Headers, TopicName};
+
+    const TIER: Duration = Duration::from_secs(5);
+
+    fn record(timestamp: Option<Timestamp>, not_before: Option<&str>) -> Received {
+        let mut headers = Headers::default();
+        if let Some(text) = not_before {
+            headers.push(header::RETRY_NOT_BEFORE, text);
+        }
+        Received {
+            topic: TopicName::from_static("t.retry.5s"),
+            partition: 0,
+            offset: 0,
+            timestamp,
+            key: None,
+            payload: None,
+            headers,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_event_is_due_one_tier_after_its_append_whatever_its_header_says() {
+        let clock = BrokerClock::new();
+        let appended = clock.now() - 2_000;
+        for hostile in [
+            None,
+            Some("0"),
+            Some("-5"),
+            Some("253402300799999"),
+            Some("soon"),
+            Some("99999999999999999999"),
+        ] {
+            let record = record(Some(Timestamp::Appended(appended)), hostile);
+            assert_eq!(due(&record, TIER, &clock), appended + 5_000, "{hostile:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_append_times_a_header_is_believed_between_the_record_and_one_tier_from_now() {
+        let clock = BrokerClock::new();
+        let now = clock.now();
+        let created = Some(Timestamp::Created(now - 2_000));
+        for (said, expected) in [
+            (None, now + 3_000),
+            (Some((now + 4_000).to_string()), now + 4_000),
+            (Some("0".into()), now + 3_000),
+            (Some("253402300799999".into()), now + 5_000),
+            (Some("garbage".into()), now + 3_000),
+        ] {
+            let record = record(created, said.as_deref());
+            assert_eq!(due(&record, TIER, &clock), expected, "{said:?}");
+        }
+        let future = record(Some(Timestamp::Created(now + 3_600_000)), None);
+        assert_eq!(
+            due(&future, TIER, &clock),
+            now + 5_000,
+            "a stranger's clock does not stall a partition"
+        );
+    }
+}

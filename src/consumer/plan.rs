@@ -1,0 +1,114 @@
+//! What a consumer does with which record: topics, events, handlers.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use super::handler::Registered;
+use crate::event::TopicName;
+use crate::topic::TopicPlan;
+use crate::transport::{Follower, TopicNeed};
+
+/// A main topic with the topics around it and what is done with its events.
+pub(super) struct MainTopic {
+    pub(super) name: TopicName,
+    pub(super) around: TopicPlan,
+    pub(super) routes: Vec<Route>,
+}
+
+/// The handlers of one event.
+pub(super) struct Route {
+    pub(super) event: &'static str,
+    pub(super) version: u32,
+    pub(super) handlers: Vec<Arc<Registered>>,
+}
+
+/// Where a record lies: on a main topic, or on one of its tiers.
+#[derive(Clone)]
+pub(super) struct Place {
+    pub(super) main: Arc<MainTopic>,
+    pub(super) tier: Option<usize>,
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} tier {:?}", self.main.name, self.tier)
+    }
+}
+
+impl MainTopic {
+    /// The handlers of an event.
+    pub(super) fn handlers(&self, event: &str, version: u32) -> Option<&[Arc<Registered>]> {
+        let route =
+            self.routes.iter().find(|route| route.event == event && route.version == version)?;
+        Some(&route.handlers)
+    }
+
+    /// The one event of this topic, where there is only one: what a plain record must be.
+    pub(super) fn only(&self) -> Option<&Route> {
+        match &*self.routes {
+            [route] => Some(route),
+            _ => None,
+        }
+    }
+}
+
+/// All topics of a consumer.
+#[derive(Debug, Default)]
+pub(super) struct Topics {
+    places: HashMap<TopicName, Place>,
+}
+
+impl Topics {
+    pub(super) fn add(&mut self, main: Arc<MainTopic>) {
+        for (tier, (_, topic)) in main.around.tiers.iter().enumerate() {
+            self.places.insert(topic.clone(), Place { main: main.clone(), tier: Some(tier) });
+        }
+        self.places.insert(main.name.clone(), Place { main, tier: None });
+    }
+
+    pub(super) fn place(&self, topic: &TopicName) -> Option<&Place> {
+        self.places.get(topic)
+    }
+
+    /// The main topics, by name.
+    pub(super) fn mains(&self) -> Vec<&Arc<MainTopic>> {
+        let mut mains: Vec<_> = self
+            .places
+            .values()
+            .filter(|place| place.tier.is_none())
+            .map(|place| &place.main)
+            .collect();
+        mains.sort_by(|a, b| a.name.cmp(&b.name));
+        mains
+    }
+
+    /// What every topic that is read or written has to be.
+    pub(super) fn needs(&self) -> Vec<TopicNeed> {
+        let needs = |main: &&Arc<MainTopic>| {
+            let TopicPlan { tiers, dead_letter, quarantine, .. } = &main.around;
+            let plain = [Some(&main.name), dead_letter.as_ref(), Some(quarantine)];
+            let mut needs: Vec<_> =
+                plain.into_iter().flatten().cloned().map(TopicNeed::plain).collect();
+            needs.extend(tiers.iter().map(|(_, tier)| TopicNeed {
+                name: tier.clone(),
+                like: Some(main.name.clone()),
+                append_time: true,
+            }));
+            needs
+        };
+        self.mains().iter().flat_map(needs).collect()
+    }
+
+    /// The tiers, each behind its main topic.
+    pub(super) fn followers(&self) -> Vec<Follower> {
+        let follow = |main: &Arc<MainTopic>| {
+            let leader = main.name.clone();
+            let tiers = main.around.tiers.iter();
+            tiers
+                .map(move |(_, topic)| Follower { topic: topic.clone(), leader: leader.clone() })
+                .collect::<Vec<_>>()
+        };
+        self.mains().into_iter().flat_map(follow).collect()
+    }
+}

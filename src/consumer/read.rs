@@ -1,0 +1,138 @@
+//! From a record to who handles it. Header values are data from strangers.
+
+use std::sync::Arc;
+
+use super::delivery::ReceivedEvent;
+use super::forward::Origin;
+use super::handler::Registered;
+use super::plan::Place;
+use super::settings::Tombstones;
+use crate::codec::cloudevents;
+use crate::event::header;
+use crate::retry::UnknownType;
+use crate::transport::Received;
+
+/// What is to be done with a record.
+pub(super) enum Reading {
+    /// These handlers run, after so many failures.
+    Run { event: Arc<ReceivedEvent>, handlers: Vec<Arc<Registered>>, failures: u32 },
+    /// Not for us.
+    Skip,
+    /// Nobody here can handle it: to the dead letters, for whoever it was meant for.
+    DeadLetter { reason: String, handler: Option<String>, failures: u32 },
+    /// It cannot be read: to quarantine.
+    Quarantine { reason: String },
+    /// It must not be passed over: the consumer ends.
+    Fail { reason: String },
+}
+
+/// The policies that reading needs.
+#[derive(Debug, Clone)]
+pub(super) struct Policies {
+    pub(super) group: Arc<str>,
+    pub(super) unknown: UnknownType,
+    pub(super) tombstones: Tombstones,
+}
+
+impl Policies {
+    pub(super) fn read(&self, place: &Place, record: &Arc<Received>) -> Reading {
+        let quarantine = |reason: String| Reading::Quarantine { reason };
+        for (name, _) in record.headers.iter() {
+            if name.is_empty() || name.contains(&0) || std::str::from_utf8(name).is_err() {
+                return quarantine("a header's name is empty, holds a NUL, or is not UTF-8".into());
+            }
+        }
+        let on_tier = place.tier.is_some();
+        let address = match self.address(place, record) {
+            Ok(address) => address,
+            Err(reading) => return reading,
+        };
+        let origin = Origin::of(record, on_tier);
+        let incoming =
+            match cloudevents::read(&record.headers, record.payload.clone(), origin.place()) {
+                Ok(incoming) => incoming,
+                Err(malformed) => return quarantine(malformed.to_string()),
+            };
+        if incoming.payload.is_none() {
+            match self.tombstones {
+                Tombstones::Ignore => return Reading::Skip,
+                Tombstones::Quarantine => {
+                    return quarantine("it is a tombstone (no payload)".into());
+                }
+            }
+        }
+        let mut incoming = incoming;
+        let metadata = &mut incoming.metadata;
+        let handlers = match place.main.only() {
+            Some(only) if incoming.plain => {
+                metadata.event_type = only.event.into();
+                metadata.version = only.version;
+                Some(&*only.handlers)
+            }
+            _ => place.main.handlers(&metadata.event_type, metadata.version),
+        };
+        let Some(handlers) = handlers else { return self.unknown(&incoming.metadata, address) };
+        let (handlers, failures) = match address {
+            None => (handlers.to_vec(), 0),
+            Some(Address { handler, failures }) => {
+                match handlers.iter().find(|registered| *registered.name == handler) {
+                    Some(registered) => (vec![registered.clone()], failures),
+                    None => {
+                        let reason =
+                            format!("there is no handler {handler:?} any more; was it renamed?");
+                        return Reading::DeadLetter { reason, handler: Some(handler), failures };
+                    }
+                }
+            }
+        };
+        let event = Arc::new(ReceivedEvent { record: record.clone(), incoming });
+        Reading::Run { event, handlers, failures }
+    }
+
+    /// Whom a record on a tier is for. On a main topic it is for everybody, whatever it says.
+    fn address(&self, place: &Place, record: &Received) -> Result<Option<Address>, Reading> {
+        let Some(tier) = place.tier else { return Ok(None) };
+        let quarantine = |what: &str| Reading::Quarantine {
+            reason: format!("it lies on a retry topic and {what}"),
+        };
+        let group = record.headers.get_str(header::RETRY_GROUP);
+        let Some(group) = group else { return Err(quarantine("says no group")) };
+        if group != &*self.group {
+            return Err(Reading::Skip);
+        }
+        let handler = record.headers.get_str(header::RETRY_HANDLER);
+        let Some(handler) = handler else { return Err(quarantine("says no handler")) };
+        // The tier itself proves so many failures: a record that says less cannot go round for ever.
+        let proven = u32::try_from(tier).unwrap_or(u32::MAX).saturating_add(1);
+        let said = record.headers.get_str(header::RETRY_ATTEMPT).and_then(|text| text.parse().ok());
+        // The bound grows with the tier, so that attempts rise from there too.
+        let most = MAX_FAILURES.saturating_add(proven);
+        let failures = said.unwrap_or(0).max(proven).min(most);
+        Ok(Some(Address { handler: handler.to_owned(), failures }))
+    }
+
+    fn unknown(&self, metadata: &crate::event::Metadata, address: Option<Address>) -> Reading {
+        let event = &metadata.event_type;
+        let reason = match &**event {
+            "" => "it has no type, and this topic has more than one event".to_owned(),
+            event => format!("no handler takes {event:?} in version {}", metadata.version),
+        };
+        match (self.unknown, address) {
+            (UnknownType::Ignore, None) => Reading::Skip,
+            (UnknownType::Fail, None) => Reading::Fail { reason },
+            (_, address) => Reading::DeadLetter {
+                reason,
+                failures: address.as_ref().map_or(0, |address| address.failures),
+                handler: address.map(|address| address.handler),
+            },
+        }
+    }
+}
+
+/// More failures than any policy has tiers: what a hostile header is cut to.
+const MAX_FAILURES: u32 = 1_000;
+
+struct Address {
+    handler: String,
+    failures: u32,
+}

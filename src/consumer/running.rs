@@ -1,0 +1,282 @@
+//! A consumer, and one that runs.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::builder::ConsumerBuilder;
+use super::delivery::Shared;
+use super::forward::Forward;
+use super::health::{Counts, MemberHealth};
+use super::hooks::Hooks;
+use super::member::Member;
+use super::plan::Topics;
+use super::read::Policies;
+use super::settings::Settings;
+use super::stop::{MemberReport, StopReport};
+use super::work::Work;
+use crate::error::ErrorClass;
+use crate::event::TopicName;
+use crate::retry::{Backoff, RetryPolicy};
+use crate::transport::{
+    SourceControl, Subscription, TopicSetup, TopicsError, Transport, TransportError, prepare_topics,
+};
+
+/// How much longer than the drain the source waits for its answer to a revoke.
+const REVOKE_MARGIN: Duration = Duration::from_secs(2);
+
+/// The registry of a service's handlers, built and checked, ready to start.
+pub struct Consumer {
+    pub(super) transport: Arc<dyn Transport>,
+    pub(super) topics: Arc<Topics>,
+    pub(super) settings: Arc<Settings>,
+    pub(super) hooks: Arc<Hooks>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) policies: Policies,
+    pub(super) retry: RetryPolicy,
+    pub(super) handler_timeout: Duration,
+    pub(super) members: usize,
+    pub(super) start_wait: Duration,
+    pub(super) setup: TopicSetup,
+}
+
+/// Why a consumer did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Topics are missing or wrong, or could not be looked at.
+    #[error("the topics of this consumer are not ready")]
+    Topics(#[from] TopicsError),
+    /// The client refuses the settings.
+    #[error("the consumer cannot join its group")]
+    Transport(#[from] TransportError),
+}
+
+impl StartError {
+    /// Whether the same start may succeed later.
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            Self::Topics(error) => error.is_retriable(),
+            Self::Transport(error) => error.class == ErrorClass::Retriable,
+        }
+    }
+}
+
+impl Consumer {
+    /// A consumer of this group, to be told its handlers.
+    pub fn builder(group: impl Into<String>) -> ConsumerBuilder {
+        ConsumerBuilder::new(Some(group.into()))
+    }
+
+    /// A consumer of the group that the transport's configuration names.
+    pub fn configured() -> ConsumerBuilder {
+        ConsumerBuilder::new(None)
+    }
+
+    /// The consumer group.
+    pub fn group(&self) -> &str {
+        &self.settings.group
+    }
+
+    /// Every topic that it reads or writes: main topics, retry tiers, dead letters, quarantine.
+    pub fn topic_names(&self) -> Vec<TopicName> {
+        self.topics
+            .mains()
+            .iter()
+            .flat_map(|main| main.around.topics().cloned().collect::<Vec<_>>())
+            .collect()
+    }
+
+    /// Looks at the topics and starts the members. While the broker does not answer it goes on
+    /// trying, for the start wait.
+    ///
+    /// # Errors
+    /// When a topic is missing or wrong, or the broker refuses or stays away.
+    pub async fn start(self) -> Result<RunningConsumer, StartError> {
+        let (admin, needs) = (self.transport.admin(), self.topics.needs());
+        prepare_topics(&*admin, &needs, self.setup, self.start_wait).await?;
+        let (stop, told) = watch::channel(None);
+        let mut tasks = JoinSet::new();
+        let mut members = Vec::with_capacity(self.members);
+        let counts = Arc::new(Counts::default());
+        for _ in 0..self.members {
+            let source = self.transport.subscribe(Subscription {
+                group: self.settings.group.to_string(),
+                topics: self.topics.mains().iter().map(|main| main.name.clone()).collect(),
+                followers: self.topics.followers(),
+                revoke_wait: self.settings.revoke_drain + REVOKE_MARGIN,
+            })?;
+            let health = Arc::new(MemberHealth::default());
+            members.push((health.clone(), source.control.clone()));
+            let member = Member::new(
+                source,
+                self.topics.clone(),
+                self.settings.clone(),
+                self.hooks.clone(),
+                self.work(counts.clone(), health),
+                self.transport.clock().clone(),
+            );
+            tasks.spawn(member.run(told.clone()));
+        }
+        self.hooks.started();
+        let status = ConsumerStatus(Arc::new(Status {
+            group: self.settings.group.clone(),
+            transport: self.transport.clone(),
+            members,
+            counts,
+            settings: self.settings.clone(),
+        }));
+        Ok(RunningConsumer { stop, tasks, status, hooks: self.hooks })
+    }
+
+    /// Starts, runs until `shutdown` is ready, and stops within `drain`.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn run(
+        self,
+        shutdown: impl Future<Output = ()>,
+        drain: Duration,
+    ) -> Result<StopReport, StartError> {
+        let mut running = self.start().await?;
+        tokio::select! {
+            () = shutdown => {}
+            () = running.ended() => {}
+        }
+        Ok(running.stop(drain).await)
+    }
+
+    fn work(&self, counts: Arc<Counts>, health: Arc<MemberHealth>) -> Work {
+        Work {
+            shared: self.shared.clone(),
+            policies: self.policies.clone(),
+            retry: self.retry.clone(),
+            handler_timeout: self.handler_timeout,
+            forward: Arc::new(Forward::new(
+                self.transport.producer(),
+                self.transport.clock().clone(),
+            )),
+            counts,
+            health,
+            system: self.transport.system(),
+            probe: Backoff::exponential(Duration::from_secs(1)).cap(Duration::from_secs(30)),
+        }
+    }
+}
+
+/// A consumer that runs. Dropping it stops it at once, without a drain; [`stop`](Self::stop) is the way.
+pub struct RunningConsumer {
+    stop: watch::Sender<Option<Instant>>,
+    tasks: JoinSet<MemberReport>,
+    status: ConsumerStatus,
+    hooks: Arc<Hooks>,
+}
+
+impl RunningConsumer {
+    /// A handle to its health, counters and pauses. Cheap to clone.
+    pub fn status(&self) -> &ConsumerStatus {
+        &self.status
+    }
+
+    /// Waits until a member ends by itself, which it does only when it cannot go on.
+    pub async fn ended(&mut self) {
+        if self.tasks.is_empty() {
+            return;
+        }
+        let problem = |(health, _): &(Arc<MemberHealth>, _)| health.has_ended();
+        while !self.status.0.members.iter().any(problem) {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Fetches nothing more, lets running handlers finish up to `drain`, commits and leaves the
+    /// group. Returns at the latest a few seconds after the drain, even when the client hangs.
+    pub async fn stop(mut self, drain: Duration) -> StopReport {
+        // Members that have ended already do not listen.
+        let _ = self.stop.send(Some(Instant::now() + drain));
+        let mut report = StopReport::default();
+        while let Some(member) = self.tasks.join_next().await {
+            match member {
+                Ok(member) => report.add(member),
+                Err(error) => report.failures.push(error.to_string()),
+            }
+        }
+        self.hooks.stopped();
+        report
+    }
+}
+
+/// What a running consumer is doing. Cheap to clone.
+#[derive(Clone)]
+pub struct ConsumerStatus(Arc<Status>);
+
+struct Status {
+    group: Arc<str>,
+    transport: Arc<dyn Transport>,
+    members: Vec<(Arc<MemberHealth>, Arc<dyn SourceControl>)>,
+    counts: Arc<Counts>,
+    settings: Arc<Settings>,
+}
+
+impl ConsumerStatus {
+    /// The consumer group.
+    pub fn group(&self) -> &str {
+        &self.0.group
+    }
+
+    /// What it has done since its start.
+    pub fn counts(&self) -> &Counts {
+        &self.0.counts
+    }
+
+    /// Partitions that its members own, retry topics included.
+    pub fn partitions(&self) -> usize {
+        self.0.members.iter().map(|(health, _)| health.partitions()).sum()
+    }
+
+    /// Why it is not ready; empty when it is: the broker answers, every member has joined, polled
+    /// lately, its commits are taken, and no failed event is stuck.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems: Vec<_> = self
+            .0
+            .transport
+            .producer()
+            .reachable()
+            .err()
+            .map(|error| error.to_string())
+            .into_iter()
+            .collect();
+        for (health, control) in &self.0.members {
+            problems.extend(health.problems(control.polled()));
+        }
+        problems
+    }
+
+    /// Whether it does what it should; [`problems`](Self::problems) says what is missing.
+    pub fn is_ready(&self) -> bool {
+        self.problems().is_empty()
+    }
+
+    /// Fetches no more of a topic until [`resume`](Self::resume); a main topic takes its tiers along.
+    /// Other reasons to pause are independent of this one. Takes effect within 100 ms.
+    pub fn pause(&self, topic: TopicName) {
+        self.0.settings.paused.write().unwrap_or_else(PoisonError::into_inner).insert(topic);
+    }
+
+    /// Takes a pause back. What is paused for other reasons stays so.
+    pub fn resume(&self, topic: &TopicName) {
+        self.0.settings.paused.write().unwrap_or_else(PoisonError::into_inner).remove(topic);
+    }
+}
+
+impl std::fmt::Debug for ConsumerStatus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ConsumerStatus")
+            .field("group", &self.0.group)
+            .field("counts", &self.0.counts)
+            .finish()
+    }
+}

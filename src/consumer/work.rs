@@ -1,0 +1,402 @@
+//! Everything that is done with one record, from reading it to the last of its handlers.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use tracing::Instrument;
+
+use super::assignment::{Assignment, Counted};
+use super::delivery::{Delivery, ReceivedEvent, Shared};
+use super::forward::{Address, Failure, Forward};
+use super::handler::Registered;
+use super::health::{Counts, MemberHealth};
+use super::outcome::{FailureKind, Handled, HandlerError, Outcome};
+use super::plan::Place;
+use super::read::{Policies, Reading};
+use crate::codec::envelope;
+use crate::event::Flow;
+use crate::mapper::Events;
+use crate::retry::{Backoff, RetryPolicy};
+use crate::telemetry;
+use crate::transport::{Received, Record};
+
+/// What one member's work shares.
+pub(super) struct Work {
+    pub(super) shared: Arc<Shared>,
+    pub(super) policies: Policies,
+    pub(super) retry: RetryPolicy,
+    pub(super) handler_timeout: Duration,
+    pub(super) forward: Arc<Forward>,
+    pub(super) counts: Arc<Counts>,
+    pub(super) health: Arc<MemberHealth>,
+    pub(super) system: &'static str,
+    pub(super) probe: Backoff,
+}
+
+/// How the work on a record ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Finish {
+    /// Its offset may be committed; at once where it has moved to another topic.
+    Done { moved: bool },
+    /// The assignment was revoked first: the offset stays uncommitted.
+    Abandoned,
+    /// The consumer must end.
+    Fatal(String),
+}
+
+/// How one handler ended.
+enum Verdict {
+    Done,
+    Failed(FailureKind, String),
+    Abandoned,
+}
+
+impl Work {
+    /// Works on a record until it is done, or its assignment is revoked.
+    pub(super) async fn on(&self, assignment: &Assignment, record: &Arc<Received>) -> Finish {
+        let place = &assignment.place;
+        match self.policies.read(place, record) {
+            Reading::Run { event, handlers, failures } => {
+                let span = crate::receive_span!(
+                    self.system,
+                    record.topic.as_str(),
+                    record.partition,
+                    record.offset,
+                    &*self.shared.group
+                );
+                if !span.is_disabled() {
+                    span.record(
+                        "messaging.message.id",
+                        tracing::field::display(&event.incoming.metadata.id),
+                    );
+                    if let Some(trace) = &event.incoming.metadata.trace {
+                        telemetry::follow(&span, trace);
+                    }
+                }
+                self.run(assignment, event, handlers, failures).instrument(span).await
+            }
+            Reading::Skip => {
+                Counts::one(&self.counts.skipped);
+                Finish::Done { moved: false }
+            }
+            Reading::DeadLetter { reason, handler, failures } => {
+                self.dead_letter(
+                    assignment,
+                    record,
+                    handler.as_deref(),
+                    failures,
+                    "unknown",
+                    &reason,
+                )
+                .await
+            }
+            Reading::Quarantine { reason } => self.quarantine(assignment, record, &reason).await,
+            Reading::Fail { reason } => Finish::Fatal(format!("{}: {reason}", at(record))),
+        }
+    }
+
+    async fn run(
+        &self,
+        assignment: &Assignment,
+        event: Arc<ReceivedEvent>,
+        handlers: Vec<Arc<Registered>>,
+        failures: u32,
+    ) -> Finish {
+        let mut finish = Finish::Done { moved: false };
+        if let [handler] = &*handlers {
+            return self.one(assignment, &event, handler, failures).await;
+        }
+        let all = handlers.iter().map(|handler| self.one(assignment, &event, handler, failures));
+        for one in futures::future::join_all(all).await {
+            finish = match (finish, one) {
+                (Finish::Fatal(why), _) | (_, Finish::Fatal(why)) => Finish::Fatal(why),
+                (Finish::Abandoned, _) | (_, Finish::Abandoned) => Finish::Abandoned,
+                (Finish::Done { moved: a }, Finish::Done { moved: b }) => {
+                    Finish::Done { moved: a || b }
+                }
+            };
+        }
+        finish
+    }
+
+    /// One handler with its immediate retries, and what follows when they are used up.
+    async fn one(
+        &self,
+        assignment: &Assignment,
+        event: &Arc<ReceivedEvent>,
+        handler: &Arc<Registered>,
+        failures: u32,
+    ) -> Finish {
+        let record = &event.record;
+        let delivery = Delivery {
+            event: event.clone(),
+            handler: handler.name.clone(),
+            attempt: failures.saturating_add(1),
+            shared: self.shared.clone(),
+        };
+        let span = crate::handle_span!(
+            self.system,
+            record.topic.as_str(),
+            record.partition,
+            record.offset,
+            &*self.shared.group,
+            &*handler.name,
+            delivery.attempt
+        );
+        let mut flow = event.incoming.metadata.flow();
+        flow.trace = telemetry::trace_of(&span).or(flow.trace);
+        let verdict = flow
+            .scope(self.attempts(assignment, handler, &delivery))
+            .instrument(span.clone())
+            .await;
+        let outcome = match &verdict {
+            Verdict::Done => "done",
+            Verdict::Failed(kind, _) => kind.as_str(),
+            Verdict::Abandoned => "abandoned",
+        };
+        span.record("tidings.outcome", outcome);
+        match verdict {
+            Verdict::Done => Finish::Done { moved: false },
+            Verdict::Abandoned => Finish::Abandoned,
+            Verdict::Failed(kind, message) => {
+                span.record("error.type", kind.as_str());
+                self.failed(assignment, record, handler, failures, kind, &message)
+                    .instrument(span)
+                    .await
+            }
+        }
+    }
+
+    async fn attempts(
+        &self,
+        assignment: &Assignment,
+        handler: &Registered,
+        delivery: &Delivery,
+    ) -> Verdict {
+        let (mut retries, mut probes) = (0, 0);
+        let mut outage = None;
+        loop {
+            let error = match self.attempt(handler, delivery.clone()).await {
+                Ok(handled) => match self.conclude(delivery, handled).await {
+                    Ok(()) => return Verdict::Done,
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
+            let wait = match error.kind() {
+                FailureKind::Permanent | FailureKind::Undecodable => {
+                    return Verdict::Failed(error.kind(), error.message());
+                }
+                FailureKind::Outage => {
+                    probes += 1;
+                    outage.get_or_insert_with(|| Outage::begin(self, assignment, &error));
+                    self.probe.delay(probes)
+                }
+                FailureKind::Transient if retries < self.retry.immediate => {
+                    outage = None;
+                    retries += 1;
+                    self.retry.backoff.jittered(retries)
+                }
+                FailureKind::Transient => return Verdict::Failed(error.kind(), error.message()),
+            };
+            tracing::debug!(kind = %error.kind(), error = error.message(), ?wait, "trying again");
+            if !assignment.wait(wait).await {
+                return Verdict::Abandoned;
+            }
+        }
+    }
+
+    /// One call of the handler: bounded in time, and a panic is a failure.
+    async fn attempt(
+        &self,
+        handler: &Registered,
+        delivery: Delivery,
+    ) -> Result<Handled, HandlerError> {
+        let call = AssertUnwindSafe(async { handler.call.call(delivery).await }).catch_unwind();
+        match tokio::time::timeout(self.handler_timeout, call).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(panic)) => Err(HandlerError::transient(panicked(&*panic))),
+            Err(_) => Err(HandlerError::transient(format!(
+                "the handler did not finish within {:?}",
+                self.handler_timeout
+            ))),
+        }
+    }
+
+    /// Publishes what follows from the event; only then it counts as handled.
+    async fn conclude(&self, delivery: &Delivery, handled: Handled) -> Result<(), HandlerError> {
+        let Handled { outcome, events } = handled;
+        match outcome {
+            Outcome::Retry { reason } => return Err(HandlerError::transient(reason)),
+            Outcome::Drop { reason } => {
+                tracing::info!(reason, handler = delivery.handler(), id = %delivery.metadata().id, "dropped");
+                Counts::one(&self.counts.dropped);
+                return Ok(());
+            }
+            Outcome::Ack => {}
+        }
+        if !events.is_empty() {
+            self.publish(delivery, &events).await?;
+        }
+        Counts::one(&self.counts.handled);
+        Ok(())
+    }
+
+    async fn publish(&self, delivery: &Delivery, events: &Events) -> Result<(), HandlerError> {
+        let (publisher, flow) = (delivery.publisher(), Flow::current());
+        let wrap = |event| envelope(event, publisher.source(), publisher.format(), &flow);
+        let envelopes = events.iter().map(wrap).collect::<Result<_, _>>();
+        publisher.publish_envelopes(envelopes.map_err(HandlerError::permanent)?).await?;
+        Ok(())
+    }
+
+    /// To the next tier, or to where no retry follows.
+    async fn failed(
+        &self,
+        assignment: &Assignment,
+        record: &Received,
+        handler: &Registered,
+        failures: u32,
+        kind: FailureKind,
+        message: &str,
+    ) -> Finish {
+        let Place { main, tier } = &assignment.place;
+        let next = tier.map_or(0, |tier| tier + 1);
+        match (kind, main.around.tiers.get(next)) {
+            (FailureKind::Undecodable, _) => self.quarantine(assignment, record, message).await,
+            (FailureKind::Transient, Some((tier, topic))) => {
+                let address = Address {
+                    group: &self.shared.group,
+                    handler: &handler.name,
+                    attempt: failures.saturating_add(1),
+                };
+                let failure = Failure { kind: kind.as_str(), message };
+                let tier = (topic, tier.delay());
+                let moved = self.forward.retry(
+                    record,
+                    assignment.place.tier.is_some(),
+                    tier,
+                    &address,
+                    &failure,
+                );
+                // Said outside of the spans: their fields would bury the line.
+                tracing::info!(
+                    parent: None,
+                    record = at(record), handler = &*handler.name, to = %topic, error = message,
+                    "the handler failed; it is tried again later"
+                );
+                self.moved(assignment, &moved, &self.counts.retried).await
+            }
+            _ => {
+                let failures = failures.saturating_add(1);
+                self.dead_letter(
+                    assignment,
+                    record,
+                    Some(&handler.name),
+                    failures,
+                    kind.as_str(),
+                    message,
+                )
+                .await
+            }
+        }
+    }
+
+    async fn dead_letter(
+        &self,
+        assignment: &Assignment,
+        record: &Received,
+        handler: Option<&str>,
+        attempt: u32,
+        kind: &'static str,
+        message: &str,
+    ) -> Finish {
+        let Some(topic) = &assignment.place.main.around.dead_letter else {
+            tracing::error!(
+                record = at(record),
+                kind,
+                error = message,
+                "dropped: dead letters are off"
+            );
+            Counts::one(&self.counts.dropped);
+            return Finish::Done { moved: false };
+        };
+        let handler = handler.unwrap_or_default();
+        let address = Address { group: &self.shared.group, handler, attempt };
+        let address = (!handler.is_empty()).then_some(&address);
+        let failure = Failure { kind, message };
+        tracing::warn!(parent: None, record = at(record), handler, to = %topic, kind, error = message, "dead letter");
+        let on_tier = assignment.place.tier.is_some();
+        let moved = Forward::aside(record, on_tier, topic, address, &failure);
+        self.moved(assignment, &moved, &self.counts.dead_lettered).await
+    }
+
+    async fn quarantine(
+        &self,
+        assignment: &Assignment,
+        record: &Received,
+        message: &str,
+    ) -> Finish {
+        let topic = &assignment.place.main.around.quarantine;
+        let failure = Failure { kind: FailureKind::Undecodable.as_str(), message };
+        tracing::warn!(parent: None, record = at(record), to = %topic, error = message, "quarantine");
+        let moved = Forward::aside(record, assignment.place.tier.is_some(), topic, None, &failure);
+        self.moved(assignment, &moved, &self.counts.quarantined).await
+    }
+
+    async fn moved(
+        &self,
+        assignment: &Assignment,
+        record: &Record,
+        counter: &std::sync::atomic::AtomicU64,
+    ) -> Finish {
+        if !self.forward.send(record, assignment, &self.health).await {
+            return Finish::Abandoned;
+        }
+        Counts::one(counter);
+        Finish::Done { moved: true }
+    }
+}
+
+/// A handler waits for the world; health says so until it is dropped.
+struct Outage<'a> {
+    health: &'a MemberHealth,
+    partition: String,
+    _waiting: Counted<'a>,
+}
+
+impl<'a> Outage<'a> {
+    fn begin(work: &'a Work, assignment: &'a Assignment, error: &HandlerError) -> Self {
+        let partition = assignment.partition.to_string();
+        tracing::warn!(
+            partition,
+            error = error.message(),
+            "a handler reports an outage; its events are kept"
+        );
+        work.health.blocked(
+            partition.clone(),
+            Some(format!("a handler reports an outage: {}", error.message())),
+        );
+        Self { health: &work.health, partition, _waiting: Counted::new(&assignment.outage) }
+    }
+}
+
+impl Drop for Outage<'_> {
+    fn drop(&mut self) {
+        self.health.blocked(std::mem::take(&mut self.partition), None);
+    }
+}
+
+fn at(record: &Received) -> String {
+    format!("{}/{}@{}", record.topic, record.partition, record.offset)
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> String {
+    let message = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("the handler panicked: {}", message.unwrap_or("(no message)"))
+}

@@ -1,0 +1,48 @@
+//! Partitions and offsets as librdkafka lists them.
+
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use crate::event::TopicName;
+use crate::transport::TopicPartition;
+
+/// Partitions without offsets.
+pub(super) fn list(partitions: &[TopicPartition]) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for partition in partitions {
+        list.add_partition(partition.topic.as_str(), partition.partition);
+    }
+    list
+}
+
+/// `offset` is the next one to read, as Kafka commits it.
+pub(super) fn offset_list(offsets: &[(TopicPartition, i64)]) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(offsets.len());
+    for (partition, offset) in offsets {
+        list.add_partition_offset(
+            partition.topic.as_str(),
+            partition.partition,
+            Offset::Offset(*offset),
+        )
+        .expect("an offset from 0 up");
+    }
+    list
+}
+
+/// What is in a list; `None` where it says no absolute offset.
+pub(super) fn offsets(list: &TopicPartitionList) -> Vec<(TopicPartition, Option<i64>)> {
+    let elements = list.elements();
+    let offset_of = |offset| match offset {
+        Offset::Offset(offset) => Some(offset),
+        _ => None,
+    };
+    elements
+        .iter()
+        .filter_map(|element| {
+            let topic = TopicName::new(element.topic()).ok()?;
+            Some((
+                TopicPartition { topic, partition: element.partition() },
+                offset_of(element.offset()),
+            ))
+        })
+        .collect()
+}

@@ -1,0 +1,274 @@
+//! The producer: idempotent, bounded, and each record answers for itself.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{DeliveryResult, Message, Timestamp as NativeTimestamp};
+use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext, PurgeConfig};
+use rdkafka::types::RDKafkaErrorCode as Code;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::errors::{class, transport_error};
+use super::ffi::{self, TopicHandle};
+use super::probe::Probe;
+use crate::clock::BrokerClock;
+use crate::error::ErrorClass;
+use crate::event::{EventId, TopicName};
+use crate::transport::{
+    Delivered, ProduceError, Producer, Receipt, Record, TransportError, Unreachable,
+};
+
+/// How long the polling thread sleeps at most between looks at whether it should end.
+const POLL: Duration = Duration::from_millis(100);
+/// How long a publisher that found the queue full by bytes waits before it tries again.
+const FULL_RECHECK: Duration = Duration::from_millis(10);
+/// What librdkafka's mock cluster answers as the time of each append, since it keeps none.
+const MOCK_APPEND: i64 = 1_234;
+
+pub(super) struct KafkaProducer {
+    client: Arc<BaseProducer<Deliveries>>,
+    queue: Arc<Queue>,
+    topics: RwLock<HashMap<TopicName, Arc<TopicHandle>>>,
+    closed: AtomicBool,
+    stop: Arc<AtomicBool>,
+    probe: Probe,
+    send_wait: Duration,
+    delivery_wait: Duration,
+}
+
+/// What is on its way, shared with the thread that takes delivery reports.
+struct Queue {
+    records: AtomicUsize,
+    capacity: usize,
+    room: Notify,
+    waiting: AtomicUsize,
+    given_up: Mutex<Vec<EventId>>,
+    clock: BrokerClock,
+}
+
+/// The settings that the producer needs beside librdkafka's.
+pub(super) struct Waits {
+    pub(super) capacity: usize,
+    pub(super) send: Duration,
+    pub(super) delivery: Duration,
+}
+
+impl KafkaProducer {
+    pub(super) fn start(
+        settings: &ClientConfig,
+        waits: &Waits,
+        clock: BrokerClock,
+    ) -> Result<Arc<Self>, TransportError> {
+        let queue = Arc::new(Queue {
+            records: AtomicUsize::new(0),
+            capacity: waits.capacity,
+            room: Notify::new(),
+            waiting: AtomicUsize::new(0),
+            given_up: Mutex::default(),
+            clock,
+        });
+        let client: BaseProducer<Deliveries> = settings
+            .create_with_context(Deliveries(queue.clone()))
+            .map_err(|error| transport_error("the Kafka producer cannot be made", error))?;
+        let client = Arc::new(client);
+        let stop = Arc::new(AtomicBool::new(false));
+        let (polled, stopped) = (client.clone(), stop.clone());
+        let no_thread = |error: std::io::Error| TransportError {
+            what: "no thread for the Kafka producer".into(),
+            class: ErrorClass::Permanent,
+            source: Some(error.into()),
+        };
+        let poll = move || {
+            while !stopped.load(Ordering::Acquire) {
+                polled.poll(POLL);
+            }
+            // The client is dropped here where this is its last owner: its drop may block.
+        };
+        std::thread::Builder::new()
+            .name("tidings-producer".into())
+            .spawn(poll)
+            .map_err(no_thread)?;
+        let producer = Arc::new(Self {
+            client,
+            queue,
+            topics: RwLock::default(),
+            closed: AtomicBool::new(false),
+            stop,
+            probe: Probe::new(),
+            send_wait: waits.send,
+            delivery_wait: waits.delivery,
+        });
+        let asked = Arc::downgrade(&producer);
+        let ask = move |within| asked.upgrade().map(|producer| producer.ask_broker(within));
+        producer.probe.start(ask).map_err(no_thread)?;
+        Ok(producer)
+    }
+
+    /// Whether the broker answers within `within`.
+    fn ask_broker(&self, within: Duration) -> Result<(), Code> {
+        if let Some((code, _)) = self.client.client().fatal_error() {
+            return Err(code);
+        }
+        ffi::ask_broker(self.client.client(), within)
+    }
+
+    fn topic(&self, topic: &TopicName) -> Option<Arc<TopicHandle>> {
+        if let Some(handle) = self.topics.read().unwrap_or_else(PoisonError::into_inner).get(topic)
+        {
+            return Some(handle.clone());
+        }
+        let handle = Arc::new(TopicHandle::new(self.client.client(), topic.as_str())?);
+        let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
+        Some(topics.entry(topic.clone()).or_insert(handle).clone())
+    }
+}
+
+#[async_trait]
+impl Producer for KafkaProducer {
+    fn enqueue(&self, record: &Record, receipt: Receipt) -> Result<(), Receipt> {
+        if self.closed.load(Ordering::Acquire) {
+            receipt.settle(Err(ProduceError::Closed));
+            return Ok(());
+        }
+        if !self.queue.take_place() {
+            return Err(receipt);
+        }
+        let Some(topic) = self.topic(&record.topic) else {
+            self.queue.give_place();
+            receipt.settle(Err(refused(&record.topic, Code::InvalidTopic)));
+            return Ok(());
+        };
+        let sent = Box::new(Sent { receipt, topic: record.topic.clone(), at: Instant::now() });
+        let Err((code, sent)) = ffi::produce(self.client.client(), &topic, record, sent) else {
+            return Ok(());
+        };
+        self.queue.give_place();
+        if code == Code::QueueFull {
+            return Err(sent.receipt);
+        }
+        sent.receipt.settle(Err(refused(&sent.topic, code)));
+        Ok(())
+    }
+
+    async fn room(&self) {
+        self.queue.waiting.fetch_add(1, Ordering::AcqRel);
+        // A look at the count is not enough: librdkafka bounds the queue by bytes too.
+        let _ = tokio::time::timeout(FULL_RECHECK, self.queue.room.notified()).await;
+        self.queue.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    fn send_wait(&self) -> Duration {
+        self.send_wait
+    }
+
+    fn delivery_wait(&self) -> Duration {
+        self.delivery_wait
+    }
+
+    fn reachable(&self) -> Result<(), Unreachable> {
+        self.probe.reachable()
+    }
+
+    async fn close(&self, within: Duration) -> Vec<EventId> {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Vec::new();
+        }
+        let client = self.client.clone();
+        let flushed = tokio::task::spawn_blocking(move || {
+            if client.flush(within).is_err() {
+                client.purge(PurgeConfig::default().queue().inflight());
+                // The purge has settled each record; its reports only have to be taken.
+                let _ = client.flush(Duration::from_secs(1));
+            }
+        });
+        // It panics only where librdkafka refuses the purge; the ids are what was settled till then.
+        let _ = flushed.await;
+        self.stop.store(true, Ordering::Release);
+        std::mem::take(&mut *self.queue.given_up.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Drop for KafkaProducer {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+    }
+}
+
+impl Queue {
+    fn take_place(&self) -> bool {
+        if self.records.fetch_add(1, Ordering::AcqRel) < self.capacity {
+            return true;
+        }
+        self.give_place();
+        false
+    }
+
+    fn give_place(&self) {
+        self.records.fetch_sub(1, Ordering::AcqRel);
+        if self.waiting.load(Ordering::Acquire) > 0 {
+            self.room.notify_one();
+        }
+    }
+}
+
+/// What goes with a record through librdkafka and comes back with its delivery report.
+pub(super) struct Sent {
+    receipt: Receipt,
+    topic: TopicName,
+    at: Instant,
+}
+
+struct Deliveries(Arc<Queue>);
+
+impl ClientContext for Deliveries {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "Kafka producer");
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = Box<Sent>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, sent: Box<Sent>) {
+        self.0.give_place();
+        let Sent { receipt, topic, at } = *sent;
+        match result {
+            Ok(message) => {
+                let appended_at = match message.timestamp() {
+                    NativeTimestamp::LogAppendTime(millis) if millis != MOCK_APPEND => Some(millis),
+                    _ => None,
+                };
+                if let Some(appended) = appended_at {
+                    self.0.clock.acknowledged_append(at, appended);
+                }
+                let (partition, offset) = (message.partition(), message.offset());
+                receipt.settle(Ok(Delivered { partition, offset, appended_at }));
+            }
+            Err((error, _)) => {
+                let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
+                if matches!(code, Code::PurgeQueue | Code::PurgeInflight) {
+                    let mut given_up =
+                        self.0.given_up.lock().unwrap_or_else(PoisonError::into_inner);
+                    given_up.extend(receipt.id().cloned());
+                    drop(given_up);
+                    receipt.settle(Err(ProduceError::Closed));
+                } else {
+                    let error = refused(&topic, code);
+                    tracing::warn!(%topic, id = receipt.id().map(tracing::field::display), %error, "not published");
+                    receipt.settle(Err(error));
+                }
+            }
+        }
+    }
+}
+
+fn refused(topic: &TopicName, code: Code) -> ProduceError {
+    ProduceError::Refused { topic: topic.clone(), class: class(code), reason: code.to_string() }
+}

@@ -1,0 +1,316 @@
+//! The group's callbacks: assignments with the partitions that follow, revokes, commits.
+//!
+//! All of them run on the member's own thread, inside a poll or the consumer's drop.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::{RDKafkaErrorCode as Code, RDKafkaRespErr};
+use tokio::sync::mpsc;
+
+use super::errors::transport_error;
+use super::ffi;
+use super::offsets::{list, offset_list, offsets};
+use crate::transport::{
+    Assigned, Follower, Received, RecordBatch, RevokeReply, SourceEvent, Subscription,
+    TopicPartition,
+};
+
+/// How long the callback asks for the followers' committed offsets; after that they come later.
+const COMMITTED_WAIT: Duration = Duration::from_secs(5);
+/// How long until a follower whose committed offset could not be had is tried again.
+const FOLLOWERS_RETRY: Duration = Duration::from_secs(1);
+
+/// The context of a member's consumer.
+pub(super) struct Group {
+    events: mpsc::Sender<SourceEvent>,
+    followers: Vec<Follower>,
+    revoke_wait: Duration,
+    /// Records polled and not sent yet, all of one partition.
+    batch: Mutex<Option<RecordBatch>>,
+    state: Mutex<Followers>,
+    commits: AtomicUsize,
+}
+
+/// The followers' partitions of the current assignment.
+#[derive(Default)]
+struct Followers {
+    assigned: Vec<TopicPartition>,
+    pending: Vec<TopicPartition>,
+    retry_at: Option<Instant>,
+}
+
+impl Group {
+    pub(super) fn new(subscription: &Subscription, events: mpsc::Sender<SourceEvent>) -> Self {
+        Self {
+            events,
+            followers: subscription.followers.clone(),
+            revoke_wait: subscription.revoke_wait,
+            batch: Mutex::default(),
+            state: Mutex::default(),
+            commits: AtomicUsize::new(0),
+        }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, Followers> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends an event behind the records that were polled before it.
+    pub(super) fn send(&self, event: SourceEvent) {
+        self.flush();
+        // Fails only when the runtime is gone: then nobody has to know.
+        let _ = self.events.blocking_send(event);
+    }
+
+    /// Adds a record to the batch of its partition.
+    pub(super) fn push(&self, record: Received) {
+        let mut batch = self.batch.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(batch) = &mut *batch
+            && batch.partition.partition == record.partition
+            && batch.partition.topic == record.topic
+        {
+            batch.records.push(record);
+            return;
+        }
+        let partition = TopicPartition { topic: record.topic.clone(), partition: record.partition };
+        let full = batch.replace(RecordBatch { partition, records: vec![record] });
+        drop(batch);
+        self.send_batch(full);
+    }
+
+    /// Sends the batch at hand.
+    pub(super) fn flush(&self) {
+        let batch = self.batch.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.send_batch(batch);
+    }
+
+    fn send_batch(&self, batch: Option<RecordBatch>) {
+        if let Some(batch) = batch {
+            let _ = self.events.blocking_send(SourceEvent::Records(batch));
+        }
+    }
+
+    pub(super) fn is_deserted(&self) -> bool {
+        self.events.is_closed()
+    }
+
+    fn followers_of(&self, leaders: &[TopicPartition]) -> Vec<TopicPartition> {
+        let follow = |leader: &TopicPartition| {
+            let leader = leader.clone();
+            self.followers.iter().filter(move |f| f.leader == leader.topic).map(move |f| {
+                TopicPartition { topic: f.topic.clone(), partition: leader.partition }
+            })
+        };
+        leaders.iter().flat_map(follow).collect()
+    }
+
+    pub(super) fn commit(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        offsets: Vec<(TopicPartition, i64)>,
+    ) {
+        match ffi::commit(consumer.client(), &offset_list(&offsets)) {
+            Ok(()) => {
+                self.commits.fetch_add(1, Ordering::AcqRel);
+            }
+            Err(code) => {
+                let error = KafkaError::ConsumerCommit(code);
+                let result = Err(transport_error("the offsets were not committed", error));
+                self.send(SourceEvent::Committed { offsets, result });
+            }
+        }
+    }
+
+    pub(super) fn commits_open(&self) -> bool {
+        self.commits.load(Ordering::Acquire) > 0
+    }
+
+    fn assign(&self, consumer: &BaseConsumer<Self>, leaders: &[TopicPartition]) {
+        let mut followers = self.followers_of(leaders);
+        let (all, assigned) = match self.positions(consumer, &followers) {
+            Ok(positions) => {
+                let mut all = list(leaders);
+                let mut assigned: Vec<_> = leaders
+                    .iter()
+                    .map(|partition| Assigned { partition: partition.clone(), committed: None })
+                    .collect();
+                add(&mut all, &positions);
+                assigned.extend(positions);
+                (all, assigned)
+            }
+            Err(error) => {
+                // Never a guess: a follower read from the wrong place would run or lose events.
+                tracing::warn!(%error, "no committed offsets of the retry topics yet");
+                self.state().pending.append(&mut followers);
+                self.state().retry_at = Some(Instant::now() + FOLLOWERS_RETRY);
+                let assigned = leaders
+                    .iter()
+                    .map(|partition| Assigned { partition: partition.clone(), committed: None });
+                (list(leaders), assigned.collect())
+            }
+        };
+        let result = match consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => consumer.incremental_assign(&all),
+            _ => consumer.assign(&all),
+        };
+        match result {
+            Ok(()) => {
+                self.state().assigned.append(&mut followers);
+                self.send(SourceEvent::Assigned(assigned));
+            }
+            Err(error) => self.failed("the assignment was not taken", error),
+        }
+    }
+
+    /// The followers' committed offsets.
+    fn positions(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        followers: &[TopicPartition],
+    ) -> KafkaResult<Vec<Assigned>> {
+        if followers.is_empty() {
+            return Ok(Vec::new());
+        }
+        let committed = consumer.committed_offsets(list(followers), COMMITTED_WAIT)?;
+        for element in committed.elements() {
+            element.error()?;
+        }
+        Ok(offsets(&committed)
+            .into_iter()
+            .map(|(partition, committed)| Assigned { partition, committed })
+            .collect())
+    }
+
+    /// Tries again to assign the followers whose committed offsets could not be had.
+    pub(super) fn retry_followers(&self, consumer: &BaseConsumer<Self>) {
+        let pending = {
+            let mut state = self.state();
+            if state.retry_at.is_none_or(|at| Instant::now() < at) {
+                return;
+            }
+            state.retry_at = None;
+            std::mem::take(&mut state.pending)
+        };
+        let assigned = self.positions(consumer, &pending).and_then(|positions| {
+            match consumer.rebalance_protocol() {
+                RebalanceProtocol::Cooperative => {
+                    let mut more = TopicPartitionList::new();
+                    add(&mut more, &positions);
+                    consumer.incremental_assign(&more)?;
+                }
+                _ => {
+                    // An eager assignment is replaced as a whole: each partition goes on where it is.
+                    let mut all = consumer.position()?;
+                    add(&mut all, &positions);
+                    consumer.assign(&all)?;
+                }
+            }
+            Ok(positions)
+        });
+        match assigned {
+            Ok(positions) => {
+                self.state().assigned.extend(pending);
+                self.send(SourceEvent::Assigned(positions));
+            }
+            Err(error) => {
+                self.state().pending = pending;
+                self.state().retry_at = Some(Instant::now() + FOLLOWERS_RETRY);
+                self.failed("the retry topics could not be assigned yet", error);
+            }
+        }
+    }
+
+    fn revoke(&self, consumer: &BaseConsumer<Self>, leaders: &[TopicPartition]) {
+        let followers = self.followers_of(leaders);
+        let mut all = leaders.to_vec();
+        {
+            let mut state = self.state();
+            state.pending.retain(|partition| !followers.contains(partition));
+            let (gone, kept) = std::mem::take(&mut state.assigned)
+                .into_iter()
+                .partition(|p| followers.contains(p));
+            state.assigned = kept;
+            all.extend::<Vec<_>>(gone);
+        }
+        let lost = consumer.assignment_lost();
+        let (release, answer) = std::sync::mpsc::sync_channel(1);
+        // Nobody listens any more where the wait below was over first.
+        let reply = RevokeReply::new(move |done| drop(release.send(done)));
+        self.send(SourceEvent::Revoked { partitions: all.clone(), lost, reply });
+        let done = answer.recv_timeout(self.revoke_wait).unwrap_or_else(|error| {
+            if error == RecvTimeoutError::Timeout {
+                tracing::warn!(bound = ?self.revoke_wait, "revoked partitions are let go with work unfinished");
+            }
+            Vec::new()
+        });
+        if !lost && !done.is_empty() {
+            // Not waited for: the commit cannot finish while this callback runs.
+            self.commit(consumer, done);
+        }
+        let result = match consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => consumer.incremental_unassign(&list(&all)),
+            _ => consumer.unassign(),
+        };
+        if let Err(error) = result {
+            self.failed("the revoked partitions were not let go", error);
+        }
+    }
+
+    fn failed(&self, what: &str, error: KafkaError) {
+        self.send(SourceEvent::Error(transport_error(what, error)));
+    }
+}
+
+/// Without a committed offset a follower is read from its beginning, whatever the main topics do.
+fn add(list: &mut TopicPartitionList, positions: &[Assigned]) {
+    for Assigned { partition, committed } in positions {
+        let offset = committed.map_or(Offset::Beginning, Offset::Offset);
+        list.add_partition_offset(partition.topic.as_str(), partition.partition, offset)
+            .expect("an offset from 0 up");
+    }
+}
+
+impl ClientContext for Group {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "Kafka consumer");
+    }
+}
+
+impl ConsumerContext for Group {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        error: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        let leaders: Vec<_> =
+            offsets(partitions).into_iter().map(|(partition, _)| partition).collect();
+        match error {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, &leaders),
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => self.revoke(consumer, &leaders),
+            error => self.failed("the rebalance failed", KafkaError::Rebalance(error.into())),
+        }
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, list: &TopicPartitionList) {
+        self.commits.fetch_sub(1, Ordering::AcqRel);
+        let result = match result {
+            Err(error) if error.rdkafka_error_code() == Some(Code::NoOffset) => Ok(()),
+            result => result,
+        };
+        let first = list.elements().iter().find_map(|element| element.error().err());
+        let result = result
+            .and(first.map_or(Ok(()), Err))
+            .map_err(|error| transport_error("the offsets were not committed", error));
+        let offsets =
+            offsets(list).into_iter().filter_map(|(p, offset)| Some((p, offset?))).collect();
+        self.send(SourceEvent::Committed { offsets, result });
+    }
+}

@@ -1,0 +1,294 @@
+//! A group member: one thread owns the consumer, polls it, and talks through one channel each way.
+//!
+//! Rebalance callbacks run on the thread that polls or drops the consumer, so nobody else does
+//! either. Partitions are told apart here and not by librdkafka's partition queues, which can lose
+//! a wake-up.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Message, Timestamp as NativeTimestamp};
+use rdkafka::types::RDKafkaErrorCode as Code;
+use tokio::sync::mpsc;
+
+use super::errors::transport_error;
+use super::ffi;
+use super::offsets::list;
+use super::rebalance::Group;
+use crate::error::ErrorClass;
+use crate::event::TopicName;
+use crate::transport::{
+    Received, Source, SourceControl, SourceEvent, Subscription, Timestamp, TopicPartition,
+    TransportError,
+};
+
+/// Batches that may wait for the runtime before the thread stops polling.
+const EVENTS: usize = 64;
+/// Records taken in one go before commands are looked at again.
+const TAKE: usize = 512;
+/// The thread's longest sleep: a lost wake-up costs this much and no more.
+const IDLE: Duration = Duration::from_millis(100);
+/// How long `close` waits for commits that are on their way.
+const LAST_COMMITS: Duration = Duration::from_secs(5);
+
+pub(super) fn start(
+    settings: &ClientConfig,
+    subscription: Subscription,
+) -> Result<Source, TransportError> {
+    let (events, receiver) = mpsc::channel(EVENTS);
+    let control = Arc::new(Control::default());
+    let group = Group::new(&subscription, events);
+    let mut consumer: BaseConsumer<Group> =
+        settings.create_with_context(group).map_err(|error| {
+            transport_error(format!("no consumer for group {:?}", subscription.group), error)
+        })?;
+    let waker = control.clone();
+    consumer.set_nonempty_callback(move || waker.wake());
+    let topics: Vec<_> = subscription.topics.iter().map(TopicName::as_str).collect();
+    consumer.subscribe(&topics).map_err(|error| {
+        transport_error(
+            format!("group {:?} cannot subscribe to {topics:?}", subscription.group),
+            error,
+        )
+    })?;
+    let member = Member { consumer, control: control.clone(), topic: None };
+    std::thread::Builder::new()
+        .name("tidings-consumer".into())
+        .spawn(move || member.run())
+        .map_err(|error| TransportError {
+            what: "no thread for the Kafka consumer".into(),
+            class: ErrorClass::Permanent,
+            source: Some(error.into()),
+        })?;
+    Ok(Source { events: receiver, control })
+}
+
+/// Commands for the thread, and what wakes it.
+struct Control {
+    inbox: Mutex<Inbox>,
+    woken: Condvar,
+    started: Instant,
+    polled: AtomicU64,
+}
+
+#[derive(Default)]
+struct Inbox {
+    commands: VecDeque<Command>,
+    woken: bool,
+}
+
+enum Command {
+    Pause(Vec<TopicPartition>),
+    Resume(Vec<TopicPartition>),
+    Commit(Vec<(TopicPartition, i64)>),
+    Close,
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Self {
+            inbox: Mutex::default(),
+            woken: Condvar::new(),
+            started: Instant::now(),
+            polled: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Control {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn command(&self, command: Command) {
+        let mut inbox = self.lock();
+        inbox.commands.push_back(command);
+        inbox.woken = true;
+        drop(inbox);
+        self.woken.notify_one();
+    }
+
+    fn wake(&self) {
+        self.lock().woken = true;
+        self.woken.notify_one();
+    }
+
+    fn next(&self) -> Option<Command> {
+        self.lock().commands.pop_front()
+    }
+
+    fn sleep(&self) {
+        let inbox = self.lock();
+        let (mut inbox, _) = self
+            .woken
+            .wait_timeout_while(inbox, IDLE, |inbox| !inbox.woken)
+            .unwrap_or_else(PoisonError::into_inner);
+        inbox.woken = false;
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KafkaSource").field("polled", &self.polled()).finish_non_exhaustive()
+    }
+}
+
+impl SourceControl for Control {
+    fn pause(&self, partitions: Vec<TopicPartition>) {
+        self.command(Command::Pause(partitions));
+    }
+
+    fn resume(&self, partitions: Vec<TopicPartition>) {
+        self.command(Command::Resume(partitions));
+    }
+
+    fn commit(&self, offsets: Vec<(TopicPartition, i64)>) {
+        self.command(Command::Commit(offsets));
+    }
+
+    fn close(&self) {
+        self.command(Command::Close);
+    }
+
+    fn polled(&self) -> Duration {
+        Duration::from_millis(self.now().saturating_sub(self.polled.load(Ordering::Relaxed)))
+    }
+}
+
+/// What the thread owns.
+struct Member {
+    consumer: BaseConsumer<Group>,
+    control: Arc<Control>,
+    /// The last record's topic: most records have the same one.
+    topic: Option<TopicName>,
+}
+
+impl Member {
+    fn run(mut self) {
+        loop {
+            while let Some(command) = self.control.next() {
+                if self.carry_out(command).is_break() {
+                    self.finish();
+                    return;
+                }
+            }
+            let took = self.take();
+            self.control.polled.store(self.control.now(), Ordering::Relaxed);
+            if self.consumer.context().is_deserted() {
+                return;
+            }
+            self.consumer.context().retry_followers(&self.consumer);
+            if took == 0 {
+                self.control.sleep();
+            }
+        }
+    }
+
+    fn carry_out(&self, command: Command) -> std::ops::ControlFlow<()> {
+        let result = match command {
+            Command::Pause(partitions) => self.consumer.pause(&list(&partitions)),
+            Command::Resume(partitions) => self.consumer.resume(&list(&partitions)),
+            Command::Commit(offsets) => {
+                self.consumer.context().commit(&self.consumer, offsets);
+                Ok(())
+            }
+            Command::Close => return std::ops::ControlFlow::Break(()),
+        };
+        if let Err(error) = result {
+            // The partition was revoked meanwhile: the runtime learns that from the event before.
+            tracing::debug!(%error, "pause or resume of a partition that is not assigned");
+        }
+        std::ops::ControlFlow::Continue(())
+    }
+
+    /// Takes what is there, up to [`TAKE`] records; answers how much there was.
+    fn take(&mut self) -> usize {
+        let group = self.consumer.context();
+        let (mut took, mut empty) = (0, 0);
+        // `None` may also mean that an event was served, with records behind it.
+        while took < TAKE && empty < 2 {
+            match self.consumer.poll(Duration::ZERO) {
+                None => empty += 1,
+                Some(Ok(message)) => {
+                    took += 1;
+                    group.push(received(&message, &mut self.topic));
+                }
+                Some(Err(error)) => {
+                    took += 1;
+                    self.report(error);
+                }
+            }
+        }
+        group.flush();
+        took
+    }
+
+    fn report(&self, error: KafkaError) {
+        let what = match error.rdkafka_error_code() {
+            Some(Code::PollExceeded) => {
+                "the member was too slow for max.poll.interval.ms and joins again"
+            }
+            Some(Code::AutoOffsetReset) => {
+                "there is no committed offset, or it is out of range, and auto offset reset is `error`"
+            }
+            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
+                "a topic is not there; create it, or start with topic creation on"
+            }
+            _ => "the Kafka consumer reports an error",
+        };
+        self.consumer.context().send(SourceEvent::Error(transport_error(what, error)));
+    }
+
+    /// Serves the commits that are on their way, then leaves the group.
+    fn finish(self) {
+        let deadline = Instant::now() + LAST_COMMITS;
+        while self.consumer.context().commits_open() && Instant::now() < deadline {
+            // Records that still come are not ours to handle any more.
+            let _ = self.consumer.poll(Duration::from_millis(10));
+        }
+        // Dropping leaves the group and runs the last revoke on this thread.
+        drop(self.consumer);
+    }
+}
+
+fn received(message: &BorrowedMessage<'_>, last: &mut Option<TopicName>) -> Received {
+    let name = message.topic();
+    let topic = match last {
+        Some(topic) if topic.as_str() == name => topic.clone(),
+        _ => last.insert(TopicName::new(name).expect("a broker has only legal topics")).clone(),
+    };
+    let (key, payload) = copied(message.key(), message.payload());
+    Received {
+        topic,
+        partition: message.partition(),
+        offset: message.offset(),
+        timestamp: match message.timestamp() {
+            NativeTimestamp::NotAvailable => None,
+            NativeTimestamp::CreateTime(millis) => Some(Timestamp::Created(millis)),
+            NativeTimestamp::LogAppendTime(millis) => Some(Timestamp::Appended(millis)),
+        },
+        key,
+        payload,
+        headers: ffi::headers(message),
+    }
+}
+
+/// Copies key and payload into one allocation.
+fn copied(key: Option<&[u8]>, payload: Option<&[u8]>) -> (Option<Bytes>, Option<Bytes>) {
+    let split = key.map_or(0, <[u8]>::len);
+    let mut bytes = Vec::with_capacity(split + payload.map_or(0, <[u8]>::len));
+    bytes.extend_from_slice(key.unwrap_or_default());
+    bytes.extend_from_slice(payload.unwrap_or_default());
+    let bytes = Bytes::from(bytes);
+    (key.map(|_| bytes.slice(..split)), payload.map(|_| bytes.slice(split..)))
+}

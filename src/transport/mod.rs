@@ -1,0 +1,102 @@
+//! Ports to a broker, and the adapters behind them.
+//!
+//! The ports know topics, partitions, offsets and groups, and no client library.
+
+mod admin;
+mod producer;
+mod record;
+mod source;
+mod topics;
+
+#[cfg(feature = "kafka")]
+pub mod kafka;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use admin::{Admin, NewTopic, TopicDescription};
+pub use producer::{Batch, Delivered, DeliveryCounts, ProduceError, Producer, Receipt};
+pub use record::{Received, Record, Timestamp, TopicPartition};
+pub use source::{
+    Assigned, CommitFailed, Follower, RecordBatch, RevokeReply, Source, SourceControl, SourceEvent,
+    Subscription,
+};
+
+pub use topics::{TopicNeed, TopicSetup, TopicsError, prepare_topics};
+
+use crate::clock::BrokerClock;
+use crate::error::{BoxError, ErrorClass};
+use crate::event::Source as ServiceName;
+use crate::retry::{RetryPolicy, UnknownType};
+use crate::topic::TopicNaming;
+
+/// A broker client: where publishers and consumers get what they need.
+pub trait Transport: Send + Sync + 'static {
+    /// The service that this client belongs to: the source of what it publishes.
+    fn service(&self) -> &ServiceName;
+
+    /// The kind of broker, as `messaging.system` names it.
+    fn system(&self) -> &'static str;
+
+    /// The producer; one per transport, shared.
+    fn producer(&self) -> Arc<dyn Producer>;
+
+    /// Topics: what is there, what is to be made.
+    fn admin(&self) -> Arc<dyn Admin>;
+
+    /// Joins a group.
+    ///
+    /// # Errors
+    /// When the client refuses the settings. A broker that is away is no error: the source goes on
+    /// trying and its health says so.
+    fn subscribe(&self, subscription: Subscription) -> Result<Source, TransportError>;
+
+    /// The broker's clock, as far as this client knows it.
+    fn clock(&self) -> &BrokerClock;
+
+    /// What a consumer does where its builder says nothing.
+    fn consumer_defaults(&self) -> ConsumerDefaults;
+}
+
+/// What a transport's configuration says about consumers.
+#[derive(Debug, Clone)]
+pub struct ConsumerDefaults {
+    /// The group of a consumer that names none.
+    pub group: Option<String>,
+    /// The member has a name of its own in the group, so there can be only one of it.
+    pub static_member: bool,
+    /// How failed events are retried.
+    pub retry: RetryPolicy,
+    /// How retry, dead-letter and quarantine topics are named.
+    pub naming: TopicNaming,
+    /// What is done with an event that no handler takes.
+    pub unknown: UnknownType,
+    /// Events of a partition that may be in memory.
+    pub prefetch: usize,
+    /// A commit after so many events,
+    pub commit_every_events: u64,
+    /// and after so much time.
+    pub commit_every: Duration,
+}
+
+/// The broker does not answer.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the broker has not answered for {:.1} s: {reason}", since.as_secs_f64())]
+pub struct Unreachable {
+    /// For how long.
+    pub since: Duration,
+    /// What the client said last.
+    pub reason: String,
+}
+
+/// A call to the broker, or the client itself, failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct TransportError {
+    /// What was tried, on what, and what to do.
+    pub what: String,
+    /// What can be done about it.
+    pub class: ErrorClass,
+    /// What the client said.
+    pub source: Option<BoxError>,
+}

@@ -1,0 +1,104 @@
+//! Liveness and readiness.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::get;
+
+use crate::consumer::ConsumerStatus;
+use crate::publisher::Publisher;
+
+/// What is asked whether the service is ready. Cheap to clone.
+///
+/// Ready means: the broker answers, each consumer has its partitions, polls and commits, and no
+/// failed event is stuck. Live means: the process answers.
+#[derive(Clone, Default)]
+pub struct Health(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    publishers: Vec<Publisher>,
+    consumers: Vec<ConsumerStatus>,
+    /// Why the service is not ready whatever the others say: it starts, or it stops.
+    phase: Option<&'static str>,
+    details: bool,
+    said: BTreeSet<String>,
+}
+
+impl Health {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn add_publisher(&self, publisher: Publisher) {
+        self.state().publishers.push(publisher);
+    }
+
+    pub(super) fn add_consumer(&self, status: ConsumerStatus) {
+        self.state().consumers.push(status);
+    }
+
+    pub(super) fn phase(&self, phase: Option<&'static str>) {
+        self.state().phase = phase;
+    }
+
+    pub(super) fn show_details(&self) {
+        self.state().details = true;
+    }
+
+    /// Why the service is not ready; empty when it is.
+    pub fn problems(&self) -> Vec<String> {
+        let state = self.state();
+        let mut problems: Vec<_> = state.phase.into_iter().map(str::to_owned).collect();
+        problems.extend(state.publishers.iter().filter_map(Publisher::problem));
+        for consumer in &state.consumers {
+            let said = consumer.problems();
+            problems
+                .extend(said.into_iter().map(|problem| format!("{}: {problem}", consumer.group())));
+        }
+        problems
+    }
+
+    /// `GET /health/live` and `GET /health/ready` (503 while not ready).
+    ///
+    /// The answer says no more than that, unless the lifespan was told to show details; what is
+    /// wrong goes to the log, once.
+    pub fn routes<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
+        let health = self.clone();
+        Router::new()
+            .route("/health/live", get(async || Json(serde_json::json!({ "status": "live" }))))
+            .route("/health/ready", get(async move || health.ready()))
+    }
+
+    fn ready(&self) -> Response {
+        let problems = self.problems();
+        let details = self.log(&problems);
+        if problems.is_empty() {
+            return Json(serde_json::json!({ "status": "ready" })).into_response();
+        }
+        let body = match details {
+            true => serde_json::json!({ "status": "not ready", "problems": problems }),
+            false => serde_json::json!({ "status": "not ready" }),
+        };
+        (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
+    }
+
+    /// Logs what changed; answers whether details may be shown.
+    fn log(&self, problems: &[String]) -> bool {
+        let mut state = self.state();
+        // Problems count seconds; what is new is told by their words.
+        let words = |text: &String| text.split(|c: char| c.is_ascii_digit()).collect::<String>();
+        let now: BTreeSet<_> = problems.iter().map(words).collect();
+        if now != state.said {
+            match problems.is_empty() {
+                true => tracing::info!("ready"),
+                false => tracing::warn!(problems = problems.join("; "), "not ready"),
+            }
+            state.said = now;
+        }
+        state.details
+    }
+}

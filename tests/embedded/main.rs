@@ -1,0 +1,13 @@
+//! The consumer and the publisher on the embedded broker. One binary, so that tests share the broker.
+#![cfg(all(feature = "kafka", feature = "json"))]
+#![allow(unreachable_pub, reason = "modules of a test binary")]
+
+mod blocked;
+mod events;
+mod failures;
+mod hostile_headers;
+mod hostile_payloads;
+mod poison;
+mod stage;
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,89 @@
+//! Brokers of a test's own: to be killed, stopped in their tracks, and started again.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::support::{address, unique};
+
+/// A broker that ends with this value.
+pub struct OwnBroker {
+    script: String,
+    dir: PathBuf,
+    pub address: String,
+}
+
+impl OwnBroker {
+    /// Starts one with broker properties (`key=value`); `None`, said aloud, where there is no script.
+    pub async fn start(settings: &[&str]) -> Option<Self> {
+        let script = address("TIDINGS_DEV_KAFKA")?;
+        let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(unique("kafka"));
+        let mut broker = Self { script, dir, address: String::new() };
+        let mut arguments = vec!["start"];
+        settings.iter().for_each(|setting| arguments.extend(["--set", setting]));
+        broker.address = broker.run(&arguments).await;
+        Some(broker)
+    }
+
+    /// kill -9, as a crash would.
+    pub async fn kill(&self) {
+        self.run(&["kill"]).await;
+    }
+
+    /// The same port and data as before.
+    pub async fn start_again(&self) {
+        self.run(&["start"]).await;
+    }
+
+    /// SIGSTOP: its connections stay open and nothing answers.
+    pub fn hang(&self) {
+        self.signal("STOP");
+    }
+
+    /// SIGCONT.
+    pub fn go_on(&self) {
+        self.signal("CONT");
+    }
+
+    /// Runs one of Kafka's tools.
+    pub async fn tool(&self, arguments: &[&str]) {
+        let mut command = Command::new(&self.script);
+        command.arg("tool").args(arguments);
+        succeed(command).await;
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = std::fs::read_to_string(self.dir.join("node1/pid")).unwrap();
+        let status = Command::new("kill").args([&format!("-{signal}"), pid.trim()]).status();
+        assert!(status.unwrap().success(), "kill -{signal} {pid}");
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.script);
+        command.args(arguments).arg("--dir").arg(&self.dir);
+        command
+    }
+
+    async fn run(&self, arguments: &[&str]) -> String {
+        succeed(self.command(arguments)).await
+    }
+}
+
+async fn succeed(mut command: Command) -> String {
+    let run = move || {
+        let output = command.output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{command:?}: {errors}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    tokio::task::spawn_blocking(run).await.unwrap()
+}
+
+impl Drop for OwnBroker {
+    fn drop(&mut self) {
+        // The test has ended; what is left of the broker must not outlive it.
+        let _ = self.command(&["kill"]).output();
+        if !std::thread::panicking() {
+            let _ = std::fs::remove_dir_all(&self.dir);
+        }
+    }
+}

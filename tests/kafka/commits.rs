@@ -1,0 +1,166 @@
+//! When offsets are committed, and that they never pass an unfinished event.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tidings::consumer::*;
+use tidings::publisher::Publisher;
+use tidings::retry::RetryPolicy;
+use tidings::transport::kafka::Kafka;
+use tokio::sync::Semaphore;
+
+use crate::events::*;
+use crate::inspect::{Inspector, read};
+use crate::support::*;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+event!(Counted, "commits.counted");
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn offsets_are_committed_after_so_many_events_and_not_before() {
+    let Some(broker) = kafka_address() else { return };
+    let kafka =
+        Kafka::connect(config("commits", &broker).commit_every(10_u32).commit_interval(HOUR))
+            .unwrap();
+    let group = named("counted");
+    let running = Consumer::builder(&group)
+        .handle_named("ok", |Event(_): Event<Counted>| async { Ok::<(), HandlerError>(()) })
+        .topics(TopicSetup::Create { partitions: Some(1), replication: None })
+        .build(&kafka)
+        .unwrap()
+        .start()
+        .await
+        .unwrap();
+    let publisher = Publisher::new(&kafka);
+    let offsets = Inspector::new(&broker, &group);
+    let main = topic(Counted::TOPIC);
+    // One after another, so that they are not counted as one lot.
+    for n in 0..15 {
+        publisher.publish(Counted::new("k", n)).await.unwrap();
+        let handled = || running.status().counts().handled() == u64::from(n) + 1;
+        eventually("it is handled", SOON, handled).await;
+        if n < 9 {
+            assert_eq!(offsets.committed(&main, 0), None, "after {n}");
+        }
+    }
+    eventually("ten are committed", SOON, || offsets.committed(&main, 0) == Some(10)).await;
+    assert!(running.stop(SOON).await.is_clean());
+    assert_eq!(offsets.committed(&main, 0), Some(15), "a stop commits the rest");
+}
+
+event!(Timed, "commits.timed");
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn offsets_are_committed_after_so_much_time() {
+    let Some(broker) = kafka_address() else { return };
+    let every = Duration::from_millis(500);
+    let kafka = Kafka::connect(
+        config("commits", &broker).commit_every(1_000_000_u32).commit_interval(every),
+    )
+    .unwrap();
+    let group = named("timed");
+    let running = Consumer::builder(&group)
+        .handle_named("ok", |Event(_): Event<Timed>| async { Ok::<(), HandlerError>(()) })
+        .topics(TopicSetup::Create { partitions: Some(1), replication: None })
+        .build(&kafka)
+        .unwrap()
+        .start()
+        .await
+        .unwrap();
+    Publisher::new(&kafka).publish(Timed::new("k", 0)).await.unwrap();
+    let published = Instant::now();
+    let offsets = Inspector::new(&broker, &group);
+    let main = topic(Timed::TOPIC);
+    eventually("it is committed", SOON, || offsets.committed(&main, 0) == Some(1)).await;
+    println!("one event, commit interval {every:?}: committed after {:?}", published.elapsed());
+    assert!(running.stop(SOON).await.is_clean());
+}
+
+event!(Moved, "commits.moved");
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_moved_to_a_tier_is_committed_at_once() {
+    let Some(broker) = kafka_address() else { return };
+    let kafka = Kafka::connect(
+        config("commits", &broker).commit_every(1_000_000_u32).commit_interval(HOUR),
+    )
+    .unwrap();
+    let group = named("moved");
+    let running = Consumer::builder(&group)
+        .handle_named("fail", |Event(_): Event<Moved>| async {
+            Err::<(), _>(HandlerError::transient("not now"))
+        })
+        .retry(RetryPolicy::tiers([HOUR]).immediate(0))
+        .topics(TopicSetup::Create { partitions: Some(1), replication: None })
+        .build(&kafka)
+        .unwrap()
+        .start()
+        .await
+        .unwrap();
+    let offsets = Inspector::new(&broker, &group);
+    let (publisher, main) = (Publisher::new(&kafka), topic(Moved::TOPIC));
+    let mut committed_at = Vec::new();
+    for n in 0..5 {
+        publisher.publish(Moved::new("k", n)).await.unwrap();
+        let committed = || offsets.committed(&main, 0) == Some(i64::from(n) + 1);
+        eventually("it is committed", SOON, committed).await;
+        committed_at.push(now());
+    }
+    let tier = read(&kafka, &Moved::beside("retry.1h"), 5).await;
+    let took: Vec<_> = committed_at
+        .iter()
+        .zip(&tier)
+        .map(|(at, record)| at - record.timestamp.unwrap().millis())
+        .collect();
+    println!("from a retry record's append to its source's commit: {took:?} ms");
+    assert!(took.iter().all(|ms| (0..=500).contains(ms)), "{took:?}");
+    assert!(running.stop(SOON).await.is_clean());
+}
+
+event!(Held, "commits.held");
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_never_passes_an_event_that_is_not_finished() {
+    let Some(broker) = kafka_address() else { return };
+    let kafka = Kafka::connect(
+        config("commits", &broker).commit_every(1_u32).commit_interval(Duration::from_millis(100)),
+    )
+    .unwrap();
+    let gate = Arc::new(Semaphore::new(0));
+    let (group, opens) = (named("held"), gate.clone());
+    let running = Consumer::builder(&group)
+        .handle_named("hold", move |Event(e): Event<Held>| {
+            let gate = opens.clone();
+            async move {
+                if e.n == 5 {
+                    gate.acquire().await.unwrap().forget();
+                }
+                Ok::<(), HandlerError>(())
+            }
+        })
+        .topics(TopicSetup::Create { partitions: Some(1), replication: None })
+        .build(&kafka)
+        .unwrap()
+        .start()
+        .await
+        .unwrap();
+    let events = (0..200).map(|n| Held::new(format!("k{n}"), n));
+    Publisher::new(&kafka).publish_all(events).await.unwrap();
+    let offsets = Inspector::new(&broker, &group);
+    let main = topic(Held::TOPIC);
+    let handled = || running.status().counts().handled();
+    eventually("all others are done", SOON, || handled() == 199).await;
+    eventually("what is before it is committed", SOON, || offsets.committed(&main, 0) == Some(5))
+        .await;
+    // More work and more commits change nothing.
+    Publisher::new(&kafka).publish(Held::new("k", 200)).await.unwrap();
+    eventually("one more is done", SOON, || handled() == 200).await;
+    for _ in 0..20 {
+        assert_eq!(offsets.committed(&main, 0), Some(5));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    gate.add_permits(1);
+    eventually("all are committed", SOON, || offsets.committed(&main, 0) == Some(201)).await;
+    assert!(running.stop(SOON).await.is_clean());
+}

@@ -1,0 +1,123 @@
+//! Looking at the broker from beside: committed offsets, records as they lie, topics made away with.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tidings::event::{Headers, TopicName};
+use tidings::transport::kafka::Kafka;
+use tidings::transport::{
+    Delivered, Receipt, Received, Record, SourceEvent, Subscription, Transport,
+};
+
+use crate::support::{SOON, unique};
+
+/// The committed offsets of a group, and where topics end; it joins nothing.
+pub struct Inspector(BaseConsumer);
+
+impl Inspector {
+    pub fn new(brokers: &str, group: &str) -> Self {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", brokers).set("group.id", group);
+        Self(config.create().unwrap())
+    }
+
+    /// What the group has committed in a partition.
+    pub fn committed(&self, topic: &TopicName, partition: i32) -> Option<i64> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(topic.as_str(), partition);
+        let committed = self.0.committed_offsets(list, SOON).unwrap();
+        match committed.find_partition(topic.as_str(), partition).unwrap().offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        }
+    }
+
+    /// How many records a topic holds.
+    pub fn records(&self, topic: &TopicName) -> usize {
+        let metadata = self.0.fetch_metadata(Some(topic.as_str()), SOON).unwrap();
+        let partitions = metadata.topics()[0].partitions().iter();
+        partitions
+            .map(|partition| {
+                let (low, high) =
+                    self.0.fetch_watermarks(topic.as_str(), partition.id(), SOON).unwrap();
+                usize::try_from(high - low).unwrap()
+            })
+            .sum()
+    }
+
+    /// Every record of a topic, by partition and offset.
+    pub async fn read_all(&self, kafka: &Kafka, topic: &TopicName) -> Vec<Received> {
+        read(kafka, topic, self.records(topic)).await
+    }
+}
+
+/// The first `count` records of a topic that come, by partition and offset.
+pub async fn read(kafka: &Kafka, topic: &TopicName, count: usize) -> Vec<Received> {
+    let mut source = kafka
+        .subscribe(Subscription {
+            group: unique("reader"),
+            topics: vec![topic.clone()],
+            followers: Vec::new(),
+            revoke_wait: Duration::from_secs(1),
+        })
+        .unwrap();
+    let mut records = Vec::new();
+    let deadline = Instant::now() + SOON;
+    while records.len() < count {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match tokio::time::timeout(left, source.events.recv()).await {
+            Ok(Some(SourceEvent::Records(batch))) => records.extend(batch.records),
+            Ok(Some(_)) => {}
+            _ => panic!("{} of {count} records of {topic} came", records.len()),
+        }
+    }
+    source.control.close();
+    records.sort_by_key(|record: &Received| (record.partition, record.offset));
+    records
+}
+
+/// Puts a record of a stranger's making on a topic.
+pub async fn put(
+    kafka: &Kafka,
+    topic: &TopicName,
+    partition: i32,
+    key: &str,
+    payload: &[u8],
+    headers: &[(&[u8], Option<&[u8]>)],
+) -> Delivered {
+    let mut list = Headers::default();
+    headers.iter().for_each(|(name, value)| list.push_raw(name, *value));
+    let record = Record {
+        topic: topic.clone(),
+        partition: Some(partition),
+        key: Some(Bytes::copy_from_slice(key.as_bytes())),
+        payload: Some(Bytes::copy_from_slice(payload)),
+        headers: list,
+        timestamp: None,
+    };
+    let (receipt, answer) = Receipt::one(None, std::sync::Arc::default());
+    kafka.producer().enqueue(&record, receipt).expect("room in the queue");
+    answer.await.unwrap().unwrap()
+}
+
+/// Deletes topics and waits until they are gone.
+pub async fn delete(kafka: &Kafka, brokers: &str, topics: &[&TopicName]) {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", brokers);
+    let admin: AdminClient<DefaultClientContext> = config.create().unwrap();
+    let names: Vec<_> = topics.iter().map(|topic| topic.as_str()).collect();
+    for result in admin.delete_topics(&names, &AdminOptions::new()).await.unwrap() {
+        result.unwrap();
+    }
+    let names: Vec<_> = topics.iter().map(|topic| (*topic).clone()).collect();
+    let deadline = Instant::now() + SOON;
+    while kafka.admin().describe(&names, SOON).await.unwrap().iter().any(Option::is_some) {
+        assert!(Instant::now() < deadline, "{names:?} were not deleted");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

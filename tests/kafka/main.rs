@@ -1,0 +1,27 @@
+//! What is promised, on a real Kafka. Each test is named after what it shows; rows refer to the
+//! fault table of the design.
+//!
+//! Addresses come from the environment (`dev/test` sets them): `TIDINGS_TEST_KAFKA` is a broker that
+//! all share, `TIDINGS_DEV_KAFKA` the script that starts brokers which a test may kill.
+#![allow(unreachable_pub, reason = "the modules of one test binary")]
+#![allow(clippy::print_stdout, reason = "measured figures are printed")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod broker;
+mod child;
+mod commits;
+mod events;
+mod failure;
+mod hang;
+mod inspect;
+mod kills;
+mod outage;
+mod path;
+#[cfg(feature = "axum")]
+mod readiness;
+mod retention;
+mod stop;
+mod tiers;
+mod topics;

@@ -1,0 +1,164 @@
+//! Row 30: the broker goes away at full load.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tidings::event::EventId;
+use tidings::publisher::Publisher;
+use tidings::transport::kafka::Kafka;
+
+use crate::broker::OwnBroker;
+use crate::events::*;
+use crate::inspect::Inspector;
+use crate::support::*;
+
+event!(Flood, "outage.flood");
+
+const CAPACITY: u32 = 2_000;
+const SEND_WAIT: Duration = Duration::from_secs(1);
+const DELIVERY_WAIT: Duration = Duration::from_secs(4);
+
+/// Memory of this process in KiB.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or("VmRSS: 0 kB");
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[derive(Default)]
+struct Ledger {
+    /// Acknowledged to a publisher that waited.
+    acknowledged: BTreeSet<EventId>,
+    /// Queued by a publisher that does not wait.
+    queued: BTreeSet<EventId>,
+    /// The longest that a publish took to fail.
+    slowest: Duration,
+    failed: usize,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_the_broker_away_at_full_load_publishers_fail_in_time_and_close_lists_what_is_left() {
+    let Some(broker) = OwnBroker::start(&[]).await else { return };
+    let config = config("flood", &broker.address)
+        .queue_capacity(CAPACITY)
+        .send_wait(SEND_WAIT)
+        .message_timeout(DELIVERY_WAIT)
+        .delivery_wait(DELIVERY_WAIT);
+    let kafka = Kafka::connect(config).unwrap();
+    let main = topic(Flood::TOPIC);
+    create_topics(&kafka, &[(main.as_str(), 3, false)]).await;
+    let publisher = Publisher::new(&kafka);
+    let (ledger, stop) =
+        (Arc::new(Mutex::new(Ledger::default())), Arc::new(AtomicBool::new(false)));
+    let tried = Arc::new(AtomicU64::new(0));
+    let big = "x".repeat(1_000);
+    let mut load = Vec::new();
+    for task in 0..64_u32 {
+        let (publisher, ledger, stop) = (publisher.clone(), ledger.clone(), stop.clone());
+        let (tried, key) = (tried.clone(), format!("{task}{big}"));
+        load.push(tokio::spawn(async move {
+            while !stop.load(Ordering::Relaxed) {
+                tried.fetch_add(1, Ordering::Relaxed);
+                let began = Instant::now();
+                // Half of them wait for the acknowledgement, half do not.
+                let failed = if task % 2 == 0 {
+                    let published = publisher.publish(Flood::new(key.clone(), task)).await;
+                    published.map(|p| ledger.lock().unwrap().acknowledged.insert(p.id)).is_err()
+                } else {
+                    let queued = publisher.publish_and_forget(Flood::new(key.clone(), task)).await;
+                    tokio::task::yield_now().await;
+                    queued.map(|id| ledger.lock().unwrap().queued.insert(id)).is_err()
+                };
+                if failed {
+                    let mut ledger = ledger.lock().unwrap();
+                    ledger.failed += 1;
+                    ledger.slowest = ledger.slowest.max(began.elapsed());
+                }
+            }
+        }));
+    }
+    let counts = || (publisher.counts().acknowledged(), publisher.counts().failed());
+    eventually("it is at full load", SOON, || counts().0 > 5_000).await;
+    let memory = resident();
+    broker.kill().await;
+    let down = Instant::now();
+    eventually("publishers fail", SOON, || ledger.lock().unwrap().failed > 100).await;
+    let mut most = 0;
+    eventually("it is away for long", SOON, || {
+        most = most.max(resident());
+        down.elapsed() > Duration::from_secs(10)
+    })
+    .await;
+    let grown = most.saturating_sub(memory);
+    println!(
+        "broker away for {:?} at full load: {} tries, slowest failure {:?}, memory grew by {grown} KiB",
+        down.elapsed(),
+        tried.load(Ordering::Relaxed),
+        ledger.lock().unwrap().slowest,
+    );
+    assert!(grown < 64 * 1024, "memory grew by {grown} KiB");
+    let bound = SEND_WAIT + DELIVERY_WAIT + Duration::from_secs(1);
+    let slowest = ledger.lock().unwrap().slowest;
+    assert!(slowest < bound, "a publish took {slowest:?} to fail");
+
+    // Closed while the load goes on.
+    let within = Duration::from_secs(2);
+    let began = Instant::now();
+    let left = publisher.close(within).await;
+    let took = began.elapsed();
+    println!("close({within:?}) took {took:?} and lists {} ids", left.len());
+    assert!(took < within + Duration::from_secs(2), "{took:?}");
+    stop.store(true, Ordering::Relaxed);
+    for task in load {
+        task.await.unwrap();
+    }
+    let left: BTreeSet<_> = left.into_iter().collect();
+    assert!(!left.is_empty() && left.len() <= CAPACITY as usize, "{}", left.len());
+
+    broker.start_again().await;
+    let reader = client("reader", &broker.address);
+    let inspector = Inspector::new(&broker.address, "none");
+    let mut stored: BTreeMap<EventId, usize> = BTreeMap::new();
+    for record in inspector.read_all(&reader, &main).await {
+        let id = record.headers.get_str(tidings::event::header::ID).unwrap();
+        *stored.entry(EventId::parse(id).unwrap()).or_default() += 1;
+    }
+    assert!(stored.values().all(|times| *times == 1), "nothing is there twice");
+    let ledger = ledger.lock().unwrap();
+    let lost: Vec<_> = ledger.acknowledged.iter().filter(|id| !stored.contains_key(id)).collect();
+    assert!(lost.is_empty(), "acknowledged and not there: {lost:?}");
+    assert!(ledger.acknowledged.is_disjoint(&left), "acknowledged and on the list");
+    // Of those that nobody waited for: each is there, or on the list, or was counted as failed before.
+    let (acknowledged, failed) = counts();
+    let open = ledger.queued.iter().filter(|id| !stored.contains_key(id) && !left.contains(id));
+    let open = open.count() as u64;
+    println!(
+        "acknowledged {acknowledged}, failed {failed}, stored {}, given up before the close {open}",
+        stored.len()
+    );
+    assert!(acknowledged <= stored.len() as u64);
+    assert!(open <= failed, "{open} events are neither stored, nor listed, nor counted as failed");
+}
+
+event!(Late, "outage.late");
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_times_out_during_a_close_is_on_its_list() {
+    let kafka = Kafka::connect(
+        config("late", "127.0.0.1:1")
+            .message_timeout(Duration::from_secs(1))
+            .delivery_wait(Duration::from_secs(1)),
+    )
+    .unwrap();
+    let publisher = Publisher::new(&kafka);
+    let mut queued = BTreeSet::new();
+    for n in 0..100 {
+        queued.insert(publisher.publish_and_forget(Late::new("k", n)).await.unwrap());
+    }
+    let left = publisher.close(Duration::from_secs(10)).await;
+    assert_eq!(left.into_iter().collect::<BTreeSet<_>>(), queued);
+    assert_eq!(publisher.counts().failed(), 100);
+    assert!(publisher.close(Duration::ZERO).await.is_empty(), "a later close answers nothing");
+}

@@ -1,0 +1,86 @@
+//! From publish to handler.
+
+use std::collections::BTreeMap;
+
+use tidings::consumer::*;
+use tidings::publisher::Publisher;
+use tidings::transport::kafka::Kafka;
+
+use crate::events::*;
+use crate::support::*;
+
+event!(Placed, "path.placed");
+
+const PARTITIONS: i32 = 6;
+
+fn consumer(kafka: &Kafka, seen: &Seen<(usize, String, Ran)>, member: usize) -> Consumer {
+    let seen = seen.clone();
+    Consumer::builder(named("path"))
+        .handle_named("note", move |Event(e): Event<Placed>, delivery: Delivery| {
+            let seen = seen.clone();
+            async move {
+                seen.add((member, e.key.clone(), Ran::new(e.n, &delivery)));
+                Ok::<(), HandlerError>(())
+            }
+        })
+        .topics(TopicSetup::Create { partitions: Some(PARTITIONS), replication: None })
+        .build(kafka)
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_reaches_one_member_of_another_services_group_in_the_order_of_its_key() {
+    let Some(broker) = kafka_address() else { return };
+    let seen = Seen::default();
+    let mut members = Vec::new();
+    for member in 0..2 {
+        let kafka = client("mail", &broker);
+        members.push(consumer(&kafka, &seen, member).start().await.unwrap());
+    }
+    let owned = || members.iter().map(|m| m.status().partitions()).collect::<Vec<_>>();
+    // Main topic and three tiers follow each other.
+    eventually("both own half", SOON, || owned() == [12, 12]).await;
+
+    let publisher = Publisher::new(&client("orders", &broker));
+    let mut lies = BTreeMap::new();
+    for n in 0..300 {
+        let key = format!("order-{}", n % 20);
+        let published = publisher.publish(Placed::new(key.clone(), n)).await.unwrap();
+        lies.insert(n, (key, published.delivered.partition));
+    }
+    for (key, partition) in lies.values() {
+        assert_eq!(*partition, partition_of(key, PARTITIONS), "{key}");
+    }
+    eventually("all are handled", SOON, || seen.len() >= 300).await;
+
+    let mut by_key: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+    let mut by_member = [0, 0];
+    for (member, key, ran) in seen.all() {
+        assert_eq!((&key, ran.partition), (&lies[&ran.n].0, lies[&ran.n].1));
+        by_key.entry(key).or_default().push(ran.n);
+        by_member[member] += 1;
+    }
+    assert!(by_member.iter().all(|handled| *handled > 0), "{by_member:?}");
+    for (key, ns) in &by_key {
+        assert!(ns.is_sorted(), "{key}: {ns:?}");
+    }
+    assert_eq!(by_key.values().map(Vec::len).sum::<usize>(), 300, "each once");
+    for member in members {
+        assert!(member.stop(SOON).await.is_clean());
+    }
+}
+
+#[test]
+fn our_murmur2_is_kafkas() {
+    // From Kafka's own UtilsTest.
+    for (key, hash) in [
+        ("21", -973_932_308),
+        ("foobar", -790_332_482),
+        ("a-little-bit-long-string", -985_981_536),
+        ("a-little-bit-longer-string", -1_486_304_829),
+        ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
+        ("abc", 479_470_107),
+    ] {
+        assert_eq!(murmur2(key.as_bytes()), hash, "{key}");
+    }
+}

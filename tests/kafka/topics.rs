@@ -1,0 +1,185 @@
+//! Topics at start (row 23).
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tidings::consumer::*;
+use tidings::event::TopicName;
+use tidings::retry::RetryPolicy;
+use tidings::transport::kafka::Kafka;
+use tidings::transport::{TopicDescription, Transport};
+
+use crate::broker::OwnBroker;
+use crate::events::*;
+use crate::support::*;
+
+/// What a start that cannot succeed may take.
+const FAST: Duration = Duration::from_secs(5);
+
+macro_rules! consumer {
+    ($event:ident, $kafka:expr, $setup:expr) => {
+        Consumer::builder(named(concat!(stringify!($event), "-group")))
+            .handle_named("ok", |Event(_): Event<$event>| async { Ok::<(), HandlerError>(()) })
+            .retry(RetryPolicy::tiers([1, 2].map(Duration::from_secs)))
+            .topics($setup)
+            .build($kafka)
+            .unwrap()
+    };
+}
+
+async fn start_fails(consumer: Consumer) -> String {
+    let began = Instant::now();
+    let error = consumer.start().await.err().expect("the start fails");
+    assert!(began.elapsed() < FAST, "{:?}", began.elapsed());
+    assert!(!error.is_retriable(), "{error}");
+    error.to_string()
+}
+
+event!(Missing, "topics.missing");
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_without_its_retry_topic_fails_fast_and_names_it() {
+    let Some(broker) = kafka_address() else { return };
+    let kafka = client("topics", &broker);
+    let (main, tier) = (named(Missing::TOPIC), Missing::beside("retry.1s"));
+    create_topics(
+        &kafka,
+        &[
+            (&main, 2, false),
+            (tier.as_str(), 2, true),
+            (Missing::beside("dlq").as_str(), 1, false),
+            (Missing::beside("quarantine").as_str(), 1, false),
+        ],
+    )
+    .await;
+    let error = start_fails(consumer!(Missing, &kafka, TopicSetup::Verify)).await;
+    let missing = Missing::beside("retry.2s");
+    assert!(error.contains(&format!("{missing} is not there")), "{error}");
+    assert!(!error.contains(&format!("{tier} ")), "only what is wrong is named: {error}");
+}
+
+event!(Few, "topics.few");
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_with_too_few_partitions_in_a_retry_topic_fails_fast_and_names_it() {
+    let Some(broker) = kafka_address() else { return };
+    let kafka = client("topics", &broker);
+    let (main, tier) = (named(Few::TOPIC), Few::beside("retry.2s"));
+    create_topics(&kafka, &[(&main, 4, false), (tier.as_str(), 3, true)]).await;
+    let create = TopicSetup::Create { partitions: Some(1), replication: None };
+    for setup in [create, TopicSetup::Verify] {
+        let error = start_fails(consumer!(Few, &kafka, setup)).await;
+        assert!(error.contains(&format!("{tier} has 3 partitions and {main} has 4")), "{error}");
+        assert!(!error.contains(Few::beside("retry.1s").as_str()), "{error}");
+    }
+}
+
+event!(Made, "topics.made");
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_that_may_create_makes_tiers_like_their_main_topic_dead_letters_and_quarantine() {
+    let Some(broker) = kafka_address() else { return };
+    let kafka = client("topics", &broker);
+    let create = TopicSetup::Create { partitions: Some(5), replication: Some(1) };
+    let consumer = consumer!(Made, &kafka, create);
+    let names = consumer.topic_names();
+    let began = Instant::now();
+    let running = consumer.start().await.unwrap();
+    println!("{} topics made in {:?}", names.len(), began.elapsed());
+    assert!(running.stop(SOON).await.is_clean());
+    let tier = Some(TopicDescription { partitions: 5, append_time: Some(true) });
+    let plain = Some(TopicDescription { partitions: 5, append_time: Some(false) });
+    let expected = [
+        (topic(Made::TOPIC), plain.clone()),
+        (Made::beside("retry.1s"), tier.clone()),
+        (Made::beside("retry.2s"), tier),
+        (Made::beside("dlq"), plain.clone()),
+        (Made::beside("quarantine"), plain),
+    ];
+    let (expected_names, expected): (Vec<TopicName>, Vec<_>) = expected.into_iter().unzip();
+    assert_eq!(names, expected_names);
+    assert_eq!(kafka.admin().describe(&names, SOON).await.unwrap(), expected);
+    // A second start finds all of it as it must be.
+    let again = consumer!(Made, &kafka, TopicSetup::Verify).start().await.unwrap();
+    assert!(again.stop(SOON).await.is_clean());
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+event!(Created, "topics.created");
+
+// One thread, so that what is logged is logged here.
+#[tokio::test]
+async fn a_retry_topic_that_keeps_its_producers_time_is_reported_at_start() {
+    let Some(broker) = kafka_address() else { return };
+    let kafka = client("topics", &broker);
+    let (main, tier) = (named(Created::TOPIC), Created::beside("retry.1s"));
+    create_topics(&kafka, &[(&main, 1, false), (tier.as_str(), 1, false)]).await;
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::WARN)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    let create = TopicSetup::Create { partitions: None, replication: None };
+    let running = consumer!(Created, &kafka, create).start().await.unwrap();
+    drop(guard);
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let reported: Vec<_> =
+        text.lines().filter(|line| line.contains("message.timestamp.type")).collect();
+    assert_eq!(reported.len(), 1, "{text}");
+    assert!(reported[0].contains(tier.as_str()), "{text}");
+    assert!(running.stop(SOON).await.is_clean());
+}
+
+event!(Denied, "topics.denied");
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_that_is_denied_a_retry_topic_fails_fast_and_names_it() {
+    let Some(broker) = OwnBroker::start(&[
+        "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "allow.everyone.if.no.acl.found=true",
+    ])
+    .await
+    else {
+        return;
+    };
+    let kafka: Kafka = client("topics", &broker.address);
+    let create = TopicSetup::Create { partitions: Some(1), replication: None };
+    let running = consumer!(Denied, &kafka, create).start().await.unwrap();
+    assert!(running.stop(SOON).await.is_clean());
+    let tier = Denied::beside("retry.2s");
+    let deny = [
+        "AclCommand",
+        "--bootstrap-server",
+        &broker.address,
+        "--add",
+        "--topic",
+        tier.as_str(),
+        "--deny-principal",
+        "User:ANONYMOUS",
+        "--operation",
+        "All",
+        "--force",
+    ];
+    broker.tool(&deny).await;
+    for setup in [TopicSetup::Verify, create] {
+        let error = start_fails(consumer!(Denied, &kafka, setup)).await;
+        assert!(error.contains(tier.as_str()), "{error}");
+    }
+}

@@ -1,0 +1,100 @@
+//! What the tests share: events, a recording handler, conditions to wait for, services.
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tidings::event::TopicName;
+use tidings::transport::kafka::{Kafka, KafkaConfig};
+use tidings::transport::{NewTopic, Transport};
+
+/// Waits for a condition, and says what it waited for when it does not come.
+pub async fn eventually(what: &str, within: Duration, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + within;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what} did not happen within {within:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+pub const SOON: Duration = Duration::from_secs(30);
+
+/// The address of the Kafka broker that tests may use; `None`, said aloud, where there is none.
+pub fn kafka_address() -> Option<String> {
+    address("TIDINGS_TEST_KAFKA")
+}
+
+/// A service's address from the environment; where it is required its absence is a failure.
+pub fn address(variable: &str) -> Option<String> {
+    let address = std::env::var(variable).ok().filter(|address| !address.is_empty());
+    if address.is_none() {
+        let required = std::env::var("TIDINGS_REQUIRE_SERVICES").is_ok_and(|v| v == "1");
+        assert!(!required, "{variable} is not set, and TIDINGS_REQUIRE_SERVICES=1");
+        #[allow(clippy::print_stderr, reason = "a skipped test says so")]
+        {
+            eprintln!("skipped: {variable} is not set");
+        }
+    }
+    address
+}
+
+/// A name that no other test has.
+pub fn unique(prefix: &str) -> String {
+    format!("{prefix}-{}", uuid::Uuid::now_v7().simple())
+}
+
+/// A client of a broker, with time-outs for tests.
+pub fn client(service: &str, brokers: &str) -> Kafka {
+    Kafka::connect(config(service, brokers)).unwrap()
+}
+
+pub fn config(service: &str, brokers: &str) -> KafkaConfig {
+    KafkaConfig::new(service, brokers)
+        .session_timeout(Duration::from_secs(6))
+        .heartbeat(Duration::from_secs(1))
+}
+
+/// Makes topics and waits until they are there.
+pub async fn create_topics(kafka: &Kafka, topics: &[(&str, i32, bool)]) {
+    let new: Vec<_> = topics
+        .iter()
+        .map(|(name, partitions, append_time)| NewTopic {
+            name: TopicName::new(*name).unwrap(),
+            partitions: Some(*partitions),
+            replication: Some(1),
+            append_time: *append_time,
+        })
+        .collect();
+    let admin = kafka.admin();
+    admin.create(&new, SOON).await.unwrap();
+    let names: Vec<_> = new.iter().map(|topic| topic.name.clone()).collect();
+    let deadline = Instant::now() + SOON;
+    while !admin.describe(&names, SOON).await.unwrap().iter().all(Option::is_some) {
+        assert!(Instant::now() < deadline, "topics {names:?} were not made");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// What handlers saw, in order.
+#[derive(Clone, Debug)]
+pub struct Seen<T>(Arc<Mutex<Vec<T>>>);
+
+impl<T> Default for Seen<T> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<T: Clone> Seen<T> {
+    pub fn add(&self, item: T) {
+        self.0.lock().unwrap().push(item);
+    }
+
+    pub fn all(&self) -> Vec<T> {
+        self.0.lock().unwrap().clone()
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+}
