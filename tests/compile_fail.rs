@@ -1,5 +1,8 @@
 //! Mistakes that the compiler finds, and what it says: each message names the fix.
 //!
+//! A forgotten `Serialize` is not among them: serde's own message names that fix, with a list of types
+//! that changes with every dependency.
+//!
 //! After a change on purpose: `TRYBUILD=overwrite cargo test --test compile_fail`.
 #![cfg(all(feature = "macros", feature = "json"))]
 

@@ -1,5 +1,6 @@
 //! Running a request and collecting what it raised: what every publishing decorator begins with.
 
+use super::context::Attempt;
 use super::{Context, Mediate, Request, SendError};
 use crate::event::{EventId, Flow};
 use crate::mapper::Raised;
@@ -45,18 +46,15 @@ async fn sent<M: Mediate, R: Request>(
     request: R,
     cx: &mut Context,
 ) -> Result<R::Response, SendError<R>> {
-    let mark = cx.raised().len();
-    cx.was_taken::<R>();
-    let mut result = inner.send_in(request, cx).await;
-    match &mut result {
-        Ok(response) if !cx.was_taken::<R>() => {
-            cx.take_from::<R>(response);
-            cx.was_taken::<R>();
-        }
-        Ok(_) => {}
-        Err(_) => cx.forget_from(mark),
+    let mut attempt = Attempt::new(cx);
+    attempt.cx.was_taken::<R>();
+    let mut response = inner.send_in(request, attempt.cx).await?;
+    if !attempt.cx.was_taken::<R>() {
+        attempt.cx.take_from::<R>(&mut response);
+        attempt.cx.was_taken::<R>();
     }
-    result
+    attempt.succeeded = true;
+    Ok(response)
 }
 
 /// The flow of a request that begins here.

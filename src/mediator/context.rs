@@ -138,10 +138,28 @@ impl Context {
     pub(super) fn was_taken<R: Request>(&mut self) -> bool {
         self.more().taken.take() == Some(TypeId::of::<R>())
     }
+}
 
-    /// Forgets what was raised after the first `mark` events: a request failed.
-    pub(super) fn forget_from(&mut self, mark: usize) {
-        self.raised.truncate(mark);
+/// Holds the context while a request runs within it. Dropped before the request has succeeded (it
+/// failed, panicked, or nobody waits for it any more), it forgets what the request raised.
+pub(super) struct Attempt<'a> {
+    pub(super) cx: &'a mut Context,
+    pub(super) succeeded: bool,
+    mark: usize,
+}
+
+impl<'a> Attempt<'a> {
+    pub(super) fn new(cx: &'a mut Context) -> Self {
+        let mark = cx.raised.len();
+        Self { cx, succeeded: false, mark }
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if !self.succeeded {
+            self.cx.raised.truncate(self.mark);
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::behaviour::Last;
 use super::builder::{Behaviours, MediatorBuilder};
+use super::context::Attempt;
 use super::{
     Behaviour, Context, EventPublisher, Mediate, Publishing, Request, RequestHandler, SendError,
 };
@@ -59,7 +60,10 @@ impl Mediator {
     /// # Errors
     /// See [`SendError`].
     pub async fn send<R: Request>(&self, request: R) -> Result<R::Response, SendError<R>> {
-        self.send_in(request, &mut Context::new()).await
+        let Some(route) = self.route::<R>() else {
+            return Err(no_handler());
+        };
+        route.dispatch(request, &mut Context::new()).await
     }
 
     /// Sends a request with the caller's context: for a request within a request.
@@ -71,16 +75,12 @@ impl Mediator {
         request: R,
         cx: &mut Context,
     ) -> Result<R::Response, SendError<R>> {
-        let route = self.0.get(&TypeId::of::<R>());
-        let Some(route) = route.and_then(|route| route.downcast_ref::<Box<dyn Dispatch<R>>>())
-        else {
+        let Some(route) = self.route::<R>() else {
             return Err(no_handler());
         };
-        let mark = cx.raised().len();
-        let result = route.dispatch(request, cx).await;
-        if result.is_err() {
-            cx.forget_from(mark);
-        }
+        let mut attempt = Attempt::new(cx);
+        let result = route.dispatch(request, attempt.cx).await;
+        attempt.succeeded = result.is_ok();
         result
     }
 
@@ -91,6 +91,11 @@ impl Mediator {
         publisher: P,
     ) -> Publishing<Self, P> {
         Publishing::new(self, mapper, publisher)
+    }
+
+    fn route<R: Request>(&self) -> Option<&dyn Dispatch<R>> {
+        let route = self.0.get(&TypeId::of::<R>())?;
+        route.downcast_ref::<Box<dyn Dispatch<R>>>().map(|route| &**route)
     }
 }
 

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::codec::Format;
 use crate::error::BoxError;
-use crate::event::{Envelope, Source};
-use crate::mapper::EventMapper;
+use crate::event::{Envelope, Flow, Source};
+use crate::mapper::{EventMapper, MapError, Raised};
 
 /// What envelopes are published through: a publisher, or a test's list.
 #[diagnostic::on_unimplemented(
@@ -117,23 +117,19 @@ impl<M: Mediate, P: EventPublisher> Publishing<M, P> {
         request: R,
         cx: &mut Context,
     ) -> Result<R::Response, SendError<R>> {
-        let Inner { mediator, mapper, publisher } = &*self.0;
+        let Inner { mediator, publisher, .. } = &*self.0;
         let Collected { response, raised, flow } = collect(mediator, request, cx).await?;
         if raised.is_empty() {
             return Ok(response);
         }
-        let envelopes =
-            match mapper.envelopes(&raised, publisher.source(), publisher.format(), &flow) {
-                Ok(envelopes) if envelopes.is_empty() => return Ok(response),
-                Ok(envelopes) => envelopes,
-                Err(error) => {
-                    return Err(SendError::Mapping(Box::new(MappingFailure {
-                        response,
-                        raised,
-                        error,
-                    })));
-                }
-            };
+        let envelopes = match self.envelopes(&raised, &flow) {
+            Ok(envelopes) if envelopes.is_empty() => return Ok(response),
+            Ok(envelopes) => envelopes,
+            Err(error) => {
+                let failure = MappingFailure { response, raised, error };
+                return Err(SendError::Mapping(Box::new(failure)));
+            }
+        };
         match publisher.publish_envelopes(envelopes).await {
             Ok(()) => Ok(response),
             Err(PublishFailure { unpublished: events, error }) => {
@@ -145,6 +141,19 @@ impl<M: Mediate, P: EventPublisher> Publishing<M, P> {
     /// The mediator underneath: what is sent to it is not published.
     pub fn inner(&self) -> &M {
         &self.0.mediator
+    }
+
+    #[cfg_attr(
+        not(feature = "json"),
+        allow(
+            unreachable_code,
+            unused_variables,
+            reason = "without a format feature there is no `Format` to answer"
+        )
+    )]
+    fn envelopes(&self, raised: &[Raised], flow: &Flow) -> Result<Vec<Envelope>, MapError> {
+        let Inner { mapper, publisher, .. } = &*self.0;
+        mapper.envelopes(raised, publisher.source(), publisher.format(), flow)
     }
 }
 

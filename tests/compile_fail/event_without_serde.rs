@@ -1,7 +1,0 @@
-use tidings::IntegrationEvent;
-
-#[derive(IntegrationEvent)]
-#[event(unkeyed)]
-struct Pinged;
-
-fn main() {}
