@@ -235,7 +235,6 @@ impl Member {
                 let name = partition.assignment.partition.clone();
                 offsets.extend(partition.uncommitted().map(|offset| (name.clone(), offset)));
                 self.ids.remove(&name);
-                self.work.health.blocked(name.to_string(), None);
                 partition.assignment.drop_work();
             }
             self.drop_work();
