@@ -1,13 +1,13 @@
 //! The failure path: retry tiers, dead letters, quarantine. Nothing is given up on the way.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::Utc;
 
 use super::assignment::{Assignment, Counted};
-use super::health::MemberHealth;
+use super::health::{Blocked, MemberHealth};
+use super::pause::Reason;
 use crate::clock::{BrokerClock, Millis, millis};
 use crate::codec::cloudevents;
 use crate::event::{Headers, TopicName, header};
@@ -90,31 +90,31 @@ impl Forward {
         assignment: &Assignment,
         health: &MemberHealth,
     ) -> bool {
-        let mut stuck = None;
+        let mut stuck: Option<(Blocked<'_>, Counted<'_>)> = None;
         let mut tries: u32 = 0;
-        let sent = loop {
+        loop {
             let mut blocked = |error: &ProduceError| {
                 let why = format!("a failed event cannot be moved to {}: {error}", record.topic);
-                tracing::warn!(partition = %assignment.partition, topic = %record.topic, %error, "the failure path is blocked; trying again");
-                stuck.get_or_insert_with(|| Counted::new(&assignment.stuck));
-                health.blocked(assignment.partition.to_string(), Some(why));
+                let partition = &assignment.partition;
+                tracing::warn!(%partition, topic = %record.topic, %error, "the failure path is blocked; trying again");
+                match &stuck {
+                    Some((blocked, _)) => blocked.say(why),
+                    None => {
+                        let blocked = health.block(partition.to_string(), Reason::FailurePath, why);
+                        stuck = Some((blocked, Counted::new(&assignment.stuck)));
+                    }
+                }
             };
             match self.try_send(record, assignment, &mut blocked).await {
-                None => break false,
-                Some(Ok(())) => break true,
+                None => return false,
+                Some(Ok(())) => return true,
                 Some(Err(error)) => blocked(&error),
             }
             tries = tries.saturating_add(1);
             if !assignment.wait(self.backoff.delay(tries)).await {
-                break false;
+                return false;
             }
-        };
-        let was_stuck = stuck.is_some();
-        drop(stuck);
-        if was_stuck && assignment.stuck.load(Ordering::SeqCst) == 0 {
-            health.blocked(assignment.partition.to_string(), None);
         }
-        sent
     }
 
     /// Sends one copy and waits until it is stored or given up, however long that takes; `late` hears

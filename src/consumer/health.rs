@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::pause::Reason;
+
 /// The source must have asked for events within this time.
 const POLLED_WITHIN: Duration = Duration::from_secs(8);
 /// Commits may fail for this long before the consumer is not ready.
@@ -66,7 +68,8 @@ struct State {
     joined: bool,
     assigned: usize,
     commits_failing: Option<(Instant, String)>,
-    blocked: BTreeMap<String, String>,
+    /// By partition and reason: how much work waits, and what it said last.
+    blocked: BTreeMap<(String, Reason), (usize, String)>,
     ended: Option<String>,
 }
 
@@ -101,12 +104,15 @@ impl MemberHealth {
         }
     }
 
-    /// Says why a partition's events cannot go on, or that they can again.
-    pub(super) fn blocked(&self, partition: String, why: Option<String>) {
-        match why {
-            Some(why) => self.state().blocked.insert(partition, why),
-            None => self.state().blocked.remove(&partition),
-        };
+    /// Says why an event of a partition cannot go on, until the answer is dropped. Others of the
+    /// same partition may wait too: it can go on when none is left.
+    pub(super) fn block(&self, partition: String, reason: Reason, why: String) -> Blocked<'_> {
+        let key = (partition, reason);
+        let mut state = self.state();
+        let (waiting, said) = state.blocked.entry(key.clone()).or_default();
+        *waiting += 1;
+        *said = why;
+        Blocked { health: self, key }
     }
 
     pub(super) fn ended(&self, why: String) {
@@ -143,7 +149,57 @@ impl MemberHealth {
                 since.elapsed().as_secs_f64()
             ));
         }
-        problems.extend(state.blocked.iter().map(|(partition, why)| format!("{partition}: {why}")));
+        let blocked = state.blocked.iter();
+        problems.extend(blocked.map(|((partition, _), (_, why))| format!("{partition}: {why}")));
         problems
+    }
+}
+
+/// An event that cannot go on.
+pub(super) struct Blocked<'a> {
+    health: &'a MemberHealth,
+    key: (String, Reason),
+}
+
+impl Blocked<'_> {
+    /// Says why it is so now.
+    pub(super) fn say(&self, why: String) {
+        if let Some((_, said)) = self.health.state().blocked.get_mut(&self.key) {
+            *said = why;
+        }
+    }
+}
+
+impl Drop for Blocked<'_> {
+    fn drop(&mut self) {
+        let mut state = self.health.state();
+        if let Some((waiting, _)) = state.blocked.get_mut(&self.key) {
+            *waiting -= 1;
+            if *waiting == 0 {
+                state.blocked.remove(&self.key);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_is_blocked_until_the_last_event_of_the_last_reason_goes_on() {
+        let health = MemberHealth::default();
+        health.assigned(1);
+        let block = |reason, why: &str| health.block("orders/0".into(), reason, why.into());
+        let problems = || health.problems(Duration::ZERO);
+        let (first, second) = (block(Reason::Outage, "down"), block(Reason::Outage, "still down"));
+        let third = block(Reason::FailurePath, "no tier");
+        drop(first);
+        assert_eq!(problems(), ["orders/0: no tier", "orders/0: still down"]);
+        third.say("no tier yet".into());
+        drop(second);
+        assert_eq!(problems(), ["orders/0: no tier yet"]);
+        drop(third);
+        assert!(problems().is_empty());
     }
 }

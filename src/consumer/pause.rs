@@ -1,7 +1,7 @@
 //! Why a partition is paused. It is resumed when no reason is left, whoever had which.
 
 /// A reason to fetch no more of a partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Reason {
     /// The user asked for it.
     User = 1,

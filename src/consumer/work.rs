@@ -11,8 +11,9 @@ use super::assignment::{Assignment, Counted};
 use super::delivery::{Delivery, ReceivedEvent, Shared};
 use super::forward::{Address, Failure, Forward};
 use super::handler::Registered;
-use super::health::{Counts, MemberHealth};
+use super::health::{Blocked, Counts, MemberHealth};
 use super::outcome::{FailureKind, Handled, HandlerError, Outcome};
+use super::pause::Reason;
 use super::plan::Place;
 use super::read::{Policies, Reading};
 use crate::codec::envelope;
@@ -360,32 +361,21 @@ impl Work {
     }
 }
 
-/// A handler waits for the world; health says so until it is dropped.
+/// A handler waits for the world: its partition is paused, and health says so.
 struct Outage<'a> {
-    health: &'a MemberHealth,
-    partition: String,
-    _waiting: Counted<'a>,
+    _counted: Counted<'a>,
+    _blocked: Blocked<'a>,
 }
 
 impl<'a> Outage<'a> {
     fn begin(work: &'a Work, assignment: &'a Assignment, error: &HandlerError) -> Self {
-        let partition = assignment.partition.to_string();
-        tracing::warn!(
-            partition,
-            error = error.message(),
-            "a handler reports an outage; its events are kept"
-        );
-        work.health.blocked(
-            partition.clone(),
-            Some(format!("a handler reports an outage: {}", error.message())),
-        );
-        Self { health: &work.health, partition, _waiting: Counted::new(&assignment.outage) }
-    }
-}
-
-impl Drop for Outage<'_> {
-    fn drop(&mut self) {
-        self.health.blocked(std::mem::take(&mut self.partition), None);
+        let (partition, error) = (assignment.partition.to_string(), error.message());
+        tracing::warn!(partition, error, "a handler reports an outage; its events are kept");
+        let why = format!("a handler reports an outage: {error}");
+        Self {
+            _counted: Counted::new(&assignment.outage),
+            _blocked: work.health.block(partition, Reason::Outage, why),
+        }
     }
 }
 

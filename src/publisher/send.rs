@@ -22,13 +22,15 @@ pub(crate) async fn enqueue(
     let full = ProduceError::QueueFull { waited: wait };
     let deadline = Instant::now() + wait;
     loop {
-        if tokio::time::timeout_at(deadline, producer.room()).await.is_err() {
-            receipt.settle(Err(full.clone()));
-            return Err(full);
-        }
+        let waited = tokio::time::timeout_at(deadline, producer.room()).await;
         match producer.enqueue(record, receipt) {
             Ok(()) => return Ok(()),
             Err(back) => receipt = back,
+        }
+        // The clock is asked too: room that others take each time must not prolong the wait.
+        if waited.is_err() || Instant::now() >= deadline {
+            receipt.settle(Err(full.clone()));
+            return Err(full);
         }
     }
 }
@@ -88,5 +90,62 @@ impl Publisher {
         let mut envelopes: Vec<_> = envelopes.into_iter().map(Some).collect();
         let unpublished = failed.iter().filter_map(|(index, _)| envelopes[*index].take()).collect();
         Err(BatchFailure { unpublished, source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::event::{EventId, Headers, TopicName};
+    use crate::transport::Unreachable;
+
+    /// A queue that is full, and whose room is taken by others each time that there is some.
+    struct Contended;
+
+    #[async_trait]
+    impl Producer for Contended {
+        fn enqueue(&self, _: &Record, receipt: Receipt) -> Result<(), Receipt> {
+            Err(receipt)
+        }
+
+        async fn room(&self) {}
+
+        fn send_wait(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        fn delivery_wait(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        fn reachable(&self) -> Result<(), Unreachable> {
+            Ok(())
+        }
+
+        async fn close(&self, _: Duration) -> Vec<EventId> {
+            Vec::new()
+        }
+    }
+
+    #[tokio::test]
+    async fn the_wait_for_room_ends_also_when_there_is_room_for_others_all_the_time() {
+        let record = Record {
+            topic: TopicName::from_static("t"),
+            partition: None,
+            key: None,
+            payload: None,
+            headers: Headers::default(),
+            timestamp: None,
+        };
+        let (receipt, answer) = Receipt::one(None, Arc::default());
+        let (begun, wait) = (Instant::now(), Duration::from_millis(50));
+        let full = ProduceError::QueueFull { waited: wait };
+        assert_eq!(enqueue(&Contended, &record, receipt, wait).await, Err(full.clone()));
+        assert!(begun.elapsed() >= wait);
+        assert_eq!(answer.await.unwrap(), Err(full));
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidings::consumer::*;
 use tidings::event::header;
 use tidings::transport::Received;
-use tidings::transport::kafka::{EmbeddedBroker, Kafka, KafkaConfig};
+use tidings::transport::kafka::{EmbeddedBroker, KafkaConfig};
 use tokio::sync::watch;
 
 use crate::events::{Contract, Note, contract, topic};
@@ -65,31 +65,6 @@ fn is_stuck(running: &RunningConsumer, partition: &str) -> bool {
         .any(|problem| problem.contains(partition) && problem.contains("cannot be moved"))
 }
 
-/// Puts pairs of events on both partitions until the one on partition 0 is held back, then three
-/// more; answers the first number that was held back.
-async fn until_paused<C: Contract>(kafka: &Kafka, stage: &Stage) -> u32 {
-    let mut paused = None;
-    for n in 10.. {
-        put(kafka, &written::<C>("elsewhere", n)).await;
-        let mut twin = written::<C>("other", 1_000 + n);
-        twin.partition = Some(1);
-        put(kafka, &twin).await;
-        let ran = |n| stage.seen.all().contains(&(n, 1));
-        eventually("the other partition goes on", SOON, || ran(1_000 + n)).await;
-        match paused {
-            None if !ran(n) => paused = Some(n),
-            None => assert!(n < 500, "the partition is not paused"),
-            Some(first) => {
-                assert!(!(first..=n).any(ran), "a paused partition is not read: {:?}", stage.seen);
-                if n == first + 3 {
-                    return first;
-                }
-            }
-        }
-    }
-    unreachable!()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_denied_retry_topic_pauses_its_partition_says_so_and_heals_by_itself() {
     contract!(Denied: "blocked.denied");
@@ -102,7 +77,7 @@ async fn a_denied_retry_topic_pauses_its_partition_says_so_and_heals_by_itself()
     eventually("a problem names the partition", SOON, || is_stuck(&running, "blocked.denied/0"))
         .await;
     assert!(!running.status().is_ready());
-    let first = until_paused::<Denied>(&kafka, &stage).await;
+    let first = until_paused::<Denied>(&kafka, &stage.seen).await;
     assert!(is_stuck(&running, "blocked.denied/0"));
     assert_eq!(running.status().counts().retried(), 0);
 

@@ -7,7 +7,10 @@ mod events;
 mod failures;
 mod hostile_headers;
 mod hostile_payloads;
+mod outages;
+mod pauses;
 mod poison;
+mod publishing;
 mod stage;
 #[path = "../support/mod.rs"]
 mod support;

@@ -86,7 +86,6 @@ impl Member {
                 let name = partition.assignment.partition.clone();
                 offsets.extend(partition.unacknowledged().map(|offset| (name.clone(), offset)));
                 self.ids.remove(&name);
-                self.work.health.blocked(name.to_string(), None);
                 partition.assignment.drop_work();
             }
             self.drop_work();

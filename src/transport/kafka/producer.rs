@@ -168,19 +168,19 @@ impl Producer for KafkaProducer {
         let Err((code, sent)) = ffi::produce(self.client.client(), &topic, record, sent) else {
             return Ok(());
         };
-        self.queue.give_place();
         if code == Code::QueueFull {
+            self.queue.take_back();
             return Err(sent.receipt);
         }
+        self.queue.give_place();
         sent.receipt.settle(Err(refused(&sent.topic, code)));
         Ok(())
     }
 
     async fn room(&self) {
-        self.queue.waiting.fetch_add(1, Ordering::AcqRel);
+        let _waiting = Waiting::begin(&self.queue.waiting);
         // A look at the count is not enough: librdkafka bounds the queue by bytes too.
         let _ = tokio::time::timeout(FULL_RECHECK, self.queue.room.notified()).await;
-        self.queue.waiting.fetch_sub(1, Ordering::AcqRel);
     }
 
     fn send_wait(&self) -> Duration {
@@ -228,12 +228,15 @@ impl Drop for KafkaProducer {
 }
 
 impl Queue {
+    /// Who finds no place wakes nobody: those who wait would wake each other for ever.
     fn take_place(&self) -> bool {
-        if self.records.fetch_add(1, Ordering::SeqCst) < self.capacity {
-            return true;
-        }
-        self.give_place();
-        false
+        let more = |records| (records < self.capacity).then_some(records + 1);
+        self.records.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_ok()
+    }
+
+    /// A place that could not be used, since the queue is full by bytes.
+    fn take_back(&self) {
+        self.records.fetch_sub(1, Ordering::AcqRel);
     }
 
     fn give_place(&self) {
@@ -241,6 +244,22 @@ impl Queue {
         if self.waiting.load(Ordering::Acquire) > 0 {
             self.room.notify_one();
         }
+    }
+}
+
+/// One who waits for room, until it is dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn begin(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::AcqRel);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
