@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
+use tidings::codec::EnvelopeError;
 use tidings::codec::Format;
 use tidings::error::ErrorClass;
 use tidings::publisher::{PublishError, Publisher};
@@ -180,7 +181,10 @@ async fn a_batch_is_stored_in_order_and_names_what_was_not() {
     let broken = |n| if n == 206 { note::<Batch>("k".repeat(1_025), n) } else { note("k", n) };
     let failure = publisher.publish_all((204..210).map(broken)).await.unwrap_err();
     assert!(failure.unpublished.is_empty() && failure.class() == ErrorClass::Permanent);
-    assert!(matches!(failure.source, PublishError::Key(_)), "{failure:?}");
+    assert!(
+        matches!(failure.source, PublishError::Envelope(EnvelopeError::Key { .. })),
+        "{failure:?}"
+    );
 
     let stored = lies_on(&client_of(&broker, config()), &topic::<Batch>()).await;
     let of_key: Vec<_> =
