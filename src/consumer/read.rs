@@ -136,3 +136,7 @@ struct Address {
     handler: String,
     failures: u32,
 }
+
+#[cfg(all(test, feature = "json"))]
+#[path = "read_tests.rs"]
+mod tests;
