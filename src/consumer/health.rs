@@ -1,11 +1,12 @@
 //! What a consumer is doing, and whether it does what it should.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::pause::Reason;
+use crate::transport::TopicPartition;
 
 /// The source must have asked for events within this time.
 const POLLED_WITHIN: Duration = Duration::from_secs(8);
@@ -70,6 +71,7 @@ struct State {
     commits_failing: Option<(Instant, String)>,
     /// By partition and reason: how much work waits, and what it said last.
     blocked: BTreeMap<(String, Reason), (usize, String)>,
+    paused: BTreeSet<TopicPartition>,
     ended: Option<String>,
 }
 
@@ -113,6 +115,18 @@ impl MemberHealth {
         *waiting += 1;
         *said = why;
         Blocked { health: self, key }
+    }
+
+    /// Says whether a partition is paused, for whichever reason.
+    pub(super) fn paused(&self, partition: TopicPartition, paused: bool) {
+        match paused {
+            true => self.state().paused.insert(partition),
+            false => self.state().paused.remove(&partition),
+        };
+    }
+
+    pub(super) fn all_paused(&self) -> Vec<TopicPartition> {
+        self.state().paused.iter().cloned().collect()
     }
 
     pub(super) fn ended(&self, why: String) {

@@ -139,3 +139,7 @@ struct Address {
     handler: String,
     failures: u32,
 }
+
+#[cfg(all(test, feature = "json"))]
+#[path = "read_tests.rs"]
+mod tests;

@@ -22,7 +22,8 @@ use crate::error::ErrorClass;
 use crate::event::TopicName;
 use crate::retry::{Backoff, RetryPolicy};
 use crate::transport::{
-    SourceControl, Subscription, TopicSetup, TopicsError, Transport, TransportError, prepare_topics,
+    SourceControl, Subscription, TopicPartition, TopicSetup, TopicsError, Transport,
+    TransportError, prepare_topics,
 };
 
 /// How much longer than the drain the source waits for its answer to a revoke.
@@ -235,6 +236,12 @@ impl ConsumerStatus {
     /// Partitions that its members own, retry topics included.
     pub fn partitions(&self) -> usize {
         self.0.members.iter().map(|(health, _)| health.partitions()).sum()
+    }
+
+    /// Partitions that are not fetched now: the user has paused them, enough of them is in memory or
+    /// waits for its time, a failed event is stuck, or a handler reports an outage.
+    pub fn paused(&self) -> Vec<TopicPartition> {
+        self.0.members.iter().flat_map(|(health, _)| health.all_paused()).collect()
     }
 
     /// Why it is not ready; empty when it is: the broker answers, every member has joined, polled

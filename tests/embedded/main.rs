@@ -3,10 +3,14 @@
 #![allow(unreachable_pub, reason = "modules of a test binary")]
 
 mod blocked;
+mod building;
 mod events;
 mod failures;
+mod handling;
 mod hostile_headers;
 mod hostile_payloads;
+mod lifecycle;
+mod ordering;
 mod outages;
 mod pauses;
 mod poison;

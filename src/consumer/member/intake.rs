@@ -135,10 +135,11 @@ impl Member {
     pub(super) fn pause(&mut self, id: u64, reason: Reason, holds: bool) {
         let Some(partition) = self.partitions.get_mut(&id) else { return };
         let name = partition.assignment.partition.clone();
-        match partition.pause(reason, holds) {
-            Some(Change::Pause) => self.source.control.pause(vec![name]),
-            Some(Change::Resume) => self.source.control.resume(vec![name]),
-            None => {}
+        let Some(change) = partition.pause(reason, holds) else { return };
+        self.work.health.paused(name.clone(), change == Change::Pause);
+        match change {
+            Change::Pause => self.source.control.pause(vec![name]),
+            Change::Resume => self.source.control.resume(vec![name]),
         }
     }
 }

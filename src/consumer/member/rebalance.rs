@@ -86,6 +86,7 @@ impl Member {
                 let name = partition.assignment.partition.clone();
                 offsets.extend(partition.unacknowledged().map(|offset| (name.clone(), offset)));
                 self.ids.remove(&name);
+                self.work.health.paused(name, false);
                 partition.assignment.drop_work();
             }
             self.drop_work();
