@@ -213,10 +213,19 @@ pub fn assert_kept(before: &Record, after: &Received) {
     assert_eq!((&after.key, &after.payload), (&before.key, &before.payload));
 }
 
-/// Puts pairs of events on both partitions until the one on partition 0 is held back, and then three
-/// more; answers the first number that was held back. `seen` are numbers and attempts.
-pub async fn until_paused<C: Contract>(kafka: &Kafka, seen: &Seen<(u32, u32)>) -> u32 {
+/// Waits until partition 0 is paused, then puts pairs of events on both partitions until the one on
+/// partition 0 is held back, and three more; answers the first number that was held back. `seen` are
+/// numbers and attempts.
+pub async fn until_paused<C: Contract>(
+    kafka: &Kafka,
+    running: &RunningConsumer,
+    seen: &Seen<(u32, u32)>,
+) -> u32 {
+    let first = TopicPartition { topic: topic::<C>(), partition: 0 };
+    eventually("the partition is paused", SOON, || running.status().paused().contains(&first))
+        .await;
     let mut paused = None;
+    // What was under way when it was paused may still run.
     for n in 10.. {
         put(kafka, &written::<C>("elsewhere", n)).await;
         let mut twin = written::<C>("other", 1_000 + n);
