@@ -5,6 +5,8 @@ pub mod codec;
 pub mod consumer;
 pub mod error;
 pub mod event;
+pub mod mapper;
+pub mod mediator;
 pub mod publisher;
 pub mod retry;
 pub mod telemetry;
@@ -14,3 +16,6 @@ pub mod transport;
 pub mod web;
 
 pub use event::{DomainEvent, IntegrationEvent};
+pub use mediator::{Command, Query};
+#[cfg(feature = "macros")]
+pub use tidings_macros::{Command, DomainEvent, IntegrationEvent, Query};

@@ -18,7 +18,7 @@ pub use flow::Flow;
 pub use headers::Headers;
 pub use id::{EventId, InvalidEventId};
 pub use integration::{IntegrationEvent, simple_type_name};
-pub use key::{InvalidKey, PartitionKey};
+pub use key::{InvalidKey, PartitionKey, ToPartitionKey};
 pub use metadata::{InvalidAttribute, Metadata, Source, Subject, Tenant};
 pub use topic_name::{InvalidTopicName, TopicName};
 pub use trace::{InvalidTraceContext, TraceContext};

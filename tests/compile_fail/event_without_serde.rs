@@ -1,0 +1,7 @@
+use tidings::IntegrationEvent;
+
+#[derive(IntegrationEvent)]
+#[event(unkeyed)]
+struct Pinged;
+
+fn main() {}
