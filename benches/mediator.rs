@@ -79,16 +79,7 @@ impl<const N: usize> Behaviour for Through<N> {
     }
 }
 
-type All = (
-    Ask,
-    Other<1>,
-    Other<2>,
-    Other<3>,
-    Other<4>,
-    Other<5>,
-    Other<6>,
-    Other<7>,
-);
+type All = (Ask, Other<1>, Other<2>, Other<3>, Other<4>, Other<5>, Other<6>, Other<7>);
 
 /// A handler behind a trait object: the least that a dispatch by type can cost.
 trait Boxed {
@@ -104,10 +95,7 @@ impl Boxed for Answer {
 }
 
 fn ask() -> Ask {
-    black_box(Ask {
-        id: 7 << 64 | 1,
-        page: 3,
-    })
+    black_box(Ask { id: 7 << 64 | 1, page: 3 })
 }
 
 /// A future that never waits, to its end. Inlined, so that no arm pays for being moved into it.
@@ -149,33 +137,20 @@ impl tidings::IntegrationEvent for UserCreated {
 
 impl From<&UserRegistered> for UserCreated {
     fn from(event: &UserRegistered) -> Self {
-        Self {
-            id: event.id,
-            email: event.email.clone(),
-            name: event.name.clone(),
-        }
+        Self { id: event.id, email: event.email.clone(), name: event.name.clone() }
     }
 }
 
 fn registered() -> UserRegistered {
-    UserRegistered {
-        id: 7,
-        email: "ada@example.org".to_owned(),
-        name: "Ada Lovelace".to_owned(),
-    }
+    UserRegistered { id: 7, email: "ada@example.org".to_owned(), name: "Ada Lovelace".to_owned() }
 }
 
 fn dispatch() -> bool {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let _within = runtime.enter(); // for the timer of `Timeout`
     let answer = black_box(Answer);
-    let bare = Mediator::builder()
-        .handlers::<All, _>(Answer)
-        .build()
-        .expect("one handler each");
+    let bare = Mediator::builder().handlers::<All, _>(Answer).build().expect("one handler each");
     let three = Mediator::builder()
         .behaviour(Through::<1>)
         .behaviour(Through::<2>)
@@ -194,11 +169,8 @@ fn dispatch() -> bool {
     let boxed: Box<dyn Boxed> = black_box(Box::new(Answer));
 
     let direct = || {
-        let _ = black_box(ready(RequestHandler::<Ask>::handle(
-            &answer,
-            ask(),
-            &mut Context::new(),
-        )));
+        let _ =
+            black_box(ready(RequestHandler::<Ask>::handle(&answer, ask(), &mut Context::new())));
     };
     let dynamic = || {
         let _ = black_box(ready(boxed.handle(ask(), &mut Context::new())));
@@ -217,10 +189,9 @@ fn dispatch() -> bool {
         ],
     );
     let base = per_call(direct);
-    rounds.compare("boxed", "direct").print(
-        "mediator_dispatch",
-        json!({ "allocations": per_call(dynamic) - base }),
-    );
+    rounds
+        .compare("boxed", "direct")
+        .print("mediator_dispatch", json!({ "allocations": per_call(dynamic) - base }));
     let mut kept = true;
     for (arm, mediator, gated) in [
         ("0_behaviours", &bare, true),
@@ -237,10 +208,8 @@ fn dispatch() -> bool {
 }
 
 fn mapping() -> bool {
-    let mapper = EventMapper::builder()
-        .map::<UserRegistered, UserCreated>()
-        .build()
-        .expect("one mapping");
+    let mapper =
+        EventMapper::builder().map::<UserRegistered, UserCreated>().build().expect("one mapping");
     let event = UserRegistered {
         id: 7,
         email: "ada@example.org".to_owned(),
@@ -255,10 +224,7 @@ fn mapping() -> bool {
         drop(black_box(events));
     };
     let mapped = || drop(black_box(mapper.map(black_box(event))));
-    let arms = vec![
-        Arm::repeated("from", CALLS, by_hand),
-        Arm::repeated("mapper", CALLS, mapped),
-    ];
+    let arms = vec![Arm::repeated("from", CALLS, by_hand), Arm::repeated("mapper", CALLS, mapped)];
     let compared = Rounds::run(ROUNDS, arms).compare("mapper", "from");
     let allocations = per_call(mapped) - per_call(by_hand);
     compared.print("mapping", json!({ "allocations": allocations }));
@@ -267,41 +233,21 @@ fn mapping() -> bool {
 
 /// The same as a share of what an event costs on its way out: mapped, wrapped and encoded.
 fn enveloping() {
-    let mapper = EventMapper::builder()
-        .map::<UserRegistered, UserCreated>()
-        .build()
-        .expect("one mapping");
+    let mapper =
+        EventMapper::builder().map::<UserRegistered, UserCreated>().build().expect("one mapping");
     let source = Source::new("users").expect("a source");
     let (flow, format) = (Flow::default(), Format::Json);
     let raised = [Raised::Domain(Box::new(registered()))];
     let event = registered();
     let by_hand = || {
-        let Envelope {
-            metadata,
-            topic,
-            key,
-            event,
-        } = Envelope::new(UserCreated::from(black_box(&event)), source.clone()).expect("a key");
+        let Envelope { metadata, topic, key, event } =
+            Envelope::new(UserCreated::from(black_box(&event)), source.clone()).expect("a key");
         let event = event.encode(format).expect("JSON");
-        drop(black_box(vec![Envelope {
-            metadata,
-            topic,
-            key,
-            event,
-        }]));
+        drop(black_box(vec![Envelope { metadata, topic, key, event }]));
     };
-    let mapped = || {
-        drop(black_box(mapper.envelopes(
-            black_box(&raised),
-            &source,
-            format,
-            &flow,
-        )))
-    };
-    let arms = vec![
-        Arm::repeated("by_hand", CALLS, by_hand),
-        Arm::repeated("mapper", CALLS, mapped),
-    ];
+    let mapped = || drop(black_box(mapper.envelopes(black_box(&raised), &source, format, &flow)));
+    let arms =
+        vec![Arm::repeated("by_hand", CALLS, by_hand), Arm::repeated("mapper", CALLS, mapped)];
     let compared = Rounds::run(ROUNDS, arms).compare("mapper", "by_hand");
     let allocations = per_call(mapped) - per_call(by_hand);
     compared.print("mapping_to_envelope", json!({ "allocations": allocations }));
@@ -310,9 +256,5 @@ fn enveloping() {
 fn main() -> ExitCode {
     let kept = [dispatch(), mapping()];
     enveloping();
-    if kept == [true, true] {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if kept == [true, true] { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

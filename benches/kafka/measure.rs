@@ -91,7 +91,8 @@ pub(crate) fn compare(bench: &str, arm: &Arm, vs: &Arm, gate: f64) -> bool {
     let pairs = arm.rounds.iter().zip(&vs.rounds);
     let rates: Vec<_> =
         pairs.clone().map(|(a, b)| a.events_per_second() / b.events_per_second()).collect();
-    let cpu: Vec<_> = pairs.map(|(a, b)| a.cpu_nanos_per_event() / b.cpu_nanos_per_event()).collect();
+    let cpu: Vec<_> =
+        pairs.map(|(a, b)| a.cpu_nanos_per_event() / b.cpu_nanos_per_event()).collect();
     let ratio = median(rates.clone());
     let line = json!({
         "bench": bench,

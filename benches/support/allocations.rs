@@ -1,8 +1,5 @@
 //! An allocator that counts: `#[global_allocator] static COUNTING: Counting = Counting;`.
-#![allow(
-    unsafe_code,
-    reason = "GlobalAlloc is an unsafe trait; benchmarks only"
-)]
+#![allow(unsafe_code, reason = "GlobalAlloc is an unsafe trait; benchmarks only")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

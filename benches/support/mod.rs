@@ -17,10 +17,7 @@ pub(crate) struct Arm<'a> {
 
 impl<'a> Arm<'a> {
     pub(crate) fn new(name: &'static str, run: impl FnMut() -> f64 + 'a) -> Self {
-        Self {
-            name,
-            run: Box::new(run),
-        }
+        Self { name, run: Box::new(run) }
     }
 
     /// An arm whose round is `operations` calls, timed together.
@@ -45,10 +42,7 @@ pub(crate) struct Rounds(Vec<(&'static str, Vec<f64>)>);
 impl Rounds {
     /// Runs the arms in turns, `rounds` times, after one round that does not count.
     pub(crate) fn run(rounds: usize, mut arms: Vec<Arm<'_>>) -> Self {
-        assert!(
-            rounds >= 9,
-            "an interval from fewer than 9 rounds says little"
-        );
+        assert!(rounds >= 9, "an interval from fewer than 9 rounds says little");
         for arm in &mut arms {
             (arm.run)();
         }
@@ -56,11 +50,7 @@ impl Rounds {
         for round in 0..rounds {
             // Every second round backwards: a drift over the round weighs on no arm alone.
             let turn: Vec<_> = (0..arms.len()).collect();
-            let turn = if round % 2 == 0 {
-                turn
-            } else {
-                turn.into_iter().rev().collect()
-            };
+            let turn = if round % 2 == 0 { turn } else { turn.into_iter().rev().collect() };
             for arm in turn {
                 measured[arm].1.push((arms[arm].run)());
             }
@@ -137,9 +127,8 @@ pub(crate) fn bootstrap(values: &[f64]) -> [f64; 2] {
         state ^= state << 17;
         (state >> 32) as usize % values.len()
     };
-    let mut medians: Vec<_> = (0..10_000)
-        .map(|_| median(values.iter().map(|_| values[next()]).collect()))
-        .collect();
+    let mut medians: Vec<_> =
+        (0..10_000).map(|_| median(values.iter().map(|_| values[next()]).collect())).collect();
     medians.sort_by(f64::total_cmp);
     [medians[250], medians[9749]]
 }

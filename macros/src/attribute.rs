@@ -14,11 +14,7 @@ pub(crate) fn each_key(
     mut read: impl FnMut(&Ident, &ParseNestedMeta<'_>) -> Result<bool>,
 ) -> Result<()> {
     let mut seen = Vec::new();
-    for attribute in input
-        .attrs
-        .iter()
-        .filter(|attribute| attribute.path().is_ident(name))
-    {
+    for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident(name)) {
         attribute.parse_nested_meta(|meta| {
             let unknown = || {
                 let key = meta
@@ -28,9 +24,7 @@ pub(crate) fn each_key(
                     .map(|s| s.ident.to_string())
                     .collect::<Vec<_>>()
                     .join("::");
-                meta.error(format!(
-                    "`{key}` is not known to `#[{name}(..)]`; known are {known}"
-                ))
+                meta.error(format!("`{key}` is not known to `#[{name}(..)]`; known are {known}"))
             };
             let key = meta.path.get_ident().cloned().ok_or_else(unknown)?;
             if seen.contains(&key) {
@@ -50,10 +44,7 @@ pub(crate) fn each_key(
 pub(crate) fn text(meta: &ParseNestedMeta<'_>, key: &Ident) -> Result<LitStr> {
     let value = meta.value()?;
     value.parse().map_err(|error| {
-        Error::new(
-            error.span(),
-            format!("`{key}` is a text in quotes: `{key} = \"..\"`"),
-        )
+        Error::new(error.span(), format!("`{key}` is a text in quotes: `{key} = \"..\"`"))
     })
 }
 
@@ -81,11 +72,8 @@ impl FieldPath {
         if data.fields.members().any(|member| member == *first) {
             return Ok(());
         }
-        let fields: Vec<_> = data
-            .fields
-            .members()
-            .map(|member| format!("`{}`", shown(&member)))
-            .collect();
+        let fields: Vec<_> =
+            data.fields.members().map(|member| format!("`{}`", shown(&member))).collect();
         let fields = match fields.as_slice() {
             [] => "it has none".to_owned(),
             [one] => format!("its only field is {one}"),
@@ -93,11 +81,7 @@ impl FieldPath {
         };
         Err(Error::new(
             first.span(),
-            format!(
-                "`{}` has no field `{}`; {fields}",
-                input.ident,
-                shown(first)
-            ),
+            format!("`{}` has no field `{}`; {fields}", input.ident, shown(first)),
         ))
     }
 }
@@ -110,10 +94,7 @@ fn member(value: ParseStream<'_>, key: &Ident, members: &mut Vec<Member>) -> Res
     let span = value.span();
     let refused = |text: &str| {
         let fix = if text.is_empty() { "user_id" } else { text };
-        Error::new(
-            span,
-            format!("`{key}` is a field, written without quotes: `{key} = {fix}`"),
-        )
+        Error::new(span, format!("`{key}` is a field, written without quotes: `{key} = {fix}`"))
     };
     match value.parse::<Lit>().map_err(|_| refused(""))? {
         Lit::Int(index) => {
@@ -132,10 +113,7 @@ fn member(value: ParseStream<'_>, key: &Ident, members: &mut Vec<Member>) -> Res
 }
 
 fn unnamed(index: &str, span: Span) -> Option<Member> {
-    Some(Member::Unnamed(Index {
-        index: index.parse().ok()?,
-        span,
-    }))
+    Some(Member::Unnamed(Index { index: index.parse().ok()?, span }))
 }
 
 fn shown(member: &Member) -> String {
@@ -147,11 +125,8 @@ fn shown(member: &Member) -> String {
 
 /// Refuses lifetimes: events and requests outlive the call that made them.
 pub(crate) fn without_lifetimes(input: &DeriveInput, what: &str) -> Result<()> {
-    let lifetime = input
-        .generics
-        .params
-        .iter()
-        .find(|param| matches!(param, GenericParam::Lifetime(_)));
+    let lifetime =
+        input.generics.params.iter().find(|param| matches!(param, GenericParam::Lifetime(_)));
     match lifetime {
         None => Ok(()),
         Some(lifetime) => Err(Error::new(

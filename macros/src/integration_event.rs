@@ -32,21 +32,12 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
     check_shape(input)?;
     let attributes = read(input)?;
     let name = attributes.name.unwrap_or_else(|| {
-        LitStr::new(
-            &snake_case(&input.ident.unraw().to_string()),
-            input.ident.span(),
-        )
+        LitStr::new(&snake_case(&input.ident.unraw().to_string()), input.ident.span())
     });
     let version = attributes.version.unwrap_or(1);
-    let Topics {
-        constants,
-        methods: topics,
-    } = attributes.topics.expand(input, &name)?;
+    let Topics { constants, methods: topics } = attributes.topics.expand(input, &name)?;
     let key = key(input, attributes.key)?;
-    let subject = attributes
-        .subject
-        .map(|path| subject(input, &path))
-        .transpose()?;
+    let subject = attributes.subject.map(|path| subject(input, &path)).transpose()?;
     let ident = &input.ident;
     Ok(quote! {
         const _: () = {
@@ -118,16 +109,12 @@ fn read(input: &DeriveInput) -> Result<Attributes> {
                 let list = list.parse_terminated(|item| item.parse::<LitStr>(), Token![,])?;
                 found.topics.listed = Some(list.into_iter().collect());
             }
-            "key" => set_key(
-                &mut found.key,
-                meta.path.span(),
-                Key::Field(FieldPath::of(meta, key)?),
-            )?,
-            "key_with" => set_key(
-                &mut found.key,
-                meta.path.span(),
-                Key::Computed(meta.value()?.parse()?),
-            )?,
+            "key" => {
+                set_key(&mut found.key, meta.path.span(), Key::Field(FieldPath::of(meta, key)?))?
+            }
+            "key_with" => {
+                set_key(&mut found.key, meta.path.span(), Key::Computed(meta.value()?.parse()?))?
+            }
             "unkeyed" => set_key(&mut found.key, meta.path.span(), Key::None)?,
             "subject" => found.subject = Some(FieldPath::of(meta, key)?),
             _ => return Ok(false),
@@ -138,10 +125,7 @@ fn read(input: &DeriveInput) -> Result<Attributes> {
 }
 
 fn version(value: ParseStream<'_>) -> Result<u32> {
-    let refused = Error::new(
-        value.span(),
-        "a version is a whole number from 1 up: `version = 1`",
-    );
+    let refused = Error::new(value.span(), "a version is a whole number from 1 up: `version = 1`");
     let version = value.parse::<Lit>().ok();
     let version = version.and_then(|literal| match literal {
         Lit::Int(version) => version.base10_parse().ok(),
@@ -153,10 +137,7 @@ fn version(value: ParseStream<'_>) -> Result<u32> {
 fn set_key(slot: &mut Option<Key>, span: Span, key: Key) -> Result<()> {
     match slot.replace(key) {
         None => Ok(()),
-        Some(_) => Err(Error::new(
-            span,
-            "say one of `key`, `key_with` and `unkeyed`, not several",
-        )),
+        Some(_) => Err(Error::new(span, "say one of `key`, `key_with` and `unkeyed`, not several")),
     }
 }
 
@@ -174,9 +155,7 @@ fn key(input: &DeriveInput, key: Option<Key>) -> Result<TokenStream> {
                 quote_spanned!(path.span()=> ::tidings::event::ToPartitionKey::to_partition_key(#key)),
             )
         }
-        Some(Key::None) => Ok(quote!(::core::result::Result::Ok(
-            ::core::option::Option::None
-        ))),
+        Some(Key::None) => Ok(quote!(::core::result::Result::Ok(::core::option::Option::None))),
         None => Err(Error::new(
             input.ident.span(),
             format!(

@@ -33,19 +33,13 @@ use syn::{DeriveInput, parse_macro_input};
 /// its order and nobody would see it before production.
 #[proc_macro_derive(IntegrationEvent, attributes(event))]
 pub fn integration_event(input: TokenStream) -> TokenStream {
-    expand(
-        &parse_macro_input!(input as DeriveInput),
-        integration_event::derive,
-    )
+    expand(&parse_macro_input!(input as DeriveInput), integration_event::derive)
 }
 
 /// Implements `DomainEvent` for a struct or an enum that is `Debug`.
 #[proc_macro_derive(DomainEvent)]
 pub fn domain_event(input: TokenStream) -> TokenStream {
-    expand(
-        &parse_macro_input!(input as DeriveInput),
-        domain_event::derive,
-    )
+    expand(&parse_macro_input!(input as DeriveInput), domain_event::derive)
 }
 
 /// Implements `Request` and `Command`.
@@ -78,7 +72,5 @@ fn expand(
     input: &DeriveInput,
     derive: fn(&DeriveInput) -> syn::Result<proc_macro2::TokenStream>,
 ) -> TokenStream {
-    derive(input)
-        .unwrap_or_else(syn::Error::into_compile_error)
-        .into()
+    derive(input).unwrap_or_else(syn::Error::into_compile_error).into()
 }

@@ -24,9 +24,7 @@ pub(crate) struct Topics {
 impl TopicAttributes {
     pub(crate) fn expand(self, input: &DeriveInput, name: &LitStr) -> Result<Topics> {
         let (topics, with) = self.checked(input, name)?;
-        let names: Vec<_> = (0..topics.len())
-            .map(|at| format_ident!("TOPIC_{at}"))
-            .collect();
+        let names: Vec<_> = (0..topics.len()).map(|at| format_ident!("TOPIC_{at}")).collect();
         let constants = topics.iter().zip(&names).map(|(topic, name)| {
             quote_spanned! {topic.span()=>
                 const #name: ::tidings::event::TopicName = ::tidings::event::TopicName::from_static(#topic);
@@ -68,10 +66,9 @@ impl TopicAttributes {
                 input.ident.span(),
                 "`topics` needs `topic_with = ..`, which picks one; one alone is `topic = \"..\"`",
             ),
-            (Some(topic), _, _) => refused(
-                topic.span(),
-                "say either `topic`, or `topic_with` and `topics`",
-            ),
+            (Some(topic), _, _) => {
+                refused(topic.span(), "say either `topic`, or `topic_with` and `topics`")
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
 
 use super::assignment::Assignment;
+use super::batch::BatchRecord;
 use super::hooks::Hooks;
 use super::lane::{Done, Job, Shard, ToShard};
 use super::partition::Partition;
@@ -30,6 +31,9 @@ use crate::transport::{
 
 /// How often pauses and commits are looked at when nothing else happens.
 const TICK: Duration = Duration::from_millis(100);
+/// How long nothing is read while a partition is full, before it is paused: a pause makes the client throw away
+/// what it has fetched, and fast handlers make room sooner.
+const PATIENCE: Duration = Duration::from_millis(20);
 /// How long a member that was told to stop waits for the source beyond the deadline.
 const LEAVE: Duration = Duration::from_secs(5);
 
@@ -42,6 +46,9 @@ pub(super) struct Member {
     clock: BrokerClock,
     partitions: HashMap<u64, Partition>,
     ids: HashMap<TopicPartition, u64>,
+    /// Partitions that are full and not paused, and when they will be. Nothing is read meanwhile.
+    full: Vec<u64>,
+    full_until: Instant,
     shards: Vec<mpsc::UnboundedSender<ToShard>>,
     done: mpsc::UnboundedReceiver<Vec<Done>>,
     tasks: JoinSet<()>,
@@ -91,6 +98,8 @@ impl Member {
             clock,
             partitions: HashMap::new(),
             ids: HashMap::new(),
+            full: Vec::new(),
+            full_until: Instant::now(),
             shards,
             done,
             tasks,
@@ -114,11 +123,12 @@ impl Member {
                 biased;
                 deadline = told(&mut stop) => break deadline,
                 Some(done) = self.done.recv() => self.completed(done),
-                event = self.source.events.recv() => match event {
+                event = self.source.events.recv(), if self.full.is_empty() => match event {
                     Some(event) => self.happened(event),
                     None => self.fail("the source has ended".into()),
                 },
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.release_due(),
+                () = sleep_until(self.full_until), if !self.full.is_empty() => self.pause_full(),
                 _ = tick.tick() => self.look_around(),
             }
             self.finish_revokes();
@@ -232,6 +242,7 @@ impl Member {
                 let name = partition.assignment.partition.clone();
                 offsets.extend(partition.uncommitted().map(|offset| (name.clone(), offset)));
                 self.ids.remove(&name);
+                self.full.retain(|full| *full != id);
                 self.work.health.blocked(name.to_string(), None);
                 partition.assignment.drop_work();
             }
@@ -266,7 +277,7 @@ impl Member {
         match assignment.place.tier {
             None => {
                 let mut jobs: Vec<Vec<Job>> = self.shards.iter().map(|_| Vec::new()).collect();
-                for record in records {
+                for record in BatchRecord::all(records) {
                     if partition.ledger.has_passed(record.offset) {
                         continue;
                     }
@@ -279,12 +290,7 @@ impl Member {
                         &record,
                     );
                     let shard = usize::try_from(lane % jobs.len() as u64).unwrap_or_default();
-                    jobs[shard].push(Job {
-                        assignment: assignment.clone(),
-                        place,
-                        record: Arc::new(record),
-                        lane,
-                    });
+                    jobs[shard].push(Job { assignment: assignment.clone(), place, record, lane });
                 }
                 for (shard, jobs) in self.shards.iter().zip(jobs) {
                     if !jobs.is_empty() {
@@ -296,7 +302,7 @@ impl Member {
             }
             Some(tier) => {
                 let delay = assignment.place.main.around.tiers[tier].0.delay();
-                for record in records {
+                for record in BatchRecord::all(records) {
                     if !partition.ledger.has_passed(record.offset) {
                         partition.wait(record, delay, &self.clock);
                     }
@@ -339,17 +345,32 @@ impl Member {
         self.balance(id);
     }
 
-    /// Pauses a partition of which enough is in memory; it goes on when half of it is done.
+    /// Stops reading a partition of which enough is in memory; it goes on when half of it is done.
     fn balance(&mut self, id: u64) {
         let Some(partition) = self.partitions.get(&id) else { return };
         let held = partition.held();
-        let full = match partition.is_paused_for(Reason::Backpressure) {
+        let stopped = partition.is_paused_for(Reason::Backpressure) || self.full.contains(&id);
+        let full = match stopped {
             true => held > self.settings.prefetch / 2,
             false => held >= self.settings.prefetch,
         };
         // What waits on a tier is bounded by its own reason.
-        let full = full && partition.assignment.place.tier.is_none();
-        self.pause(id, Reason::Backpressure, full);
+        if !full || partition.assignment.place.tier.is_some() {
+            self.full.retain(|full| *full != id);
+            self.pause(id, Reason::Backpressure, false);
+        } else if !stopped {
+            if self.full.is_empty() {
+                self.full_until = Instant::now() + PATIENCE;
+            }
+            self.full.push(id);
+        }
+    }
+
+    /// Pauses what has stayed full, so that the others are read again.
+    fn pause_full(&mut self) {
+        for id in std::mem::take(&mut self.full) {
+            self.pause(id, Reason::Backpressure, true);
+        }
     }
 
     fn pause(&mut self, id: u64, reason: Reason, holds: bool) {
@@ -372,7 +393,9 @@ impl Member {
                     partition.ledger.done(place);
                     urgent |= moved;
                     self.finished += 1;
-                    if partition.is_paused_for(Reason::Backpressure) {
+                    let stopped = partition.is_paused_for(Reason::Backpressure)
+                        || self.full.contains(&assignment);
+                    if stopped {
                         self.balance(assignment);
                     }
                 }
@@ -487,7 +510,7 @@ fn lane(
     match (order, &record.key) {
         (Order::ByKey, Some(key)) => {
             // Main topic and tiers share a key's lane.
-            assignment.place.main.name.hash(&mut state);
+            std::ptr::hash(Arc::as_ptr(&assignment.place.main), &mut state);
             key.hash(&mut state);
         }
         (Order::ByKey, None) => {

@@ -1,6 +1,7 @@
 //! The consumer: typed handlers, lanes, retry tiers, dead letters.
 
 mod assignment;
+mod batch;
 mod builder;
 mod delivery;
 mod forward;

@@ -152,18 +152,14 @@ mod tests {
     #[test]
     fn a_key_is_neither_empty_nor_endless() {
         assert_eq!(PartitionKey::new(""), Err(InvalidKey::Empty));
-        assert_eq!(
-            PartitionKey::new("k".repeat(1025)),
-            Err(InvalidKey::TooLong { len: 1025 })
-        );
+        assert_eq!(PartitionKey::new("k".repeat(1025)), Err(InvalidKey::TooLong { len: 1025 }));
         assert_eq!(PartitionKey::new("user-7").unwrap().as_str(), "user-7");
     }
 
     #[test]
     fn fields_become_keys_and_a_missing_one_asks_for_no_order() {
         let text = |key: &dyn ToPartitionKey| {
-            key.to_partition_key()
-                .map(|key| key.map(PartitionKey::into_string))
+            key.to_partition_key().map(|key| key.map(PartitionKey::into_string))
         };
         assert_eq!(text(&7_i64), Ok(Some("7".to_owned())));
         assert_eq!(text(&Uuid::nil()), Ok(Some(Uuid::nil().to_string())));

@@ -83,22 +83,12 @@ impl EventMapperBuilder {
     /// # Errors
     /// When a type is mapped twice, mapped and ignored, or covered and neither; all such types are named.
     pub fn build(self) -> Result<EventMapper, BuildError> {
-        let Self {
-            rules,
-            covered,
-            twice,
-            both,
-            unmapped,
-        } = self;
+        let Self { rules, covered, twice, both, unmapped } = self;
         if !twice.is_empty() {
-            return Err(BuildError::MappedTwice {
-                events: named(twice),
-            });
+            return Err(BuildError::MappedTwice { events: named(twice) });
         }
         if !both.is_empty() {
-            return Err(BuildError::MappedAndIgnored {
-                events: named(both),
-            });
+            return Err(BuildError::MappedAndIgnored { events: named(both) });
         }
         let missing: Vec<_> = covered
             .iter()
@@ -106,9 +96,7 @@ impl EventMapperBuilder {
             .map(|(_, name)| *name)
             .collect();
         if !missing.is_empty() {
-            return Err(BuildError::NotMapped {
-                events: named(missing),
-            });
+            return Err(BuildError::NotMapped { events: named(missing) });
         }
         Ok(EventMapper(Arc::new(Inner { rules, unmapped })))
     }

@@ -76,13 +76,7 @@ fn envelope(
     Ok(Envelope {
         metadata,
         topic: event.topic(),
-        key: event.partition_key().map_err(|source| MapError::Key {
-            event: name,
-            source,
-        })?,
-        event: event.encode(format).map_err(|source| MapError::Encode {
-            event: name,
-            source,
-        })?,
+        key: event.partition_key().map_err(|source| MapError::Key { event: name, source })?,
+        event: event.encode(format).map_err(|source| MapError::Encode { event: name, source })?,
     })
 }

@@ -84,9 +84,7 @@ impl IntoIterator for Events {
 impl fmt::Debug for Events {
     /// Names only: events hold people's data.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list()
-            .entries(self.iter().map(|event| event.name()))
-            .finish()
+        f.debug_list().entries(self.iter().map(|event| event.name())).finish()
     }
 }
 

@@ -82,9 +82,7 @@ impl EventMapper {
             Some(Rule::Ignore) => {}
             None if self.0.unmapped == Unmapped::Ignore => {}
             None => {
-                return Err(MapError::NoMapping {
-                    event: event.name(),
-                });
+                return Err(MapError::NoMapping { event: event.name() });
             }
         }
         Ok(())

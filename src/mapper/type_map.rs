@@ -32,13 +32,10 @@ mod tests {
 
     #[test]
     fn types_are_told_apart() {
-        let map: TypeMap<_> = [
-            (TypeId::of::<u8>(), 1),
-            (TypeId::of::<u16>(), 2),
-            (TypeId::of::<&str>(), 3),
-        ]
-        .into_iter()
-        .collect();
+        let map: TypeMap<_> =
+            [(TypeId::of::<u8>(), 1), (TypeId::of::<u16>(), 2), (TypeId::of::<&str>(), 3)]
+                .into_iter()
+                .collect();
         assert_eq!(map.get(&TypeId::of::<u16>()), Some(&2));
         assert_eq!(map.get(&TypeId::of::<u32>()), None);
     }

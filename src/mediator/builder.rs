@@ -77,10 +77,7 @@ impl<B: Behaviour, Stage> MediatorBuilder<B, Stage> {
         let outer = Arc::into_inner(self.behaviours)
             .expect("only handlers share the behaviours, and there is none yet");
         MediatorBuilder {
-            behaviours: Arc::new(Both {
-                outer,
-                inner: behaviour,
-            }),
+            behaviours: Arc::new(Both { outer, inner: behaviour }),
             routes: self.routes,
             required: self.required,
             twice: self.twice,
@@ -120,9 +117,7 @@ impl<B: Behaviour, Stage> MediatorBuilder<B, Stage> {
     /// When a request has two handlers, or a required one has none; all such requests are named.
     pub fn build(self) -> Result<Mediator, BuildError> {
         if !self.twice.is_empty() {
-            return Err(BuildError::HandledTwice {
-                requests: self.twice,
-            });
+            return Err(BuildError::HandledTwice { requests: self.twice });
         }
         let mut missing = Vec::new();
         for (id, name) in self.required {

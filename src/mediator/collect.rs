@@ -30,24 +30,13 @@ pub async fn collect<M: Mediate, R: Request>(
     if cx.is_collecting() {
         let flow = cx.flow();
         let response = sent(inner, request, cx).await?;
-        return Ok(Collected {
-            response,
-            raised: Vec::new(),
-            flow,
-        });
+        return Ok(Collected { response, raised: Vec::new(), flow });
     }
     let flow = begun(cx.flow());
     let outermost = Outermost::new(cx, flow.clone());
-    let response = flow
-        .clone()
-        .scope(sent(inner, request, outermost.cx))
-        .await?;
+    let response = flow.clone().scope(sent(inner, request, outermost.cx)).await?;
     let raised = outermost.cx.take_raised();
-    Ok(Collected {
-        response,
-        raised,
-        flow,
-    })
+    Ok(Collected { response, raised, flow })
 }
 
 /// Sends a request and takes its response's events too, unless the inner mediator has done so.

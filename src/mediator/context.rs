@@ -38,14 +38,8 @@ impl Context {
 
     /// A context whose request belongs to `flow` rather than to that of the task.
     pub fn with_flow(flow: Flow) -> Self {
-        let more = More {
-            flow: Some(flow),
-            ..More::default()
-        };
-        Self {
-            raised: Vec::new(),
-            more: Some(Box::new(more)),
-        }
+        let more = More { flow: Some(flow), ..More::default() };
+        Self { raised: Vec::new(), more: Some(Box::new(more)) }
     }
 
     /// Says that a domain event happened.
@@ -65,8 +59,7 @@ impl Context {
 
     /// Adds 0..n integration events past the mapper.
     pub fn publish_all(&mut self, events: impl IntoEvents) {
-        self.raised
-            .extend(Events::one(events).into_iter().map(Raised::Integration));
+        self.raised.extend(Events::one(events).into_iter().map(Raised::Integration));
     }
 
     /// What was raised so far, in order.
@@ -89,36 +82,22 @@ impl Context {
     /// that was there.
     pub fn insert<T: Send + Sync + 'static>(&mut self, value: T) -> Option<T> {
         let values = &mut self.more().values;
-        values
-            .insert(TypeId::of::<T>(), Box::new(value))
-            .and_then(unboxed)
+        values.insert(TypeId::of::<T>(), Box::new(value)).and_then(unboxed)
     }
 
     /// The value of that type, when there is one.
     pub fn get<T: Send + Sync + 'static>(&self) -> Option<&T> {
-        self.more
-            .as_ref()?
-            .values
-            .get(&TypeId::of::<T>())?
-            .downcast_ref()
+        self.more.as_ref()?.values.get(&TypeId::of::<T>())?.downcast_ref()
     }
 
     /// The value of that type, to be changed.
     pub fn get_mut<T: Send + Sync + 'static>(&mut self) -> Option<&mut T> {
-        self.more
-            .as_mut()?
-            .values
-            .get_mut(&TypeId::of::<T>())?
-            .downcast_mut()
+        self.more.as_mut()?.values.get_mut(&TypeId::of::<T>())?.downcast_mut()
     }
 
     /// Takes the value of that type.
     pub fn remove<T: Send + Sync + 'static>(&mut self) -> Option<T> {
-        self.more
-            .as_mut()?
-            .values
-            .remove(&TypeId::of::<T>())
-            .and_then(unboxed)
+        self.more.as_mut()?.values.remove(&TypeId::of::<T>()).and_then(unboxed)
     }
 
     fn more(&mut self) -> &mut More {

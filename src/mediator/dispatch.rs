@@ -44,10 +44,7 @@ pub(super) fn route<R: Request>(
     behaviours: Arc<impl Behaviour>,
     handler: impl RequestHandler<R>,
 ) -> Route {
-    let wired: Box<dyn Dispatch<R>> = Box::new(Wired {
-        behaviours,
-        handler,
-    });
+    let wired: Box<dyn Dispatch<R>> = Box::new(Wired { behaviours, handler });
     Box::new(wired)
 }
 
@@ -99,9 +96,7 @@ impl Mediator {
 
 #[cold]
 fn no_handler<R: Request>() -> SendError<R> {
-    SendError::NoHandler {
-        request: simple_type_name::<R>(),
-    }
+    SendError::NoHandler { request: simple_type_name::<R>() }
 }
 
 impl Mediate for Mediator {
@@ -116,8 +111,6 @@ impl Mediate for Mediator {
 
 impl fmt::Debug for Mediator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mediator")
-            .field("requests", &self.0.len())
-            .finish()
+        f.debug_struct("Mediator").field("requests", &self.0.len()).finish()
     }
 }

@@ -63,16 +63,9 @@ impl<T> Unpublished<T> {
     /// # Errors
     /// The same again, with what is left this time.
     pub async fn retry(mut self, publisher: &impl EventPublisher) -> Result<T, Self> {
-        match publisher
-            .publish_envelopes(std::mem::take(&mut self.events))
-            .await
-        {
+        match publisher.publish_envelopes(std::mem::take(&mut self.events)).await {
             Ok(()) => Ok(self.response),
-            Err(failure) => Err(Self {
-                events: failure.unpublished,
-                error: failure.error,
-                ..self
-            }),
+            Err(failure) => Err(Self { events: failure.unpublished, error: failure.error, ..self }),
         }
     }
 }
@@ -174,10 +167,9 @@ impl<R: Request<Error: fmt::Debug>> fmt::Debug for SendError<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Handler(error) => f.debug_tuple("Handler").field(error).finish(),
-            Self::NoHandler { request } => f
-                .debug_struct("NoHandler")
-                .field("request", request)
-                .finish(),
+            Self::NoHandler { request } => {
+                f.debug_struct("NoHandler").field("request", request).finish()
+            }
             Self::Invalid(errors) => f.debug_tuple("Invalid").field(errors).finish(),
             Self::TimedOut { after } => f.debug_struct("TimedOut").field("after", after).finish(),
             Self::Behaviour(error) => f.debug_tuple("Behaviour").field(error).finish(),

@@ -93,11 +93,7 @@ struct Inner<M, P> {
 
 impl<M, P> Publishing<M, P> {
     pub(super) fn new(mediator: M, mapper: EventMapper, publisher: P) -> Self {
-        Self(Arc::new(Inner {
-            mediator,
-            mapper,
-            publisher,
-        }))
+        Self(Arc::new(Inner { mediator, mapper, publisher }))
     }
 }
 
@@ -121,16 +117,8 @@ impl<M: Mediate, P: EventPublisher> Publishing<M, P> {
         request: R,
         cx: &mut Context,
     ) -> Result<R::Response, SendError<R>> {
-        let Inner {
-            mediator,
-            mapper,
-            publisher,
-        } = &*self.0;
-        let Collected {
-            response,
-            raised,
-            flow,
-        } = collect(mediator, request, cx).await?;
+        let Inner { mediator, mapper, publisher } = &*self.0;
+        let Collected { response, raised, flow } = collect(mediator, request, cx).await?;
         if raised.is_empty() {
             return Ok(response);
         }
@@ -148,14 +136,9 @@ impl<M: Mediate, P: EventPublisher> Publishing<M, P> {
             };
         match publisher.publish_envelopes(envelopes).await {
             Ok(()) => Ok(response),
-            Err(PublishFailure {
-                unpublished: events,
-                error,
-            }) => Err(SendError::Unpublished(Box::new(Unpublished {
-                response,
-                events,
-                error,
-            }))),
+            Err(PublishFailure { unpublished: events, error }) => {
+                Err(SendError::Unpublished(Box::new(Unpublished { response, events, error })))
+            }
         }
     }
 

@@ -34,11 +34,7 @@ impl ValidationErrors {
     pub fn collect(checks: impl FnOnce(&mut Self)) -> Result<(), Self> {
         let mut errors = Self::default();
         checks(&mut errors);
-        if errors.0.is_empty() {
-            Ok(())
-        } else {
-            Err(errors)
-        }
+        if errors.0.is_empty() { Ok(()) } else { Err(errors) }
     }
 
     /// One field and what is wrong with it.
@@ -66,10 +62,7 @@ impl ValidationErrors {
         field: impl Into<Cow<'static, str>>,
         message: impl Into<Cow<'static, str>>,
     ) {
-        self.0.push(Violation {
-            field: field.into(),
-            message: message.into(),
-        });
+        self.0.push(Violation { field: field.into(), message: message.into() });
     }
 
     /// The violations in the order in which they were added.

@@ -46,9 +46,7 @@ impl Behaviour for Guard {
         cx: &mut Context,
         next: impl Next<R>,
     ) -> Result<R::Response, SendError<R>> {
-        let name = self
-            .0
-            .ok_or_else(|| SendError::Behaviour(NotSignedIn.into()))?;
+        let name = self.0.ok_or_else(|| SendError::Behaviour(NotSignedIn.into()))?;
         cx.insert(name);
         next.run(request, cx).await
     }
@@ -81,21 +79,10 @@ async fn the_first_behaviour_is_the_outermost() {
         .build()
         .unwrap();
     mediator.send(create("ada")).await.unwrap();
-    let ok = [
-        "a before",
-        "b before",
-        "c before",
-        "c after, ok",
-        "b after, ok",
-        "a after, ok",
-    ];
+    let ok = ["a before", "b before", "c before", "c after, ok", "b after, ok", "a after, ok"];
     assert_eq!(std::mem::take(&mut *log.lock().unwrap()), ok);
     mediator.send(FindUser(1)).await.unwrap();
-    assert_eq!(
-        std::mem::take(&mut *log.lock().unwrap()),
-        ok,
-        "each handler has them all"
-    );
+    assert_eq!(std::mem::take(&mut *log.lock().unwrap()), ok, "each handler has them all");
     mediator.send(create("taken")).await.unwrap_err();
     assert_eq!(
         log.lock().unwrap()[3..],
@@ -105,18 +92,11 @@ async fn the_first_behaviour_is_the_outermost() {
 
 #[tokio::test]
 async fn a_behaviour_can_refuse_a_request_and_leave_values_for_the_handler() {
-    let who = |name| {
-        Mediator::builder()
-            .behaviour(Guard(name))
-            .handler(WhoAmIHandler)
-            .build()
-            .unwrap()
-    };
+    let who =
+        |name| Mediator::builder().behaviour(Guard(name)).handler(WhoAmIHandler).build().unwrap();
     assert_eq!(who(Some("ada")).send(WhoAmI).await.unwrap(), "ada");
     let error = who(None).send(WhoAmI).await.unwrap_err();
-    let SendError::Behaviour(cause) = &error else {
-        panic!("{error:?}")
-    };
+    let SendError::Behaviour(cause) = &error else { panic!("{error:?}") };
     assert!(cause.is::<NotSignedIn>());
 }
 
@@ -131,42 +111,28 @@ async fn an_invalid_request_never_reaches_its_handler_and_says_what_is_wrong() {
         .unwrap();
     let error = mediator.send(create("")).await.unwrap_err();
     assert!(error.is_invalid());
-    let SendError::Invalid(errors) = &error else {
-        panic!("{error:?}")
-    };
+    let SendError::Invalid(errors) = &error else { panic!("{error:?}") };
     assert_eq!(errors.violations()[0].field, "name");
-    assert_eq!(
-        tidings::error::chain(&error),
-        "the request is not valid: name: must not be empty"
-    );
+    assert_eq!(tidings::error::chain(&error), "the request is not valid: name: must not be empty");
     assert!(log.lock().unwrap().is_empty());
     mediator.send(create("ada")).await.unwrap();
 }
 
 #[tokio::test]
 async fn without_the_behaviour_nothing_is_validated() {
-    let mediator = Mediator::builder()
-        .handler(CreateUserHandler)
-        .build()
-        .unwrap();
+    let mediator = Mediator::builder().handler(CreateUserHandler).build().unwrap();
     mediator.send(create("")).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_takes_too_long_is_dropped_and_what_it_raised_is_forgotten() {
     let bound = Duration::from_secs(5);
-    let mediator = Mediator::builder()
-        .behaviour(Timeout(bound))
-        .handler(CreateUserHandler)
-        .build()
-        .unwrap();
+    let mediator =
+        Mediator::builder().behaviour(Timeout(bound)).handler(CreateUserHandler).build().unwrap();
     let mut cx = Context::new();
     let error = mediator.send_in(create("slow"), &mut cx).await.unwrap_err();
     assert!(error.is_timed_out());
-    assert_eq!(
-        error.to_string(),
-        "the request took longer than 5s and was dropped"
-    );
+    assert_eq!(error.to_string(), "the request took longer than 5s and was dropped");
     assert!(cx.raised().is_empty());
     mediator.send(create("ada")).await.unwrap();
 }
@@ -176,15 +142,10 @@ fn a_request_is_traced_in_a_span_that_has_its_name_and_outcome() {
     let spans = Spans::default();
     let subscriber = tracing_subscriber::registry().with(spans.clone());
     tracing::subscriber::with_default(subscriber, || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let mediator = Mediator::builder()
-                .behaviour(Tracing)
-                .handler(CreateUserHandler)
-                .build()
-                .unwrap();
+            let mediator =
+                Mediator::builder().behaviour(Tracing).handler(CreateUserHandler).build().unwrap();
             mediator.send(create("ada")).await.unwrap();
             mediator.send(create("taken")).await.unwrap_err();
         });

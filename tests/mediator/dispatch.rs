@@ -10,10 +10,7 @@ use crate::users::*;
 
 #[tokio::test]
 async fn a_request_reaches_its_one_handler() {
-    let mediator = Mediator::builder()
-        .handler(CreateUserHandler)
-        .build()
-        .unwrap();
+    let mediator = Mediator::builder().handler(CreateUserHandler).build().unwrap();
     assert_eq!(mediator.send(create("ada")).await.unwrap().name, "ada");
 }
 
@@ -26,15 +23,9 @@ async fn a_type_handles_several_requests_named_one_by_one_or_all_at_once() {
         .handler(Arc::new(CreateUserHandler))
         .build()
         .unwrap();
-    let at_once = Mediator::builder()
-        .handlers::<(FindUser, Touch), _>(Users)
-        .build()
-        .unwrap();
+    let at_once = Mediator::builder().handlers::<(FindUser, Touch), _>(Users).build().unwrap();
     for mediator in [one_by_one, at_once] {
-        assert_eq!(
-            mediator.send(FindUser(7)).await.unwrap().as_deref(),
-            Some("ada")
-        );
+        assert_eq!(mediator.send(FindUser(7)).await.unwrap().as_deref(), Some("ada"));
         assert_eq!(mediator.send(FindUser(8)).await.unwrap(), None);
         mediator.send(Touch).await.unwrap();
     }
@@ -42,21 +33,12 @@ async fn a_type_handles_several_requests_named_one_by_one_or_all_at_once() {
 
 #[tokio::test]
 async fn a_handlers_error_comes_back_as_it_is() {
-    let mediator = Mediator::builder()
-        .handler(CreateUserHandler)
-        .build()
-        .unwrap();
+    let mediator = Mediator::builder().handler(CreateUserHandler).build().unwrap();
     let error = mediator.send(create("taken")).await.unwrap_err();
     assert_eq!(error.to_string(), "taken is taken");
     assert!(error.source().is_none() && error.response().is_none());
-    assert_eq!(
-        error.handler_error(),
-        Some(&UserError::Taken("taken".to_owned()))
-    );
-    assert_eq!(
-        error.into_handler_error().unwrap(),
-        UserError::Taken("taken".to_owned())
-    );
+    assert_eq!(error.handler_error(), Some(&UserError::Taken("taken".to_owned())));
+    assert_eq!(error.into_handler_error().unwrap(), UserError::Taken("taken".to_owned()));
 }
 
 #[tokio::test]
@@ -79,12 +61,7 @@ fn a_second_handler_for_a_request_is_a_build_error_that_names_it() {
         .handler(CreateUserHandler)
         .build()
         .unwrap_err();
-    assert_eq!(
-        error,
-        BuildError::HandledTwice {
-            requests: vec!["mediator::users::CreateUser"]
-        }
-    );
+    assert_eq!(error, BuildError::HandledTwice { requests: vec!["mediator::users::CreateUser"] });
 }
 
 #[test]
@@ -97,52 +74,29 @@ fn required_requests_without_a_handler_are_all_named() {
         .unwrap_err();
     let missing = vec!["mediator::users::CreateUser", "mediator::users::Touch"];
     assert_eq!(error, BuildError::NotHandled { requests: missing });
-    assert!(
-        error
-            .to_string()
-            .contains("mediator::users::CreateUser, mediator::users::Touch")
-    );
+    assert!(error.to_string().contains("mediator::users::CreateUser, mediator::users::Touch"));
 }
 
 #[tokio::test]
 async fn a_panic_in_a_handler_reaches_the_sender_and_leaves_the_mediator_usable() {
-    let mediator = Mediator::builder()
-        .handler(CreateUserHandler)
-        .build()
-        .unwrap();
+    let mediator = Mediator::builder().handler(CreateUserHandler).build().unwrap();
     let sender = mediator.clone();
     let panic = tokio::spawn(async move { sender.send(create("panic")).await.map(|_| ()) })
         .await
         .unwrap_err();
-    assert_eq!(
-        panic.into_panic().downcast_ref::<&str>(),
-        Some(&"the handler's own panic")
-    );
+    assert_eq!(panic.into_panic().downcast_ref::<&str>(), Some(&"the handler's own panic"));
     mediator.send(create("ada")).await.unwrap();
 }
 
 #[tokio::test]
 async fn what_a_request_raised_stays_in_the_callers_context_and_what_a_failed_one_raised_does_not()
 {
-    let mediator = Mediator::builder()
-        .handler(CreateUserHandler)
-        .build()
-        .unwrap();
+    let mediator = Mediator::builder().handler(CreateUserHandler).build().unwrap();
     let mut cx = Context::new();
     mediator.send_in(create("ada"), &mut cx).await.unwrap();
-    mediator
-        .send_in(create("taken"), &mut cx)
-        .await
-        .unwrap_err();
-    let names: Vec<_> = cx
-        .take_raised()
-        .iter()
-        .map(|raised| raised.name())
-        .collect();
-    assert_eq!(
-        names,
-        ["UserRegistered", "PasswordHashed", "mailing_list_changed"]
-    );
+    mediator.send_in(create("taken"), &mut cx).await.unwrap_err();
+    let names: Vec<_> = cx.take_raised().iter().map(|raised| raised.name()).collect();
+    assert_eq!(names, ["UserRegistered", "PasswordHashed", "mailing_list_changed"]);
     assert!(cx.raised().is_empty());
 }
 
@@ -165,16 +119,9 @@ fn mediators_are_cheap_to_share_as_axum_asks_of_state() {
     state::<Mediator>();
     state::<Publishing<Mediator, Recorder>>();
     fn send<T: Send>(_: T) {}
-    let mediator = Mediator::builder()
-        .handler(CreateUserHandler)
-        .build()
-        .unwrap();
+    let mediator = Mediator::builder().handler(CreateUserHandler).build().unwrap();
     send(mediator.send(create("ada")));
-    send(
-        mediator
-            .publishing(mapper(), Recorder::default())
-            .send(create("ada")),
-    );
+    send(mediator.publishing(mapper(), Recorder::default()).send(create("ada")));
 }
 
 #[tokio::test]
@@ -191,10 +138,7 @@ async fn code_that_is_generic_over_mediators_and_over_requests_compiles() {
     ) -> Result<R::Response, SendError<R>> {
         mediator.send(request).await
     }
-    let mediator = Mediator::builder()
-        .handlers::<(FindUser, Touch), _>(Users)
-        .build()
-        .unwrap();
+    let mediator = Mediator::builder().handlers::<(FindUser, Touch), _>(Users).build().unwrap();
     run(&mediator, Touch).await.unwrap();
     assert_eq!(ask(&mediator, FindUser(1)).await.unwrap(), None);
 }

@@ -54,10 +54,7 @@ async fn an_envelope_says_all_about_its_event() {
     assert_eq!(created.topic, UserCreated::topics()[0]);
     assert_eq!(created.key.as_ref().unwrap().as_str(), "ada");
     assert_eq!(created.event.content_type, "application/json");
-    assert_eq!(
-        created.metadata.source,
-        Source::new("user-service").unwrap()
-    );
+    assert_eq!(created.metadata.source, Source::new("user-service").unwrap());
     assert_eq!(created.metadata.subject.as_ref().unwrap().as_str(), "ada");
     assert_eq!(created.metadata.version, 1);
     assert_eq!((events[1].metadata.version, &events[1].key), (2, &None));
@@ -77,20 +74,9 @@ async fn nothing_is_published_of_a_request_that_failed() {
     let (users, recorder) = users(Recorder::default());
     let mut cx = Context::new();
     cx.raise(UserRegistered("before".to_owned()));
-    users
-        .send_in(create("taken"), &mut cx)
-        .await
-        .unwrap_err()
-        .into_handler_error()
-        .unwrap();
+    users.send_in(create("taken"), &mut cx).await.unwrap_err().into_handler_error().unwrap();
     assert!(cx.raised().is_empty());
-    assert!(
-        users
-            .send_in(create("slow"), &mut cx)
-            .await
-            .unwrap_err()
-            .is_timed_out()
-    );
+    assert!(users.send_in(create("slow"), &mut cx).await.unwrap_err().is_timed_out());
     users.send_in(Touch, &mut cx).await.unwrap();
     assert!(recorder.calls().is_empty());
 }
@@ -112,17 +98,11 @@ async fn nothing_is_published_after_a_panic() {
 async fn a_context_whose_request_was_dropped_half_way_can_be_used_again() {
     let (users, recorder) = users(Recorder::default());
     let mut cx = Context::new();
-    let dropped = tokio::time::timeout(
-        Duration::from_secs(1),
-        users.send_in(create("slow"), &mut cx),
-    )
-    .await;
+    let dropped =
+        tokio::time::timeout(Duration::from_secs(1), users.send_in(create("slow"), &mut cx)).await;
     assert!(dropped.is_err());
     users.send_in(create("ada"), &mut cx).await.unwrap();
-    assert_eq!(
-        shown(&recorder.only_call())[0],
-        r#"user_created {"name":"ada"}"#
-    );
+    assert_eq!(shown(&recorder.only_call())[0], r#"user_created {"name":"ada"}"#);
 }
 
 #[tokio::test]
@@ -131,10 +111,7 @@ async fn what_the_caller_raised_before_is_published_first() {
     let mut cx = Context::new();
     cx.raise(UserRegistered("before".to_owned()));
     users.send_in(create("ada"), &mut cx).await.unwrap();
-    assert_eq!(
-        shown(&recorder.only_call())[0],
-        r#"user_created {"name":"before"}"#
-    );
+    assert_eq!(shown(&recorder.only_call())[0], r#"user_created {"name":"before"}"#);
     assert!(cx.raised().is_empty());
 }
 
@@ -144,34 +121,22 @@ async fn a_failure_to_publish_carries_the_response_and_the_events_that_are_left_
     let error = users.send(create("listed")).await.unwrap_err();
     assert!(error.is_unpublished());
     assert_eq!(error.response().unwrap().name, "listed");
-    assert_eq!(
-        error.to_string(),
-        "the request succeeded, and 3 of its events were not published"
-    );
+    assert_eq!(error.to_string(), "the request succeeded, and 3 of its events were not published");
     assert_eq!(error.source().unwrap().to_string(), "the broker is away");
-    let SendError::Unpublished(unpublished) = error else {
-        panic!()
-    };
+    let SendError::Unpublished(unpublished) = error else { panic!() };
     let left = [
         "mailing_list_changed null",
         r#"user_created {"name":"listed's twin"}"#,
         "mailing_list_changed null",
     ];
     assert_eq!(shown(&unpublished.events), left);
-    let ids: Vec<_> = unpublished
-        .events
-        .iter()
-        .map(|event| event.metadata.id.clone())
-        .collect();
+    let ids: Vec<_> = unpublished.events.iter().map(|event| event.metadata.id.clone()).collect();
     let user = unpublished.retry(&recorder).await.unwrap();
     assert_eq!(user.name, "listed");
     let calls = recorder.calls();
     assert_eq!(shown(&calls[1]), left);
     assert_eq!(
-        calls[1]
-            .iter()
-            .map(|event| event.metadata.id.clone())
-            .collect::<Vec<_>>(),
+        calls[1].iter().map(|event| event.metadata.id.clone()).collect::<Vec<_>>(),
         ids,
         "the ids are kept"
     );
@@ -185,10 +150,7 @@ async fn a_retry_that_fails_again_holds_what_is_left_this_time() {
     };
     assert_eq!(first.events.len(), 2);
     let again = first.retry(&*recorder).await.unwrap_err();
-    assert_eq!(
-        (again.events.len(), again.response.name.as_str()),
-        (1, "ada")
-    );
+    assert_eq!((again.events.len(), again.response.name.as_str()), (1, "ada"));
     again.retry(&*recorder).await.unwrap();
 }
 
@@ -198,25 +160,13 @@ async fn an_event_that_nobody_mapped_keeps_all_of_them_back_and_the_error_carrie
     let error = users.send(create("forgotten")).await.unwrap_err();
     assert_eq!(error.response().unwrap().name, "forgotten");
     assert!(
-        error
-            .source()
-            .unwrap()
-            .to_string()
-            .contains("no mapping for the domain event Forgotten")
+        error.source().unwrap().to_string().contains("no mapping for the domain event Forgotten")
     );
-    let SendError::Mapping(failure) = error else {
-        panic!()
-    };
+    let SendError::Mapping(failure) = error else { panic!() };
     let raised: Vec<_> = failure.raised.iter().map(|raised| raised.name()).collect();
     assert_eq!(
         raised,
-        [
-            "UserRegistered",
-            "PasswordHashed",
-            "Forgotten",
-            "mailing_list_changed",
-            "UserRegistered"
-        ]
+        ["UserRegistered", "PasswordHashed", "Forgotten", "mailing_list_changed", "UserRegistered"]
     );
     assert!(recorder.calls().is_empty());
 }
@@ -225,16 +175,8 @@ async fn an_event_that_nobody_mapped_keeps_all_of_them_back_and_the_error_carrie
 async fn an_event_whose_key_is_none_is_a_mapping_failure() {
     let (users, recorder) = users(Recorder::default());
     let error = users.send(create("")).await.unwrap_err();
-    let SendError::Mapping(failure) = &error else {
-        panic!("{error:?}")
-    };
-    assert!(matches!(
-        failure.error,
-        MapError::Key {
-            event: "user_created",
-            ..
-        }
-    ));
+    let SendError::Mapping(failure) = &error else { panic!("{error:?}") };
+    assert!(matches!(failure.error, MapError::Key { event: "user_created", .. }));
     assert!(tidings::error::chain(&error).ends_with("an event without a key answers `None`"));
     assert!(recorder.calls().is_empty());
 }
@@ -251,16 +193,8 @@ async fn a_requests_events_share_its_correlation_and_name_it_as_their_cause() {
         Some(&ada.correlation_id),
         "the request is where it all begins"
     );
-    assert!(
-        calls[0]
-            .iter()
-            .all(|event| event.metadata.correlation_id == ada.correlation_id)
-    );
-    assert!(
-        calls[0]
-            .iter()
-            .all(|event| event.metadata.causation_id == ada.causation_id)
-    );
+    assert!(calls[0].iter().all(|event| event.metadata.correlation_id == ada.correlation_id));
+    assert!(calls[0].iter().all(|event| event.metadata.causation_id == ada.causation_id));
     assert_ne!(ada.correlation_id, bob.correlation_id);
 }
 
@@ -286,10 +220,7 @@ async fn within_an_events_handler_that_event_is_the_cause_and_its_correlation_go
 async fn a_correlation_given_with_the_context_goes_on_with_the_request_as_the_cause() {
     let (users, recorder) = users(Recorder::default());
     let correlation = EventId::new();
-    let flow = Flow {
-        correlation_id: Some(correlation.clone()),
-        ..Flow::default()
-    };
+    let flow = Flow { correlation_id: Some(correlation.clone()), ..Flow::default() };
     let mut cx = Context::with_flow(flow.clone());
     users.send_in(create("ada"), &mut cx).await.unwrap();
     assert_eq!(cx.flow(), flow, "the caller's flow is as it was");
@@ -324,20 +255,12 @@ impl Behaviour for Counting {
 async fn a_behaviour_finds_all_that_was_raised_once_the_handler_is_done_and_can_still_fail_it() {
     let count = Arc::new(AtomicUsize::new(0));
     let recorder = Recorder::default();
-    let mediator = Mediator::builder()
-        .behaviour(Counting(count.clone()))
-        .handler(CreateUserHandler);
+    let mediator =
+        Mediator::builder().behaviour(Counting(count.clone())).handler(CreateUserHandler);
     let users = mediator.build().unwrap().publishing(mapper(), &recorder);
     users.send(create("ada")).await.unwrap_err();
-    assert_eq!(
-        count.load(Ordering::Relaxed),
-        4,
-        "with the domain event of the response"
-    );
-    assert!(
-        recorder.calls().is_empty(),
-        "nothing is published of what was not committed"
-    );
+    assert_eq!(count.load(Ordering::Relaxed), 4, "with the domain event of the response");
+    assert!(recorder.calls().is_empty(), "nothing is published of what was not committed");
     users.send(create("listed")).await.unwrap();
     assert_eq!(recorder.only_call().len(), 4);
 }
@@ -384,10 +307,7 @@ async fn requests_within_a_request_are_published_with_it_and_failed_ones_are_not
         if through_the_decorator {
             assert!(handler.publishing.set(users.clone()).is_ok());
         }
-        let flow = users
-            .send(Invite(vec!["ada", "taken", "bob"]))
-            .await
-            .unwrap();
+        let flow = users.send(Invite(vec!["ada", "taken", "bob"])).await.unwrap();
         let events = recorder.only_call();
         assert_eq!(
             shown(&events),
@@ -402,11 +322,7 @@ async fn requests_within_a_request_are_published_with_it_and_failed_ones_are_not
                 r#"user_created {"name":"last"}"#,
             ]
         );
-        assert!(
-            events
-                .iter()
-                .all(|event| event.metadata.causation_id == flow.causation_id)
-        );
+        assert!(events.iter().all(|event| event.metadata.causation_id == flow.causation_id));
     }
 }
 
@@ -422,9 +338,7 @@ impl Mediate for Own {
         cx.raise(UserRegistered("own".to_owned()));
         let any: Box<dyn std::any::Any + Send> = Box::new(request);
         let Ok(create) = any.downcast::<CreateUser>() else {
-            return Err(SendError::Behaviour(
-                "own mediators know what they know".into(),
-            ));
+            return Err(SendError::Behaviour("own mediators know what they know".into()));
         };
         let user = User {
             name: create.name,
@@ -440,10 +354,7 @@ async fn a_mediator_of_the_users_own_is_decorated_the_same_way() {
     let recorder = Recorder::default();
     let users = Own.publishing(mapper(), &recorder);
     users.send(create("listed")).await.unwrap();
-    assert!(matches!(
-        users.send(Touch).await.unwrap_err(),
-        SendError::Behaviour(_)
-    ));
+    assert!(matches!(users.send(Touch).await.unwrap_err(), SendError::Behaviour(_)));
     assert_eq!(
         shown(&recorder.only_call()),
         [
@@ -471,10 +382,7 @@ impl Mediate for Around {
 #[tokio::test]
 async fn a_mediator_around_ours_has_the_responses_events_published_once() {
     let recorder = Recorder::default();
-    let mediator = Mediator::builder()
-        .handler(CreateUserHandler)
-        .build()
-        .unwrap();
+    let mediator = Mediator::builder().handler(CreateUserHandler).build().unwrap();
     let users = Around(mediator).publishing(mapper(), &recorder);
     users.send(create("listed")).await.unwrap();
     assert_eq!(shown(&recorder.only_call()).len(), 5);
@@ -484,25 +392,13 @@ async fn a_mediator_around_ours_has_the_responses_events_published_once() {
 
 #[tokio::test]
 async fn mapping_and_wrapping_can_be_had_without_publishing() {
-    let mediator = Mediator::builder()
-        .handler(CreateUserHandler)
-        .build()
-        .unwrap();
-    let collected = tidings::mediator::collect(&mediator, create("ada"), &mut Context::new())
-        .await
-        .unwrap();
+    let mediator = Mediator::builder().handler(CreateUserHandler).build().unwrap();
+    let collected =
+        tidings::mediator::collect(&mediator, create("ada"), &mut Context::new()).await.unwrap();
     let recorder = Recorder::default();
     let envelopes = mapper()
-        .envelopes(
-            &collected.raised,
-            recorder.source(),
-            recorder.format(),
-            &collected.flow,
-        )
+        .envelopes(&collected.raised, recorder.source(), recorder.format(), &collected.flow)
         .unwrap();
     assert_eq!(envelopes.len(), 3);
-    assert_eq!(
-        envelopes[0].metadata.correlation_id,
-        collected.flow.correlation_id.unwrap()
-    );
+    assert_eq!(envelopes[0].metadata.correlation_id, collected.flow.correlation_id.unwrap());
 }

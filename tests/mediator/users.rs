@@ -40,9 +40,7 @@ pub(crate) struct MailingListChanged;
 
 impl From<&UserRegistered> for UserCreated {
     fn from(event: &UserRegistered) -> Self {
-        Self {
-            name: event.0.clone(),
-        }
+        Self { name: event.0.clone() }
     }
 }
 
@@ -59,11 +57,7 @@ impl User {
     }
 
     fn integration_events(&mut self) -> Events {
-        if self.name == "listed" {
-            Events::one(MailingListChanged)
-        } else {
-            Events::none()
-        }
+        if self.name == "listed" { Events::one(MailingListChanged) } else { Events::none() }
     }
 }
 
@@ -84,9 +78,7 @@ impl CreateUser {
 }
 
 pub(crate) fn create(name: &str) -> CreateUser {
-    CreateUser {
-        name: name.to_owned(),
-    }
+    CreateUser { name: name.to_owned() }
 }
 
 #[derive(Debug, Query)]
@@ -117,10 +109,7 @@ impl RequestHandler<CreateUser> for CreateUserHandler {
         cx.publish(MailingListChanged);
         let events: Vec<Box<dyn DomainEvent>> =
             vec![Box::new(UserRegistered(format!("{}'s twin", request.name)))];
-        Ok(User {
-            name: request.name,
-            events,
-        })
+        Ok(User { name: request.name, events })
     }
 }
 
@@ -194,11 +183,7 @@ impl Recorder {
 /// Types and payloads.
 pub(crate) fn shown(events: &[Envelope]) -> Vec<String> {
     let show = |e: &Envelope| {
-        format!(
-            "{} {}",
-            e.metadata.event_type,
-            String::from_utf8_lossy(&e.event.payload)
-        )
+        format!("{} {}", e.metadata.event_type, String::from_utf8_lossy(&e.event.payload))
     };
     events.iter().map(show).collect()
 }
@@ -215,17 +200,10 @@ impl EventPublisher for Recorder {
     async fn publish_envelopes(&self, mut events: Vec<Envelope>) -> Result<(), PublishFailure> {
         tokio::task::yield_now().await;
         let fail = |left: usize| left.checked_sub(1);
-        if self
-            .failures
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, fail)
-            .is_ok()
-        {
+        if self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fail).is_ok() {
             let unpublished = events.split_off(self.acknowledged_before_failure.min(events.len()));
             self.calls.lock().unwrap().push(events);
-            return Err(PublishFailure {
-                unpublished,
-                error: "the broker is away".into(),
-            });
+            return Err(PublishFailure { unpublished, error: "the broker is away".into() });
         }
         self.calls.lock().unwrap().push(events);
         Ok(())

@@ -30,14 +30,7 @@ impl<O: Behaviour, I: Behaviour> Behaviour for Both<O, I> {
         cx: &mut Context,
         next: impl Next<R>,
     ) -> impl Future<Output = Result<R::Response, SendError<R>>> + Send {
-        self.outer.handle(
-            request,
-            cx,
-            Inner {
-                behaviour: &self.inner,
-                next,
-            },
-        )
+        self.outer.handle(request, cx, Inner { behaviour: &self.inner, next })
     }
 }
 

@@ -26,10 +26,7 @@ impl Behaviour for Tracing {
             outcome = Empty,
         );
         let result = next.run(request, cx).instrument(span.clone()).await;
-        span.record(
-            "outcome",
-            result.as_ref().err().map_or("ok", SendError::kind),
-        );
+        span.record("outcome", result.as_ref().err().map_or("ok", SendError::kind));
         result
     }
 }
