@@ -6,6 +6,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -15,9 +16,9 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot};
 
 use super::assignment::Assignment;
+use super::batch::BatchRecord;
 use super::work::{Finish, Work};
 use crate::event::header;
-use crate::transport::Received;
 
 /// Events begun in one go before the task lets others run.
 const BUDGET: usize = 256;
@@ -27,7 +28,7 @@ pub(super) struct Job {
     pub(super) assignment: Arc<Assignment>,
     /// Its place in the partition's ledger.
     pub(super) place: u64,
-    pub(super) record: Arc<Received>,
+    pub(super) record: BatchRecord,
     pub(super) lane: u64,
 }
 
@@ -62,10 +63,29 @@ pub(super) struct Shard {
     work: Arc<Work>,
     limit: usize,
     /// The lanes that have an event at work or ready, and what waits behind it.
-    lanes: HashMap<u64, VecDeque<Job>>,
+    lanes: HashMap<u64, VecDeque<Job>, BuildHasherDefault<Spread>>,
     ready: VecDeque<Job>,
     running: FuturesUnordered<Running>,
     done: Vec<(Done, Arc<Assignment>)>,
+}
+
+/// A lane's number is a keyed hash already. Its low bits have chosen the shard, so they are moved away from where
+/// the map looks.
+#[derive(Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, lane: u64) {
+        self.0 = lane.rotate_left(32);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 struct Running {
@@ -96,7 +116,7 @@ impl Shard {
             outbox,
             work,
             limit,
-            lanes: HashMap::new(),
+            lanes: HashMap::default(),
             ready: VecDeque::new(),
             running: FuturesUnordered::new(),
             done: Vec::new(),

@@ -1,13 +1,16 @@
 //! Everything that is done with one record, from reading it to the last of its handlers.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures::FutureExt;
 use tracing::Instrument;
 
 use super::assignment::{Assignment, Counted};
+use super::batch::BatchRecord;
 use super::delivery::{Delivery, ReceivedEvent, Shared};
 use super::forward::{Address, Failure, Forward};
 use super::handler::Registered;
@@ -54,9 +57,11 @@ enum Verdict {
     Abandoned,
 }
 
+/// What is rarely taken is boxed, so that the future of an event that goes well stays small: there is one for
+/// each event.
 impl Work {
     /// Works on a record until it is done, or its assignment is revoked.
-    pub(super) async fn on(&self, assignment: &Assignment, record: &Arc<Received>) -> Finish {
+    pub(super) async fn on(&self, assignment: &Assignment, record: &BatchRecord) -> Finish {
         let place = &assignment.place;
         match self.policies.read(place, record) {
             Reading::Run { event, handlers, failures } => {
@@ -83,17 +88,15 @@ impl Work {
                 Finish::Done { moved: false }
             }
             Reading::DeadLetter { reason, handler, failures } => {
-                self.dead_letter(
-                    assignment,
-                    record,
-                    handler.as_deref(),
-                    failures,
-                    "unknown",
-                    &reason,
+                let handler = handler.as_deref();
+                Box::pin(
+                    self.dead_letter(assignment, record, handler, failures, "unknown", &reason),
                 )
                 .await
             }
-            Reading::Quarantine { reason } => self.quarantine(assignment, record, &reason).await,
+            Reading::Quarantine { reason } => {
+                Box::pin(self.quarantine(assignment, record, &reason)).await
+            }
             Reading::Fail { reason } => Finish::Fatal(format!("{}: {reason}", at(record))),
         }
     }
@@ -102,15 +105,15 @@ impl Work {
         &self,
         assignment: &Assignment,
         event: Arc<ReceivedEvent>,
-        handlers: Vec<Arc<Registered>>,
+        handlers: &[Arc<Registered>],
         failures: u32,
     ) -> Finish {
         let mut finish = Finish::Done { moved: false };
-        if let [handler] = &*handlers {
+        if let [handler] = handlers {
             return self.one(assignment, &event, handler, failures).await;
         }
         let all = handlers.iter().map(|handler| self.one(assignment, &event, handler, failures));
-        for one in futures::future::join_all(all).await {
+        for one in Box::pin(futures::future::join_all(all)).await {
             finish = match (finish, one) {
                 (Finish::Fatal(why), _) | (_, Finish::Fatal(why)) => Finish::Fatal(why),
                 (Finish::Abandoned, _) | (_, Finish::Abandoned) => Finish::Abandoned,
@@ -163,7 +166,7 @@ impl Work {
             Verdict::Abandoned => Finish::Abandoned,
             Verdict::Failed(kind, message) => {
                 span.record("error.type", kind.as_str());
-                self.failed(assignment, record, handler, failures, kind, &message)
+                Box::pin(self.failed(assignment, record, handler, failures, kind, &message))
                     .instrument(span)
                     .await
             }
@@ -215,8 +218,15 @@ impl Work {
         handler: &Registered,
         delivery: Delivery,
     ) -> Result<Handled, HandlerError> {
+        // The call itself may panic too, before there is a future.
         let call = AssertUnwindSafe(async { handler.call.call(delivery).await }).catch_unwind();
-        match tokio::time::timeout(self.handler_timeout, call).await {
+        let mut call = pin!(call);
+        // Most handlers of a busy consumer are done at their first poll, and need no timer.
+        let done = match futures::poll!(call.as_mut()) {
+            Poll::Ready(done) => Ok(done),
+            Poll::Pending => tokio::time::timeout(self.handler_timeout, call).await,
+        };
+        match done {
             Ok(Ok(result)) => result,
             Ok(Err(panic)) => Err(HandlerError::transient(panicked(&*panic))),
             Err(_) => Err(HandlerError::transient(format!(
@@ -239,7 +249,7 @@ impl Work {
             Outcome::Ack => {}
         }
         if !events.is_empty() {
-            self.publish(delivery, &events).await?;
+            Box::pin(self.publish(delivery, &events)).await?;
         }
         Counts::one(&self.counts.handled);
         Ok(())
