@@ -18,7 +18,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio::sync::mpsc;
 
 use super::errors::transport_error;
-use super::ffi;
+use super::ffi::{self, TopicHandle};
 use super::offsets::list;
 use super::rebalance::Group;
 use crate::error::ErrorClass;
@@ -60,7 +60,12 @@ pub(super) fn start(
         )
     })?;
     let copies = Copies { topic: None, buffer: BytesMut::new() };
-    let member = Member { consumer, control: control.clone(), copies };
+    let followers = subscription
+        .followers
+        .iter()
+        .filter_map(|follower| TopicHandle::new(consumer.client(), follower.topic.as_str()))
+        .collect();
+    let member = Member { followers, consumer, control: control.clone(), copies };
     std::thread::Builder::new()
         .name("tidings-consumer".into())
         .spawn(move || member.run())
@@ -170,6 +175,9 @@ impl SourceControl for Control {
 
 /// What the thread owns.
 struct Member {
+    /// Makes the followers' topics known to the client before the group assigns anything. Released
+    /// before the consumer.
+    followers: Vec<TopicHandle>,
     consumer: BaseConsumer<Group>,
     control: Arc<Control>,
     copies: Copies,
@@ -258,6 +266,7 @@ impl Member {
             // Records that still come are not ours to handle any more.
             let _ = self.consumer.poll(Duration::from_millis(10));
         }
+        drop(self.followers);
         // Dropping leaves the group and runs the last revoke on this thread.
         drop(self.consumer);
     }
