@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::assignment::Assignment;
 use super::batch::BatchRecord;
+use super::slots::Slots;
 use super::work::{Finish, Work};
 use crate::event::header;
 
@@ -61,7 +62,7 @@ pub(super) struct Shard {
     inbox: mpsc::UnboundedReceiver<ToShard>,
     outbox: mpsc::UnboundedSender<Vec<Done>>,
     work: Arc<Work>,
-    limit: usize,
+    slots: Arc<Slots>,
     /// The lanes that have an event at work or ready, and what waits behind it.
     lanes: HashMap<u64, VecDeque<Job>, BuildHasherDefault<Spread>>,
     ready: VecDeque<Job>,
@@ -104,18 +105,18 @@ impl Future for Running {
 }
 
 impl Shard {
-    /// A shard that works on at most `limit` events at once.
+    /// A shard whose handlers run in the slots that it shares with others.
     pub(super) fn new(
         inbox: mpsc::UnboundedReceiver<ToShard>,
         outbox: mpsc::UnboundedSender<Vec<Done>>,
         work: Arc<Work>,
-        limit: usize,
+        slots: Slots,
     ) -> Self {
         Self {
             inbox,
             outbox,
             work,
-            limit,
+            slots: Arc::new(slots),
             lanes: HashMap::default(),
             ready: VecDeque::new(),
             running: FuturesUnordered::new(),
@@ -140,7 +141,7 @@ impl Shard {
                     Some(ToShard::Drop(reply)) => drop(reply.send(self.drop_work())),
                 }
             }
-            while self.running.len() < self.limit
+            while self.slots.invites()
                 && let Some(job) = self.ready.pop_front()
             {
                 idle = false;
@@ -177,9 +178,9 @@ impl Shard {
         if !job.assignment.enter() {
             return self.next(job.lane);
         }
-        let (work, assignment, record) =
-            (self.work.clone(), job.assignment.clone(), job.record.clone());
-        let work = Box::pin(async move { work.on(&assignment, &record).await });
+        let (work, slots) = (self.work.clone(), self.slots.clone());
+        let (assignment, record) = (job.assignment.clone(), job.record.clone());
+        let work = Box::pin(async move { work.on(&assignment, &record, &slots).await });
         let mut running = Running { job: Some(job), work };
         // Most handlers of a busy consumer are done at their first poll.
         match Pin::new(&mut running).poll(cx) {

@@ -45,6 +45,7 @@ mod plan;
 mod read;
 mod running;
 mod settings;
+mod slots;
 mod stop;
 mod work;
 

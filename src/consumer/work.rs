@@ -19,6 +19,7 @@ use super::outcome::{FailureKind, Handled, HandlerError, Outcome};
 use super::pause::Reason;
 use super::plan::Place;
 use super::read::{Policies, Reading};
+use super::slots::Slots;
 use crate::codec::envelope;
 use crate::event::Flow;
 use crate::mapper::Events;
@@ -61,7 +62,12 @@ enum Verdict {
 /// each event.
 impl Work {
     /// Works on a record until it is done, or its assignment is revoked.
-    pub(super) async fn on(&self, assignment: &Assignment, record: &BatchRecord) -> Finish {
+    pub(super) async fn on(
+        &self,
+        assignment: &Assignment,
+        record: &BatchRecord,
+        slots: &Slots,
+    ) -> Finish {
         let place = &assignment.place;
         match self.policies.read(place, record) {
             Reading::Run { event, handlers, failures } => {
@@ -81,7 +87,7 @@ impl Work {
                         telemetry::follow(&span, trace);
                     }
                 }
-                self.run(assignment, event, handlers, failures).instrument(span).await
+                self.run(assignment, event, handlers, failures, slots).instrument(span).await
             }
             Reading::Skip => {
                 Counts::one(&self.counts.skipped);
@@ -107,12 +113,14 @@ impl Work {
         event: Arc<ReceivedEvent>,
         handlers: &[Arc<Registered>],
         failures: u32,
+        slots: &Slots,
     ) -> Finish {
         let mut finish = Finish::Done { moved: false };
         if let [handler] = handlers {
-            return self.one(assignment, &event, handler, failures).await;
+            return self.one(assignment, &event, handler, failures, slots).await;
         }
-        let all = handlers.iter().map(|handler| self.one(assignment, &event, handler, failures));
+        let all =
+            handlers.iter().map(|handler| self.one(assignment, &event, handler, failures, slots));
         for one in Box::pin(futures::future::join_all(all)).await {
             finish = match (finish, one) {
                 (Finish::Fatal(why), _) | (_, Finish::Fatal(why)) => Finish::Fatal(why),
@@ -132,6 +140,7 @@ impl Work {
         event: &Arc<ReceivedEvent>,
         handler: &Arc<Registered>,
         failures: u32,
+        slots: &Slots,
     ) -> Finish {
         let record = &event.record;
         let delivery = Delivery {
@@ -149,10 +158,14 @@ impl Work {
             &*handler.name,
             delivery.attempt
         );
+        if !span.is_disabled() {
+            let id = &event.incoming.metadata.id;
+            span.record("messaging.message.id", tracing::field::display(id));
+        }
         let mut flow = event.incoming.metadata.flow();
         flow.trace = telemetry::trace_of(&span).or(flow.trace);
         let verdict = flow
-            .scope(self.attempts(assignment, handler, &delivery))
+            .scope(self.attempts(assignment, handler, &delivery, slots))
             .instrument(span.clone())
             .await;
         let outcome = match &verdict {
@@ -178,10 +191,15 @@ impl Work {
         assignment: &Assignment,
         handler: &Registered,
         delivery: &Delivery,
+        slots: &Slots,
     ) -> Verdict {
         let (mut retries, mut probes) = (0, 0);
         let mut outage = None;
         loop {
+            let slot = slots.take().await;
+            if assignment.is_revoked() {
+                return Verdict::Abandoned;
+            }
             let error = match self.attempt(handler, delivery.clone()).await {
                 Ok(handled) => match self.conclude(delivery, handled).await {
                     Ok(()) => return Verdict::Done,
@@ -189,6 +207,7 @@ impl Work {
                 },
                 Err(error) => error,
             };
+            drop(slot);
             let wait = match error.kind() {
                 FailureKind::Permanent | FailureKind::Undecodable => {
                     return Verdict::Failed(error.kind(), error.message());
