@@ -41,6 +41,8 @@ pub(super) struct Group {
     state: Mutex<Followers>,
     commits: AtomicUsize,
     log: ClientLog,
+    /// Callbacks that a poll has run.
+    served: AtomicUsize,
     /// Whether the client was made to look for the followers' topics.
     known: AtomicBool,
 }
@@ -63,6 +65,7 @@ impl Group {
             state: Mutex::default(),
             commits: AtomicUsize::new(0),
             log: ClientLog::new("consumer"),
+            served: AtomicUsize::new(0),
             known: AtomicBool::new(false),
         }
     }
@@ -135,6 +138,11 @@ impl Group {
                 self.send(SourceEvent::Committed { offsets, result });
             }
         }
+    }
+
+    /// How many callbacks polls have run so far.
+    pub(super) fn served(&self) -> usize {
+        self.served.load(Ordering::Relaxed)
     }
 
     pub(super) fn commits_open(&self) -> bool {
@@ -297,6 +305,7 @@ impl ClientContext for Group {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.served.fetch_add(1, Ordering::Relaxed);
         self.log.error(&error, reason);
     }
 }
@@ -308,6 +317,7 @@ impl ConsumerContext for Group {
         error: RDKafkaRespErr,
         partitions: &mut TopicPartitionList,
     ) {
+        self.served.fetch_add(1, Ordering::Relaxed);
         let leaders: Vec<_> =
             offsets(partitions).into_iter().map(|(partition, _)| partition).collect();
         match error {
@@ -318,6 +328,7 @@ impl ConsumerContext for Group {
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, list: &TopicPartitionList) {
+        self.served.fetch_add(1, Ordering::Relaxed);
         self.commits.fetch_sub(1, Ordering::AcqRel);
         let result = match result {
             Err(error) if error.rdkafka_error_code() == Some(Code::NoOffset) => Ok(()),
