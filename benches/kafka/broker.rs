@@ -39,7 +39,9 @@ impl Broker {
         if let Err((_, code)) = &made[0] {
             assert_eq!(*code, rdkafka::types::RDKafkaErrorCode::TopicAlreadyExists, "{name}");
         }
-        *TOPIC.write().expect("nobody panics with it") = TopicName::new(name).ok();
+        // A derived event has a static topic too.
+        let name = TopicName::from_static(name.to_owned().leak());
+        *TOPIC.write().expect("nobody panics with it") = Some(name);
     }
 
     pub(crate) async fn drop_topic(&self, name: &str) {

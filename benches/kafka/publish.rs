@@ -26,8 +26,9 @@ use crate::measure::{Arm, Sample, Stopwatch, compare, number};
 
 const GATE: f64 = 0.80;
 const BATCH: usize = 1_000;
-/// Batches on their way at once.
-const BATCHES: usize = 16;
+/// Batches on their way at once: about as much as the raw producer's queue holds, so that neither waits for the
+/// other's window.
+const BATCHES: usize = 50;
 const IN_FLIGHT: usize = 1_000;
 
 pub(crate) async fn run(config: &KafkaConfig) -> bool {
@@ -183,6 +184,6 @@ async fn raw_future(producer: &FutureProducer, topic: &str, events: Vec<OrderPla
             producer.send(record, Duration::from_secs(5)).await
         })
         .buffer_unordered(IN_FLIGHT);
-    published.for_each(async |event| drop(event.expect("acknowledged"))).await;
+    published.for_each(async |event| _ = event.expect("acknowledged")).await;
     watch.stop(count)
 }

@@ -51,7 +51,7 @@ impl<E: IntegrationEvent> AnyIntegrationEvent for E {
     }
 
     fn encode(&self, format: Format) -> Result<Encoded, EncodeError> {
-        let mut buffer = Vec::with_capacity(256);
+        let mut buffer = Vec::with_capacity(512);
         format.encode(self, &mut buffer)?;
         Ok(Encoded { content_type: format.content_type(), payload: Bytes::from(buffer) })
     }

@@ -23,7 +23,7 @@ pub(super) fn record(envelope: &Envelope, mode: ContentMode) -> Result<Record, M
     Ok(Record {
         topic: envelope.topic.clone(),
         partition: None,
-        key: envelope.key.clone().map(|key| Bytes::from(key.into_string())),
+        key: envelope.key.as_ref().map(|key| Bytes::copy_from_slice(key.as_str().as_bytes())),
         payload: Some(payload),
         headers,
         timestamp: Some(envelope.metadata.time.timestamp_millis()),

@@ -165,11 +165,12 @@ impl Publisher {
         events: impl IntoIterator<Item = E>,
     ) -> Result<Vec<EventId>, BatchFailure> {
         let flow = Flow::current();
-        let envelopes = events
-            .into_iter()
-            .map(|event| envelope(&event, &self.0.source, self.0.format, &flow))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| BatchFailure::before_sending(error.into()))?;
+        let events = events.into_iter();
+        let mut envelopes = Vec::with_capacity(events.size_hint().0);
+        for event in events {
+            let envelope = envelope(&event, &self.0.source, self.0.format, &flow);
+            envelopes.push(envelope.map_err(|error| BatchFailure::before_sending(error.into()))?);
+        }
         let ids = envelopes.iter().map(|envelope| envelope.metadata.id.clone()).collect();
         self.publish_envelopes(envelopes).await?;
         Ok(ids)

@@ -60,23 +60,26 @@ impl Publisher {
     }
 
     pub(super) async fn send_all(&self, envelopes: Vec<Envelope>) -> Result<(), BatchFailure> {
-        let records = envelopes.iter().map(|envelope| envelopes::record(envelope, self.0.mode));
-        let records = match records.collect::<Result<Vec<_>, _>>() {
-            Ok(records) => records,
-            Err(error) => {
-                return Err(BatchFailure { unpublished: envelopes, source: error.into() });
+        let mut records = Vec::with_capacity(envelopes.len());
+        for envelope in &envelopes {
+            match envelopes::record(envelope, self.0.mode) {
+                Ok(record) => records.push(record),
+                Err(error) => {
+                    return Err(BatchFailure { unpublished: envelopes, source: error.into() });
+                }
             }
-        };
+        }
         let batch = Batch::new(records.len());
         let mut full = false;
-        for (index, record) in records.iter().enumerate() {
+        for (index, record) in records.into_iter().enumerate() {
             let id = Some(envelopes[index].metadata.id.clone());
             let receipt = Receipt::batch(id, self.0.counts.clone(), batch.clone(), index);
             if full {
                 // What comes after a record that was not taken must not overtake it.
                 receipt.settle(Err(ProduceError::QueueFull { waited: self.0.send_wait }));
             } else {
-                full = enqueue(&*self.0.producer, record, receipt, self.0.send_wait).await.is_err();
+                full =
+                    enqueue(&*self.0.producer, &record, receipt, self.0.send_wait).await.is_err();
             }
         }
         let waited = self.0.delivery_wait;
