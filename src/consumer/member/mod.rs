@@ -72,9 +72,10 @@ impl Member {
         let (outbox, done) = mpsc::unbounded_channel();
         let mut tasks = JoinSet::new();
         let shards = settings.shards();
-        let limit = settings.concurrency.div_ceil(shards);
+        let (each, more) = (settings.concurrency / shards, settings.concurrency % shards);
         let shards = (0..shards)
-            .map(|_| {
+            .map(|shard| {
+                let limit = each + usize::from(shard < more);
                 let (to, inbox) = mpsc::unbounded_channel();
                 tasks.spawn(Shard::new(inbox, outbox.clone(), work.clone(), limit).run());
                 to
