@@ -145,7 +145,8 @@ async fn a_publish_whose_future_is_dropped_is_counted_when_its_outcome_comes() {
     publisher.publish(note::<Dropped>("k", 0)).await.unwrap();
     drop(publisher.publish(note::<Dropped>("k", 100)));
     for n in 1..=2 {
-        assert!(publisher.publish(note::<Dropped>("k", n)).now_or_never().is_none());
+        // Mostly too soon for its acknowledgement.
+        drop(publisher.publish(note::<Dropped>("k", n)).now_or_never());
     }
     eventually("they are acknowledged", SOON, || publisher.counts().acknowledged() == 3).await;
     assert_eq!(publisher.counts().failed(), 0);
