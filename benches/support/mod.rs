@@ -119,7 +119,7 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// The 95 % interval of the median, from 10,000 resamples; the same seed each time.
-fn bootstrap(values: &[f64]) -> [f64; 2] {
+pub(crate) fn bootstrap(values: &[f64]) -> [f64; 2] {
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     let mut next = || {
         state ^= state << 13;

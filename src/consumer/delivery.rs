@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::HandlerError;
+use super::batch::BatchRecord;
 use crate::codec::cloudevents::Incoming;
 use crate::event::{Headers, IntegrationEvent, Metadata};
 use crate::publisher::Publisher;
@@ -21,7 +22,7 @@ pub struct Delivery {
 
 /// A record whose attributes are read.
 pub(super) struct ReceivedEvent {
-    pub(super) record: Arc<Received>,
+    pub(super) record: BatchRecord,
     pub(super) incoming: Incoming,
 }
 

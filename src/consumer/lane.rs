@@ -6,6 +6,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -15,9 +16,10 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot};
 
 use super::assignment::Assignment;
+use super::batch::BatchRecord;
+use super::slots::Slots;
 use super::work::{Finish, Work};
 use crate::event::header;
-use crate::transport::Received;
 
 /// Events begun in one go before the task lets others run.
 const BUDGET: usize = 256;
@@ -27,7 +29,7 @@ pub(super) struct Job {
     pub(super) assignment: Arc<Assignment>,
     /// Its place in the partition's ledger.
     pub(super) place: u64,
-    pub(super) record: Arc<Received>,
+    pub(super) record: BatchRecord,
     pub(super) lane: u64,
 }
 
@@ -60,12 +62,31 @@ pub(super) struct Shard {
     inbox: mpsc::UnboundedReceiver<ToShard>,
     outbox: mpsc::UnboundedSender<Vec<Done>>,
     work: Arc<Work>,
-    limit: usize,
+    slots: Arc<Slots>,
     /// The lanes that have an event at work or ready, and what waits behind it.
-    lanes: HashMap<u64, VecDeque<Job>>,
+    lanes: HashMap<u64, VecDeque<Job>, BuildHasherDefault<Spread>>,
     ready: VecDeque<Job>,
     running: FuturesUnordered<Running>,
     done: Vec<(Done, Arc<Assignment>)>,
+}
+
+/// A lane's number is a keyed hash already. Its low bits have chosen the shard, so they are moved away from where
+/// the map looks.
+#[derive(Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, lane: u64) {
+        self.0 = lane.rotate_left(32);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 struct Running {
@@ -84,19 +105,19 @@ impl Future for Running {
 }
 
 impl Shard {
-    /// A shard that works on at most `limit` events at once.
+    /// A shard whose handlers run in the slots that it shares with others.
     pub(super) fn new(
         inbox: mpsc::UnboundedReceiver<ToShard>,
         outbox: mpsc::UnboundedSender<Vec<Done>>,
         work: Arc<Work>,
-        limit: usize,
+        slots: Slots,
     ) -> Self {
         Self {
             inbox,
             outbox,
             work,
-            limit,
-            lanes: HashMap::new(),
+            slots: Arc::new(slots),
+            lanes: HashMap::default(),
             ready: VecDeque::new(),
             running: FuturesUnordered::new(),
             done: Vec::new(),
@@ -120,7 +141,7 @@ impl Shard {
                     Some(ToShard::Drop(reply)) => drop(reply.send(self.drop_work())),
                 }
             }
-            while self.running.len() < self.limit
+            while self.slots.invites()
                 && let Some(job) = self.ready.pop_front()
             {
                 idle = false;
@@ -157,9 +178,9 @@ impl Shard {
         if !job.assignment.enter() {
             return self.next(job.lane);
         }
-        let (work, assignment, record) =
-            (self.work.clone(), job.assignment.clone(), job.record.clone());
-        let work = Box::pin(async move { work.on(&assignment, &record).await });
+        let (work, slots) = (self.work.clone(), self.slots.clone());
+        let (assignment, record) = (job.assignment.clone(), job.record.clone());
+        let work = Box::pin(async move { work.on(&assignment, &record, &slots).await });
         let mut running = Running { job: Some(job), work };
         // Most handlers of a busy consumer are done at their first poll.
         match Pin::new(&mut running).poll(cx) {

@@ -28,6 +28,7 @@
 //! after another; one that moves to a tier gives up its place among them.
 
 mod assignment;
+mod batch;
 mod builder;
 mod delivery;
 mod forward;
@@ -44,6 +45,7 @@ mod plan;
 mod read;
 mod running;
 mod settings;
+mod slots;
 mod stop;
 mod work;
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::assignment::Assignment;
+use super::batch::BatchRecord;
 use super::ledger::Ledger;
 use super::pause::{Change, Pauses, Reason};
 use crate::clock::{BrokerClock, Millis, millis};
@@ -35,7 +36,7 @@ pub(super) struct Partition {
 
 /// An event that is not due yet, and its place in the ledger.
 struct Waiting {
-    record: Arc<Received>,
+    record: BatchRecord,
     place: u64,
     due: Instant,
 }
@@ -102,14 +103,14 @@ impl Partition {
     }
 
     /// Keeps an event of a tier until it is due.
-    pub(super) fn wait(&mut self, record: Received, tier: Duration, clock: &BrokerClock) {
+    pub(super) fn wait(&mut self, record: BatchRecord, tier: Duration, clock: &BrokerClock) {
         let due = clock.instant_of(due(&record, tier, clock));
         let place = self.read(record.offset);
-        self.waiting.push_back(Waiting { record: Arc::new(record), place, due });
+        self.waiting.push_back(Waiting { record, place, due });
     }
 
     /// The next event that is due, and its place in the ledger.
-    pub(super) fn take_due(&mut self, now: Instant) -> Option<(Arc<Received>, u64)> {
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<(BatchRecord, u64)> {
         self.next_due().filter(|due| *due <= now)?;
         self.waiting.pop_front().map(|waiting| (waiting.record, waiting.place))
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::batch::BatchRecord;
 use super::delivery::ReceivedEvent;
 use super::forward::Origin;
 use super::handler::Registered;
@@ -13,9 +14,9 @@ use crate::retry::UnknownType;
 use crate::transport::Received;
 
 /// What is to be done with a record.
-pub(super) enum Reading {
+pub(super) enum Reading<'a> {
     /// These handlers run, after so many failures.
-    Run { event: Arc<ReceivedEvent>, handlers: Vec<Arc<Registered>>, failures: u32 },
+    Run { event: Arc<ReceivedEvent>, handlers: &'a [Arc<Registered>], failures: u32 },
     /// Not for us.
     Skip,
     /// Nobody here can handle it: to the dead letters, for whoever it was meant for.
@@ -35,7 +36,7 @@ pub(super) struct Policies {
 }
 
 impl Policies {
-    pub(super) fn read(&self, place: &Place, record: &Arc<Received>) -> Reading {
+    pub(super) fn read<'a>(&self, place: &'a Place, record: &BatchRecord) -> Reading<'a> {
         let quarantine = |reason: String| Reading::Quarantine { reason };
         for (name, _) in record.headers.iter() {
             if name.is_empty() || name.contains(&0) || std::str::from_utf8(name).is_err() {
@@ -76,10 +77,10 @@ impl Policies {
             return Reading::Skip;
         }
         let (handlers, failures) = match address {
-            None => (handlers.to_vec(), 0),
+            None => (handlers, 0),
             Some(Address { handler, failures }) => {
                 match handlers.iter().find(|registered| *registered.name == handler) {
-                    Some(registered) => (vec![registered.clone()], failures),
+                    Some(registered) => (std::slice::from_ref(registered), failures),
                     None => {
                         let reason =
                             format!("there is no handler {handler:?} any more; was it renamed?");
@@ -93,7 +94,11 @@ impl Policies {
     }
 
     /// Whom a record on a tier is for. On a main topic it is for everybody, whatever it says.
-    fn address(&self, place: &Place, record: &Received) -> Result<Option<Address>, Reading> {
+    fn address(
+        &self,
+        place: &Place,
+        record: &Received,
+    ) -> Result<Option<Address>, Reading<'static>> {
         let Some(tier) = place.tier else { return Ok(None) };
         let quarantine = |what: &str| Reading::Quarantine {
             reason: format!("it lies on a retry topic and {what}"),
@@ -114,7 +119,11 @@ impl Policies {
         Ok(Some(Address { handler: handler.to_owned(), failures }))
     }
 
-    fn unknown(&self, metadata: &crate::event::Metadata, address: Option<Address>) -> Reading {
+    fn unknown(
+        &self,
+        metadata: &crate::event::Metadata,
+        address: Option<Address>,
+    ) -> Reading<'static> {
         let event = &metadata.event_type;
         let reason = match &**event {
             "" => "it has no type, and this topic has more than one event".to_owned(),

@@ -60,8 +60,8 @@ fn policies() -> Policies {
     }
 }
 
-fn received(headers: Headers, payload: Option<Vec<u8>>) -> Arc<Received> {
-    Arc::new(Received {
+fn received(headers: Headers, payload: Option<Vec<u8>>) -> BatchRecord {
+    let record = Received {
         topic: MAIN,
         partition: 3,
         offset: 42,
@@ -69,7 +69,8 @@ fn received(headers: Headers, payload: Option<Vec<u8>>) -> Arc<Received> {
         key: None,
         payload: payload.map(Bytes::from),
         headers,
-    })
+    };
+    BatchRecord::all(vec![record]).next().expect("one record")
 }
 
 fn headers(pairs: &[(Vec<u8>, Option<Vec<u8>>)]) -> Headers {
@@ -79,7 +80,7 @@ fn headers(pairs: &[(Vec<u8>, Option<Vec<u8>>)]) -> Headers {
 }
 
 /// What is done, without what it is done to.
-fn said(reading: &Reading) -> (&'static str, Vec<String>, u32, String) {
+fn said(reading: &Reading<'_>) -> (&'static str, Vec<String>, u32, String) {
     match reading {
         Reading::Run { event, handlers, failures } => {
             let names = handlers.iter().map(|handler| handler.name.to_string()).collect();
@@ -184,7 +185,8 @@ proptest! {
         payload in payload(),
         tier in prop::option::of(0..TIERS),
     ) {
-        let reading = policies().read(&place(tier), &received(headers(&pairs), payload));
+        let place = place(tier);
+        let reading = policies().read(&place, &received(headers(&pairs), payload));
         let (what, handlers, failures, _) = said(&reading);
         match (what, tier) {
             ("run", None) => prop_assert_eq!((handlers.len(), failures), (2, 0)),
@@ -226,7 +228,8 @@ fn attempts_rise_from_tier_to_tier_whatever_the_first_one_says() {
                 pairs.push((name.into(), Some(value.into())));
             }
             let record = received(headers(&pairs), Some(b"{}".to_vec()));
-            let Reading::Run { failures, .. } = policies().read(&place(Some(tier)), &record) else {
+            let place = place(Some(tier));
+            let Reading::Run { failures, .. } = policies().read(&place, &record) else {
                 panic!("it runs")
             };
             assert!(failures > before, "{said} on tier {tier}: {failures} after {before}");

@@ -49,7 +49,7 @@ pub struct Consumer {
 #[non_exhaustive]
 pub enum StartError {
     /// Topics are missing or wrong, or could not be looked at.
-    #[error("the topics of this consumer are not ready")]
+    #[error(transparent)]
     Topics(#[from] TopicsError),
     /// The client refuses the settings.
     #[error("the consumer cannot join its group")]

@@ -1,13 +1,16 @@
 //! Everything that is done with one record, from reading it to the last of its handlers.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures::FutureExt;
 use tracing::Instrument;
 
 use super::assignment::{Assignment, Counted};
+use super::batch::BatchRecord;
 use super::delivery::{Delivery, ReceivedEvent, Shared};
 use super::forward::{Address, Failure, Forward};
 use super::handler::Registered;
@@ -16,6 +19,7 @@ use super::outcome::{FailureKind, Handled, HandlerError, Outcome};
 use super::pause::Reason;
 use super::plan::Place;
 use super::read::{Policies, Reading};
+use super::slots::Slots;
 use crate::codec::envelope;
 use crate::event::Flow;
 use crate::mapper::Events;
@@ -54,9 +58,16 @@ enum Verdict {
     Abandoned,
 }
 
+/// What is rarely taken is boxed, so that the future of an event that goes well stays small: there is one for
+/// each event.
 impl Work {
     /// Works on a record until it is done, or its assignment is revoked.
-    pub(super) async fn on(&self, assignment: &Assignment, record: &Arc<Received>) -> Finish {
+    pub(super) async fn on(
+        &self,
+        assignment: &Assignment,
+        record: &BatchRecord,
+        slots: &Slots,
+    ) -> Finish {
         let place = &assignment.place;
         match self.policies.read(place, record) {
             Reading::Run { event, handlers, failures } => {
@@ -76,24 +87,22 @@ impl Work {
                         telemetry::follow(&span, trace);
                     }
                 }
-                self.run(assignment, event, handlers, failures).instrument(span).await
+                self.run(assignment, event, handlers, failures, slots).instrument(span).await
             }
             Reading::Skip => {
                 Counts::one(&self.counts.skipped);
                 Finish::Done { moved: false }
             }
             Reading::DeadLetter { reason, handler, failures } => {
-                self.dead_letter(
-                    assignment,
-                    record,
-                    handler.as_deref(),
-                    failures,
-                    "unknown",
-                    &reason,
+                let handler = handler.as_deref();
+                Box::pin(
+                    self.dead_letter(assignment, record, handler, failures, "unknown", &reason),
                 )
                 .await
             }
-            Reading::Quarantine { reason } => self.quarantine(assignment, record, &reason).await,
+            Reading::Quarantine { reason } => {
+                Box::pin(self.quarantine(assignment, record, &reason)).await
+            }
             Reading::Fail { reason } => Finish::Fatal(format!("{}: {reason}", at(record))),
         }
     }
@@ -102,15 +111,17 @@ impl Work {
         &self,
         assignment: &Assignment,
         event: Arc<ReceivedEvent>,
-        handlers: Vec<Arc<Registered>>,
+        handlers: &[Arc<Registered>],
         failures: u32,
+        slots: &Slots,
     ) -> Finish {
         let mut finish = Finish::Done { moved: false };
-        if let [handler] = &*handlers {
-            return self.one(assignment, &event, handler, failures).await;
+        if let [handler] = handlers {
+            return self.one(assignment, &event, handler, failures, slots).await;
         }
-        let all = handlers.iter().map(|handler| self.one(assignment, &event, handler, failures));
-        for one in futures::future::join_all(all).await {
+        let all =
+            handlers.iter().map(|handler| self.one(assignment, &event, handler, failures, slots));
+        for one in Box::pin(futures::future::join_all(all)).await {
             finish = match (finish, one) {
                 (Finish::Fatal(why), _) | (_, Finish::Fatal(why)) => Finish::Fatal(why),
                 (Finish::Abandoned, _) | (_, Finish::Abandoned) => Finish::Abandoned,
@@ -129,6 +140,7 @@ impl Work {
         event: &Arc<ReceivedEvent>,
         handler: &Arc<Registered>,
         failures: u32,
+        slots: &Slots,
     ) -> Finish {
         let record = &event.record;
         let delivery = Delivery {
@@ -146,10 +158,14 @@ impl Work {
             &*handler.name,
             delivery.attempt
         );
+        if !span.is_disabled() {
+            let id = &event.incoming.metadata.id;
+            span.record("messaging.message.id", tracing::field::display(id));
+        }
         let mut flow = event.incoming.metadata.flow();
         flow.trace = telemetry::trace_of(&span).or(flow.trace);
         let verdict = flow
-            .scope(self.attempts(assignment, handler, &delivery))
+            .scope(self.attempts(assignment, handler, &delivery, slots))
             .instrument(span.clone())
             .await;
         let outcome = match &verdict {
@@ -163,7 +179,7 @@ impl Work {
             Verdict::Abandoned => Finish::Abandoned,
             Verdict::Failed(kind, message) => {
                 span.record("error.type", kind.as_str());
-                self.failed(assignment, record, handler, failures, kind, &message)
+                Box::pin(self.failed(assignment, record, handler, failures, kind, &message))
                     .instrument(span)
                     .await
             }
@@ -175,10 +191,15 @@ impl Work {
         assignment: &Assignment,
         handler: &Registered,
         delivery: &Delivery,
+        slots: &Slots,
     ) -> Verdict {
         let (mut retries, mut probes) = (0, 0);
         let mut outage = None;
         loop {
+            let slot = slots.take().await;
+            if assignment.is_revoked() {
+                return Verdict::Abandoned;
+            }
             let error = match self.attempt(handler, delivery.clone()).await {
                 Ok(handled) => match self.conclude(delivery, handled).await {
                     Ok(()) => return Verdict::Done,
@@ -186,6 +207,7 @@ impl Work {
                 },
                 Err(error) => error,
             };
+            drop(slot);
             let wait = match error.kind() {
                 FailureKind::Permanent | FailureKind::Undecodable => {
                     return Verdict::Failed(error.kind(), error.message());
@@ -215,8 +237,15 @@ impl Work {
         handler: &Registered,
         delivery: Delivery,
     ) -> Result<Handled, HandlerError> {
+        // The call itself may panic too, before there is a future.
         let call = AssertUnwindSafe(async { handler.call.call(delivery).await }).catch_unwind();
-        match tokio::time::timeout(self.handler_timeout, call).await {
+        let mut call = pin!(call);
+        // Most handlers of a busy consumer are done at their first poll, and need no timer.
+        let done = match futures::poll!(call.as_mut()) {
+            Poll::Ready(done) => Ok(done),
+            Poll::Pending => tokio::time::timeout(self.handler_timeout, call).await,
+        };
+        match done {
             Ok(Ok(result)) => result,
             Ok(Err(panic)) => Err(HandlerError::transient(panicked(&*panic))),
             Err(_) => Err(HandlerError::transient(format!(
@@ -239,7 +268,7 @@ impl Work {
             Outcome::Ack => {}
         }
         if !events.is_empty() {
-            self.publish(delivery, &events).await?;
+            Box::pin(self.publish(delivery, &events)).await?;
         }
         Counts::one(&self.counts.handled);
         Ok(())

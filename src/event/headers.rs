@@ -2,35 +2,43 @@
 
 use std::fmt;
 
+use bytes::{BufMut, BytesMut};
+
 /// Headers in wire order. Names and values are bytes: a stranger may have written anything.
 ///
-/// All of them share one buffer, so that reading a record costs two allocations however many it has.
+/// All of them share one buffer, and those of many records may share one allocation.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers {
-    bytes: Vec<u8>,
-    entries: Vec<Entry>,
+    /// Of each header the lengths of name and value, then name and value.
+    buffer: BytesMut,
+    len: usize,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Entry {
-    start: u32,
-    name: u32,
-    /// `NULL` for a header without a value, which is not the same as an empty one.
-    value: u32,
-}
-
+/// The two lengths before a header.
+const LENGTHS: usize = 8;
+/// The length of a value that is not there, which is not the same as an empty one.
 const NULL: u32 = u32::MAX;
 
 impl Headers {
     /// No headers, with room for some.
     pub fn with_capacity(headers: usize, bytes: usize) -> Self {
-        Self { bytes: Vec::with_capacity(bytes), entries: Vec::with_capacity(headers) }
+        Self { buffer: BytesMut::with_capacity(headers * LENGTHS + bytes), len: 0 }
+    }
+
+    /// Headers that `fill` adds, in the room of `buffer`, which is empty; what they do not need stays there.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn within(buffer: &mut BytesMut, fill: impl FnOnce(&mut Self)) -> Self {
+        let mut headers = Self { buffer: std::mem::take(buffer), len: 0 };
+        fill(&mut headers);
+        let filled = headers.buffer.split();
+        *buffer = std::mem::replace(&mut headers.buffer, filled);
+        headers
     }
 
     /// Adds a header after the others.
     ///
     /// # Panics
-    /// When all of them together pass 4 GiB, which no broker takes.
+    /// When its name or value passes 4 GiB, which no broker takes.
     pub fn push(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
         self.push_raw(name.as_ref(), Some(value.as_ref()));
     }
@@ -38,41 +46,49 @@ impl Headers {
     /// Adds a header as it came, with or without a value.
     ///
     /// # Panics
-    /// When all of them together pass 4 GiB, which no broker takes.
+    /// When its name or value passes 4 GiB, which no broker takes.
     pub fn push_raw(&mut self, name: &[u8], value: Option<&[u8]>) {
-        let entry = Entry {
-            start: size(self.bytes.len()),
-            name: size(name.len()),
-            value: value.map_or(NULL, |value| size(value.len())),
-        };
-        self.bytes.extend_from_slice(name);
-        self.bytes.extend_from_slice(value.unwrap_or_default());
-        self.entries.push(entry);
+        let bytes = value.unwrap_or_default();
+        self.buffer.reserve(LENGTHS + name.len() + bytes.len());
+        self.buffer.put_u32_ne(size(name.len()));
+        self.buffer.put_u32_ne(value.map_or(NULL, |value| size(value.len())));
+        self.buffer.put_slice(name);
+        self.buffer.put_slice(bytes);
+        self.len += 1;
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.len
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.len == 0
     }
 
     /// Bytes of all names and values.
     pub fn size(&self) -> usize {
-        self.bytes.len()
+        self.buffer.len() - self.len * LENGTHS
     }
 
     /// Names and values in order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> + '_ {
-        self.entries.iter().map(|entry| {
-            let start = entry.start as usize;
-            let value = start + entry.name as usize;
-            let value =
-                (entry.value != NULL).then(|| &self.bytes[value..value + entry.value as usize]);
-            (&self.bytes[start..start + entry.name as usize], value)
+        let mut rest = &*self.buffer;
+        std::iter::from_fn(move || {
+            let (name_len, after) = rest.split_first_chunk()?;
+            let (value_len, after) = after.split_first_chunk()?;
+            let value_len = u32::from_ne_bytes(*value_len);
+            let (name, after) = after.split_at(u32::from_ne_bytes(*name_len) as usize);
+            let (value, after) = match value_len {
+                NULL => (None, after),
+                len => {
+                    let (value, after) = after.split_at(len as usize);
+                    (Some(value), after)
+                }
+            };
+            rest = after;
+            Some((name, value))
         })
     }
 
@@ -89,7 +105,7 @@ impl Headers {
     /// The headers whose name `keep` accepts, in the same order.
     #[must_use]
     pub fn filtered(&self, mut keep: impl FnMut(&[u8]) -> bool) -> Self {
-        let mut kept = Self::with_capacity(self.entries.len() + 12, self.bytes.len() + 256);
+        let mut kept = Self::with_capacity(self.len + 12, self.size() + 256);
         for (name, value) in self.iter().filter(|(name, _)| keep(name)) {
             kept.push_raw(name, value);
         }

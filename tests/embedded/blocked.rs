@@ -77,7 +77,7 @@ async fn a_denied_retry_topic_pauses_its_partition_says_so_and_heals_by_itself()
     eventually("a problem names the partition", SOON, || is_stuck(&running, "blocked.denied/0"))
         .await;
     assert!(!running.status().is_ready());
-    pauses::<Denied>(&kafka, &running, &stage.seen).await;
+    let first = until_paused::<Denied>(&kafka, &running, &stage.seen).await;
     assert!(is_stuck(&running, "blocked.denied/0"));
     assert_eq!(running.status().counts().retried(), 0);
 

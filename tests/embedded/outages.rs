@@ -39,7 +39,7 @@ async fn an_outage_keeps_its_event_pauses_the_partition_and_ends_without_a_trace
     put(&kafka, &written::<Kept>("k", 1)).await;
     eventually("a problem says so", SOON, || is_red(&running, "outages.kept/0")).await;
     put(&kafka, &written::<Kept>("k", 2)).await;
-    pauses::<Kept>(&kafka, &running, &seen).await;
+    let first = until_paused::<Kept>(&kafka, &running, &seen).await;
     assert!(is_red(&running, "outages.kept/0"));
     down.send_replace(Vec::new());
     eventually("the partition goes on", SOON, || seen.all().contains(&(12, 1))).await;

@@ -119,7 +119,7 @@ async fn an_awaited_publish_gives_up_within_its_delivery_wait_and_says_that_it_d
     broker.create_topic(&topic::<Wait>(), 2).unwrap();
     let kafka = client_of(&broker, config());
     let publisher = Publisher::builder(&kafka, Format::Json).delivery_wait(ms(300)).build();
-    // The first one takes longer: the client has to connect.
+    // Connecting takes its time.
     Publisher::new(&kafka).publish(note::<Wait>("k", 0)).await.unwrap();
     broker.go_away().unwrap();
     let begun = Instant::now();
@@ -145,8 +145,8 @@ async fn a_publish_whose_future_is_dropped_is_counted_when_its_outcome_comes() {
     publisher.publish(note::<Dropped>("k", 0)).await.unwrap();
     drop(publisher.publish(note::<Dropped>("k", 100)));
     for n in 1..=2 {
-        // Mostly too soon for its acknowledgement.
-        drop(publisher.publish(note::<Dropped>("k", n)).now_or_never());
+        // Polled once, and dropped whatever it said: it is rarely so fast, and counts all the same.
+        let _ = publisher.publish(note::<Dropped>("k", n)).now_or_never();
     }
     eventually("they are acknowledged", SOON, || publisher.counts().acknowledged() == 3).await;
     assert_eq!(publisher.counts().failed(), 0);

@@ -158,12 +158,12 @@ pub fn read(
             b"tracestate" => &mut found.tracestate,
             _ => continue,
         };
-        let name = String::from_utf8_lossy(name);
-        let value = value.ok_or_else(|| Malformed::new(format!("header {name} has no value")))?;
-        *slot = Some(
-            std::str::from_utf8(value)
-                .map_err(|_| Malformed::new(format!("header {name} is not UTF-8")))?,
-        );
+        let malformed = |what| {
+            let name = String::from_utf8_lossy(name);
+            Malformed::new(format!("header {name} {what}"))
+        };
+        let value = value.ok_or_else(|| malformed("has no value"))?;
+        *slot = Some(std::str::from_utf8(value).map_err(|_| malformed("is not UTF-8"))?);
     }
     if found.content_type.is_some_and(is_structured) {
         #[cfg(feature = "json")]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::assignment::Assignment;
+use super::super::batch::BatchRecord;
 use super::super::lane::{Job, ToShard};
 use super::super::partition::Partition;
 use super::super::pause::{Change, Reason};
@@ -34,7 +35,7 @@ impl Member {
         match assignment.place.tier {
             None => {
                 let mut jobs: Vec<Vec<Job>> = self.shards.iter().map(|_| Vec::new()).collect();
-                for record in records {
+                for record in BatchRecord::all(records) {
                     let place = partition.read(record.offset);
                     let lane = lane(
                         &self.hasher,
@@ -44,12 +45,7 @@ impl Member {
                         &record,
                     );
                     let shard = usize::try_from(lane % jobs.len() as u64).unwrap_or_default();
-                    jobs[shard].push(Job {
-                        assignment: assignment.clone(),
-                        place,
-                        record: Arc::new(record),
-                        lane,
-                    });
+                    jobs[shard].push(Job { assignment: assignment.clone(), place, record, lane });
                 }
                 for (shard, jobs) in self.shards.iter().zip(jobs) {
                     if !jobs.is_empty() {
@@ -61,7 +57,7 @@ impl Member {
             }
             Some(tier) => {
                 let delay = assignment.place.main.around.tiers[tier].0.delay();
-                for record in records {
+                for record in BatchRecord::all(records) {
                     partition.wait(record, delay, &self.clock);
                 }
                 self.release(id);
@@ -156,7 +152,7 @@ fn lane(
     match (order, &record.key) {
         (Order::ByKey, Some(key)) => {
             // Main topic and tiers share a key's lane.
-            assignment.place.main.name.hash(&mut state);
+            std::ptr::hash(Arc::as_ptr(&assignment.place.main), &mut state);
             key.hash(&mut state);
         }
         (Order::ByKey, None) => {

@@ -15,7 +15,7 @@ use std::hash::RandomState;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -25,6 +25,7 @@ use super::lane::{Done, Shard, ToShard};
 use super::partition::Partition;
 use super::plan::Topics;
 use super::settings::Settings;
+use super::slots::Slots;
 use super::stop::MemberReport;
 use super::work::Work;
 use crate::clock::BrokerClock;
@@ -72,12 +73,14 @@ impl Member {
         let (outbox, done) = mpsc::unbounded_channel();
         let mut tasks = JoinSet::new();
         let shards = settings.shards();
-        let (each, more) = (settings.concurrency / shards, settings.concurrency % shards);
+        let free = Arc::new(Semaphore::new(settings.concurrency.min(Semaphore::MAX_PERMITS)));
         let shards = (0..shards)
             .map(|shard| {
                 let limit = each + usize::from(shard < more);
                 let (to, inbox) = mpsc::unbounded_channel();
-                tasks.spawn(Shard::new(inbox, outbox.clone(), work.clone(), limit).run());
+                tasks.spawn(
+                    Shard::new(inbox, outbox.clone(), work.clone(), Slots::new(free.clone())).run(),
+                );
                 to
             })
             .collect();

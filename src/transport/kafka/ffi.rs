@@ -8,6 +8,7 @@ use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr::{self, NonNull};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::TopicPartitionList;
@@ -23,8 +24,8 @@ const KNOWN_LAYOUT: i32 = 0x020c_01ff;
 /// The partition number that lets the partitioner decide (`RD_KAFKA_PARTITION_UA`).
 const UNASSIGNED: i32 = -1;
 
-/// The headers of a message that was read, byte for byte.
-pub(super) fn headers(message: &BorrowedMessage<'_>) -> Headers {
+/// The headers of a message that was read, byte for byte, in the room of `buffer`.
+pub(super) fn headers(message: &BorrowedMessage<'_>, buffer: &mut BytesMut) -> Headers {
     let mut native: *mut RDKafkaHeaders = ptr::null_mut();
     // SAFETY: the message is alive for the whole call, and `native` is only written.
     let found = unsafe { sys::rd_kafka_message_headers(message.ptr(), &mut native) };
@@ -33,23 +34,23 @@ pub(super) fn headers(message: &BorrowedMessage<'_>) -> Headers {
     }
     // SAFETY: `native` belongs to the message, which outlives this function.
     let count = unsafe { sys::rd_kafka_header_cnt(native) };
-    let mut headers = Headers::with_capacity(count, count * 40);
-    for index in 0..count {
-        let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
-        // SAFETY: the three out-pointers are valid; name and value point into the message's headers.
-        let found = unsafe {
-            sys::rd_kafka_header_get_all(native, index, &mut name, &mut value, &mut size)
-        };
-        if found != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
-            break;
+    Headers::within(buffer, |headers| {
+        for index in 0..count {
+            let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
+            // SAFETY: the three out-pointers are valid; name and value point into the message's headers.
+            let found = unsafe {
+                sys::rd_kafka_header_get_all(native, index, &mut name, &mut value, &mut size)
+            };
+            if found != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+                break;
+            }
+            // SAFETY: librdkafka says that `value` has `size` bytes, and a null value has none.
+            let value = (!value.is_null())
+                .then(|| unsafe { std::slice::from_raw_parts(value.cast(), size) });
+            // SAFETY: `name` is what `rd_kafka_header_get_all` has just answered beside this value.
+            headers.push_raw(unsafe { name_bytes(name, value) }, value);
         }
-        // SAFETY: librdkafka says that `value` has `size` bytes, and a null value has none.
-        let value =
-            (!value.is_null()).then(|| unsafe { std::slice::from_raw_parts(value.cast(), size) });
-        // SAFETY: `name` is what `rd_kafka_header_get_all` has just answered beside this value.
-        headers.push_raw(unsafe { name_bytes(name, value) }, value);
-    }
-    headers
+    })
 }
 
 /// A header's whole name. librdkafka answers it as a C string, which hides what stands behind a NUL;

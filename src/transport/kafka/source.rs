@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -18,7 +18,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio::sync::mpsc;
 
 use super::errors::transport_error;
-use super::ffi;
+use super::ffi::{self, TopicHandle};
 use super::offsets::list;
 use super::rebalance::Group;
 use crate::error::ErrorClass;
@@ -32,6 +32,8 @@ use crate::transport::{
 const EVENTS: usize = 64;
 /// Records taken in one go before commands are looked at again.
 const TAKE: usize = 512;
+/// Bytes of an allocation that keys, payloads and headers of many records share; it is freed with the last of them.
+const SHARED: usize = 32 * 1024;
 /// The thread's longest sleep: a lost wake-up costs this much and no more.
 const IDLE: Duration = Duration::from_millis(100);
 /// How long `close` waits for commits that are on their way.
@@ -57,7 +59,13 @@ pub(super) fn start(
             error,
         )
     })?;
-    let member = Member { consumer, control: control.clone(), topic: None };
+    let copies = Copies { topic: None, buffer: BytesMut::new() };
+    let followers = subscription
+        .followers
+        .iter()
+        .filter_map(|follower| TopicHandle::new(consumer.client(), follower.topic.as_str()))
+        .collect();
+    let member = Member { followers, consumer, control: control.clone(), copies };
     std::thread::Builder::new()
         .name("tidings-consumer".into())
         .spawn(move || member.run())
@@ -167,10 +175,12 @@ impl SourceControl for Control {
 
 /// What the thread owns.
 struct Member {
+    /// Makes the followers' topics known to the client before the group assigns anything. Released
+    /// before the consumer.
+    followers: Vec<TopicHandle>,
     consumer: BaseConsumer<Group>,
     control: Arc<Control>,
-    /// The last record's topic: most records have the same one.
-    topic: Option<TopicName>,
+    copies: Copies,
 }
 
 impl Member {
@@ -221,7 +231,7 @@ impl Member {
                 None => empty += 1,
                 Some(Ok(message)) => {
                     took += 1;
-                    group.push(received(&message, &mut self.topic));
+                    group.push(self.copies.record(&message));
                 }
                 Some(Err(error)) => {
                     took += 1;
@@ -256,39 +266,62 @@ impl Member {
             // Records that still come are not ours to handle any more.
             let _ = self.consumer.poll(Duration::from_millis(10));
         }
+        drop(self.followers);
         // Dropping leaves the group and runs the last revoke on this thread.
         drop(self.consumer);
     }
 }
 
-fn received(message: &BorrowedMessage<'_>, last: &mut Option<TopicName>) -> Received {
-    let name = message.topic();
-    let topic = match last {
-        Some(topic) if topic.as_str() == name => topic.clone(),
-        _ => last.insert(TopicName::new(name).expect("a broker has only legal topics")).clone(),
-    };
-    let (key, payload) = copied(message.key(), message.payload());
-    Received {
-        topic,
-        partition: message.partition(),
-        offset: message.offset(),
-        timestamp: match message.timestamp() {
-            NativeTimestamp::NotAvailable => None,
-            NativeTimestamp::CreateTime(millis) => Some(Timestamp::Created(millis)),
-            NativeTimestamp::LogAppendTime(millis) => Some(Timestamp::Appended(millis)),
-        },
-        key,
-        payload,
-        headers: ffi::headers(message),
-    }
+/// Copies records out of the client's memory. They are freed on other threads, so what they are made of is
+/// allocated for many at once.
+struct Copies {
+    /// The last record's topic: most records have the same one.
+    topic: Option<TopicName>,
+    /// What is left of the allocation at hand.
+    buffer: BytesMut,
 }
 
-/// Copies key and payload into one allocation.
-fn copied(key: Option<&[u8]>, payload: Option<&[u8]>) -> (Option<Bytes>, Option<Bytes>) {
-    let split = key.map_or(0, <[u8]>::len);
-    let mut bytes = Vec::with_capacity(split + payload.map_or(0, <[u8]>::len));
-    bytes.extend_from_slice(key.unwrap_or_default());
-    bytes.extend_from_slice(payload.unwrap_or_default());
-    let bytes = Bytes::from(bytes);
-    (key.map(|_| bytes.slice(..split)), payload.map(|_| bytes.slice(split..)))
+impl Copies {
+    fn record(&mut self, message: &BorrowedMessage<'_>) -> Received {
+        let name = message.topic();
+        let topic = match &mut self.topic {
+            Some(topic) if topic.as_str() == name => topic.clone(),
+            last => {
+                last.insert(TopicName::new(name).expect("a broker has only legal topics")).clone()
+            }
+        };
+        let (key, payload) = self.bytes(message.key(), message.payload());
+        Received {
+            topic,
+            partition: message.partition(),
+            offset: message.offset(),
+            timestamp: match message.timestamp() {
+                NativeTimestamp::NotAvailable => None,
+                NativeTimestamp::CreateTime(millis) => Some(Timestamp::Created(millis)),
+                NativeTimestamp::LogAppendTime(millis) => Some(Timestamp::Appended(millis)),
+            },
+            key,
+            payload,
+            headers: ffi::headers(message, &mut self.buffer),
+        }
+    }
+
+    fn bytes(
+        &mut self,
+        key: Option<&[u8]>,
+        payload: Option<&[u8]>,
+    ) -> (Option<Bytes>, Option<Bytes>) {
+        let size = key.map_or(0, <[u8]>::len) + payload.map_or(0, <[u8]>::len);
+        // A large record is on its own.
+        let mut own = BytesMut::new();
+        let buffer = if size <= SHARED / 8 { &mut self.buffer } else { &mut own };
+        if buffer.capacity() - buffer.len() < size {
+            *buffer = BytesMut::with_capacity(if size <= SHARED / 8 { SHARED } else { size });
+        }
+        let mut copied = |bytes: &[u8]| {
+            buffer.extend_from_slice(bytes);
+            buffer.split().freeze()
+        };
+        (key.map(&mut copied), payload.map(&mut copied))
+    }
 }
