@@ -75,8 +75,7 @@ impl Member {
         let shards = settings.shards();
         let free = Arc::new(Semaphore::new(settings.concurrency.min(Semaphore::MAX_PERMITS)));
         let shards = (0..shards)
-            .map(|shard| {
-                let limit = each + usize::from(shard < more);
+            .map(|_| {
                 let (to, inbox) = mpsc::unbounded_channel();
                 tasks.spawn(
                     Shard::new(inbox, outbox.clone(), work.clone(), Slots::new(free.clone())).run(),
