@@ -108,12 +108,14 @@ async fn pauses_and_resumes_by_the_user_let_nothing_out_of_a_tier_early_twice_or
         put_at.lock().unwrap().insert(n, Instant::now());
         put(&kafka, &on_tier::<Tier>(written::<Tier>("k", n), "1500ms", &group)).await;
     }
-    while seen.len() < 400 {
+    let is_paused = || status.paused().iter().any(|p| p.topic == topic::<Tier>());
+    for _ in 0..10 {
         status.pause(topic::<Tier>());
-        tokio::time::sleep(ms(120)).await;
+        eventually("it is paused", SOON, is_paused).await;
         status.resume(&topic::<Tier>());
-        tokio::time::sleep(ms(120)).await;
+        eventually("it is resumed", SOON, || !is_paused()).await;
     }
+    eventually("all of them run", SOON, || seen.len() == 400).await;
     stop(running).await;
     assert_eq!(early.all(), Vec::<u32>::new());
     assert_eq!(seen.all(), (0..400).collect::<Vec<_>>());
