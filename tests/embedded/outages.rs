@@ -1,8 +1,10 @@
 //! A handler says that the world is down: its event is kept, and nothing is counted against it.
 
+use std::sync::Arc;
+
 use tidings::consumer::*;
 use tidings::event::header;
-use tokio::sync::watch;
+use tokio::sync::{Barrier, watch};
 
 use crate::events::{Contract, Note, contract};
 use crate::stage::*;
@@ -59,11 +61,25 @@ async fn an_outage_keeps_its_event_pauses_the_partition_and_ends_without_a_trace
 async fn an_outage_is_over_for_health_when_the_last_of_its_partition_is() {
     contract!(Two: "outages.two");
     let kafka = client();
-    let (seen, down) = (Seen::default(), watch::Sender::new(vec!["a", "b"]));
-    let running = start(in_a_world::<Two>(consumer::<Two>(), &seen, &down), &kafka).await;
+    let down = watch::Sender::new(vec!["a", "b"]);
+    // Both are begun before one reports an outage: that pauses the partition.
+    let both = Arc::new(Barrier::new(2));
+    let (world, calls) = (down.subscribe(), Seen::<String>::default());
+    let handler = move |Event(note): Event<Note<Two>>| {
+        let (world, both, calls) = (world.clone(), both.clone(), calls.clone());
+        async move {
+            if !calls.all().contains(&note.key) {
+                calls.add(note.key.clone());
+                both.wait().await;
+            }
+            let is_down = world.borrow().contains(&&*note.key);
+            if is_down { Err(HandlerError::outage("the database is away")) } else { Ok(()) }
+        }
+    };
+    let builder = consumer::<Two>().handle_named("needs-the-world", handler);
+    let running = start(builder, &kafka).await;
     put(&kafka, &written::<Two>("a", 1)).await;
     put(&kafka, &written::<Two>("b", 2)).await;
-    eventually("both are begun", SOON, || seen.len() >= 2).await;
     eventually("a problem says so", SOON, || is_red(&running, "outages.two/0")).await;
     down.send_replace(vec!["b"]);
     eventually("one is handled", SOON, || running.status().counts().handled() == 1).await;
