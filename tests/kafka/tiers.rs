@@ -104,10 +104,6 @@ async fn wanderer(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_failed_event_runs_in_each_tier_once_on_the_owner_while_members_join_and_leave() {
-    tracing_subscriber::fmt()
-        .with_env_filter("tidings::consumer::member=debug,tidings::transport=debug")
-        .with_ansi(false)
-        .init(); //DEBUG
     let Some(broker) = kafka_address() else { return };
     let (owners, seen) = (Owners::default(), Seen::default());
     let main = named(Wandering::TOPIC);
