@@ -29,6 +29,8 @@ use crate::transport::{
 const POLL: Duration = Duration::from_millis(100);
 /// How long a publisher that found the queue full by bytes waits before it tries again.
 const FULL_RECHECK: Duration = Duration::from_millis(10);
+/// How long a close waits for a record that is between its place and the queue.
+const PLACE_RECHECK: Duration = Duration::from_millis(1);
 /// What librdkafka's mock cluster answers as the time of each append, since it keeps none.
 const MOCK_APPEND: i64 = 1_234;
 
@@ -36,7 +38,6 @@ pub(super) struct KafkaProducer {
     client: Arc<BaseProducer<Deliveries>>,
     queue: Arc<Queue>,
     topics: RwLock<HashMap<TopicName, Arc<TopicHandle>>>,
-    closed: AtomicBool,
     stop: Arc<AtomicBool>,
     probe: Probe,
     send_wait: Duration,
@@ -49,6 +50,8 @@ struct Queue {
     capacity: usize,
     room: Notify,
     waiting: AtomicUsize,
+    /// From here on whatever fails is given up: nobody can try it again through this producer.
+    closed: AtomicBool,
     given_up: Mutex<Vec<EventId>>,
     clock: BrokerClock,
 }
@@ -71,6 +74,7 @@ impl KafkaProducer {
             capacity: waits.capacity,
             room: Notify::new(),
             waiting: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
             given_up: Mutex::default(),
             clock,
         });
@@ -99,7 +103,6 @@ impl KafkaProducer {
             client,
             queue,
             topics: RwLock::default(),
-            closed: AtomicBool::new(false),
             stop,
             probe: Probe::new(),
             send_wait: waits.send,
@@ -131,11 +134,16 @@ impl KafkaProducer {
 #[async_trait]
 impl Producer for KafkaProducer {
     fn enqueue(&self, record: &Record, receipt: Receipt) -> Result<(), Receipt> {
-        if self.closed.load(Ordering::Acquire) {
+        let room = self.queue.take_place();
+        // Looked at with the place taken: a close that this does not see waits for the place.
+        if self.queue.closed.load(Ordering::SeqCst) {
+            if room {
+                self.queue.give_place();
+            }
             receipt.settle(Err(ProduceError::Closed));
             return Ok(());
         }
-        if !self.queue.take_place() {
+        if !room {
             return Err(receipt);
         }
         let Some(topic) = self.topic(&record.topic) else {
@@ -175,15 +183,23 @@ impl Producer for KafkaProducer {
     }
 
     async fn close(&self, within: Duration) -> Vec<EventId> {
-        if self.closed.swap(true, Ordering::AcqRel) {
+        if self.queue.closed.swap(true, Ordering::SeqCst) {
             return Vec::new();
         }
-        let client = self.client.clone();
+        let (client, queue) = (self.client.clone(), self.queue.clone());
         let flushed = tokio::task::spawn_blocking(move || {
-            if client.flush(within).is_err() {
-                client.purge(PurgeConfig::default().queue().inflight());
-                // The purge has settled each record; its reports only have to be taken.
-                let _ = client.flush(Duration::from_secs(1));
+            let deadline = std::time::Instant::now() + within;
+            // A record may have a place and not be in librdkafka's queue yet, which a flush cannot see.
+            while queue.records.load(Ordering::SeqCst) > 0 {
+                let left = deadline.saturating_duration_since(std::time::Instant::now());
+                if left.is_zero() {
+                    client.purge(PurgeConfig::default().queue().inflight());
+                    // The purge has settled each record; its reports only have to be taken.
+                    let _ = client.flush(Duration::from_secs(1));
+                    return;
+                }
+                let _ = client.flush(left);
+                std::thread::park_timeout(PLACE_RECHECK);
             }
         });
         // It panics only where librdkafka refuses the purge; the ids are what was settled till then.
@@ -201,7 +217,7 @@ impl Drop for KafkaProducer {
 
 impl Queue {
     fn take_place(&self) -> bool {
-        if self.records.fetch_add(1, Ordering::AcqRel) < self.capacity {
+        if self.records.fetch_add(1, Ordering::SeqCst) < self.capacity {
             return true;
         }
         self.give_place();
@@ -251,11 +267,12 @@ impl ProducerContext for Deliveries {
             }
             Err((error, _)) => {
                 let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
-                if matches!(code, Code::PurgeQueue | Code::PurgeInflight) {
+                if self.0.closed.load(Ordering::SeqCst) {
                     let mut given_up =
                         self.0.given_up.lock().unwrap_or_else(PoisonError::into_inner);
                     given_up.extend(receipt.id().cloned());
-                    drop(given_up);
+                }
+                if matches!(code, Code::PurgeQueue | Code::PurgeInflight) {
                     receipt.settle(Err(ProduceError::Closed));
                 } else {
                     let error = refused(&topic, code);
