@@ -176,7 +176,8 @@ impl Publisher {
     /// [`counts`](Self::counts), and logged when it is a failure.
     ///
     /// # Errors
-    /// When it cannot be encoded, or the queue stays full for the send wait.
+    /// When it cannot be encoded, the queue stays full for the send wait, the client refuses it at
+    /// once, or the publisher is closed.
     pub async fn publish_and_forget<E: IntegrationEvent>(
         &self,
         event: E,
@@ -185,9 +186,12 @@ impl Publisher {
             envelopes::of(&event, self.0.source.clone(), &Flow::current(), self.0.format)?;
         self.trace(&mut envelope, &tracing::Span::current());
         let id = envelope.metadata.id.clone();
-        let receipt = Receipt::counted(Some(id.clone()), self.0.counts.clone());
+        let (receipt, mut answer) = Receipt::one(Some(id.clone()), self.0.counts.clone());
         self.enqueue(envelope, receipt).await?;
-        Ok(id)
+        match answer.try_recv() {
+            Ok(Err(source)) => Err(PublishError::NotAcknowledged { id, source }),
+            _ => Ok(id),
+        }
     }
 
     /// Why it is not ready; `None` when the broker answers.

@@ -5,6 +5,9 @@ use std::process::Command;
 
 use crate::support::{address, unique};
 
+/// Several brokers that start at once on a small machine take longer than one after another.
+static STARTING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// A broker that ends with this value.
 pub struct OwnBroker {
     script: String,
@@ -20,6 +23,7 @@ impl OwnBroker {
         let mut broker = Self { script, dir, address: String::new() };
         let mut arguments = vec!["start"];
         settings.iter().for_each(|setting| arguments.extend(["--set", setting]));
+        let _turn = STARTING.lock().await;
         broker.address = broker.run(&arguments).await;
         Some(broker)
     }
@@ -31,6 +35,7 @@ impl OwnBroker {
 
     /// The same port and data as before.
     pub async fn start_again(&self) {
+        let _turn = STARTING.lock().await;
         self.run(&["start"]).await;
     }
 

@@ -103,7 +103,11 @@ async fn with_the_broker_away_at_full_load_publishers_fail_in_time_and_close_lis
     let slowest = ledger.lock().unwrap().slowest;
     assert!(slowest < bound, "a publish took {slowest:?} to fail");
 
-    // Closed while the load goes on.
+    // Closed while the load goes on, with the queue filled anew since it last timed out.
+    let (failed, tries) = (counts().1, || tried.load(Ordering::Relaxed));
+    eventually("what is queued times out", SOON, || counts().1 > failed + 500).await;
+    let before = tries();
+    eventually("the queue fills again", SOON, || tries() > before + 500).await;
     let within = Duration::from_secs(2);
     let began = Instant::now();
     let left = publisher.close(within).await;

@@ -14,8 +14,8 @@ use crate::broker::OwnBroker;
 use crate::events::*;
 use crate::support::*;
 
-/// What a start that cannot succeed may take.
-const FAST: Duration = Duration::from_secs(5);
+/// What a start that cannot succeed may take: it gives a topic that it is told exists 10 s to appear.
+const FAST: Duration = Duration::from_secs(15);
 
 macro_rules! consumer {
     ($event:ident, $kafka:expr, $setup:expr) => {
