@@ -2,7 +2,7 @@
 //!
 //! All of them run on the member's own thread, inside a poll or the consumer's drop.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,6 +24,8 @@ use crate::transport::{
 
 /// How long the callback asks for the followers' committed offsets; after that they come later.
 const COMMITTED_WAIT: Duration = Duration::from_secs(5);
+/// How long the callback asks for the leaders of the followers' partitions.
+const LEADERS_WAIT: Duration = Duration::from_secs(1);
 /// How long until a follower whose committed offset could not be had is tried again.
 const FOLLOWERS_RETRY: Duration = Duration::from_secs(1);
 
@@ -36,6 +38,8 @@ pub(super) struct Group {
     batch: Mutex<Option<RecordBatch>>,
     state: Mutex<Followers>,
     commits: AtomicUsize,
+    /// Whether the client was made to look for the followers' topics.
+    known: AtomicBool,
 }
 
 /// The followers' partitions of the current assignment.
@@ -55,6 +59,7 @@ impl Group {
             batch: Mutex::default(),
             state: Mutex::default(),
             commits: AtomicUsize::new(0),
+            known: AtomicBool::new(false),
         }
     }
 
@@ -134,6 +139,11 @@ impl Group {
 
     fn assign(&self, consumer: &BaseConsumer<Self>, leaders: &[TopicPartition]) {
         let mut followers = self.followers_of(leaders);
+        if !followers.is_empty() && !self.known.swap(true, Ordering::Relaxed) {
+            // The subscription does not name the followers' topics, and the client looks for the
+            // leaders of such only once a second. Without an answer it finds them that way.
+            let _ = ffi::ask_broker(consumer.client(), LEADERS_WAIT);
+        }
         let (all, assigned) = match self.positions(consumer, &followers) {
             Ok(positions) => {
                 let mut all = list(leaders);

@@ -19,7 +19,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio::sync::mpsc;
 
 use super::errors::transport_error;
-use super::ffi;
+use super::ffi::{self, TopicHandle};
 use super::rebalance::Group;
 use crate::error::ErrorClass;
 use crate::event::TopicName;
@@ -57,7 +57,12 @@ pub(super) fn start(
             error,
         )
     })?;
-    let member = Member { consumer, control: control.clone(), topic: None };
+    let followers = subscription
+        .followers
+        .iter()
+        .filter_map(|follower| TopicHandle::new(consumer.client(), follower.topic.as_str()))
+        .collect();
+    let member = Member { followers, consumer, control: control.clone(), topic: None };
     std::thread::Builder::new()
         .name("tidings-consumer".into())
         .spawn(move || member.run())
@@ -167,6 +172,9 @@ impl SourceControl for Control {
 
 /// What the thread owns.
 struct Member {
+    /// Makes the followers' topics known to the client before the group assigns anything. Released
+    /// before the consumer.
+    followers: Vec<TopicHandle>,
     consumer: BaseConsumer<Group>,
     control: Arc<Control>,
     /// The last record's topic: most records have the same one.
@@ -256,6 +264,7 @@ impl Member {
             // Records that still come are not ours to handle any more.
             let _ = self.consumer.poll(Duration::from_millis(10));
         }
+        drop(self.followers);
         // Dropping leaves the group and runs the last revoke on this thread.
         drop(self.consumer);
     }
