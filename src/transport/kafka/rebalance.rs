@@ -38,6 +38,8 @@ pub(super) struct Group {
     batch: Mutex<Option<RecordBatch>>,
     state: Mutex<Followers>,
     commits: AtomicUsize,
+    /// Callbacks that a poll has run.
+    served: AtomicUsize,
     /// Whether the client was made to look for the followers' topics.
     known: AtomicBool,
 }
@@ -59,6 +61,7 @@ impl Group {
             batch: Mutex::default(),
             state: Mutex::default(),
             commits: AtomicUsize::new(0),
+            served: AtomicUsize::new(0),
             known: AtomicBool::new(false),
         }
     }
@@ -131,6 +134,11 @@ impl Group {
                 self.send(SourceEvent::Committed { offsets, result });
             }
         }
+    }
+
+    /// How many callbacks polls have run so far.
+    pub(super) fn served(&self) -> usize {
+        self.served.load(Ordering::Relaxed)
     }
 
     pub(super) fn commits_open(&self) -> bool {
@@ -278,6 +286,7 @@ fn add(list: &mut TopicPartitionList, positions: &[Assigned]) {
 
 impl ClientContext for Group {
     fn error(&self, error: KafkaError, reason: &str) {
+        self.served.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(%error, reason, "Kafka consumer");
     }
 }
@@ -289,6 +298,7 @@ impl ConsumerContext for Group {
         error: RDKafkaRespErr,
         partitions: &mut TopicPartitionList,
     ) {
+        self.served.fetch_add(1, Ordering::Relaxed);
         let leaders: Vec<_> =
             offsets(partitions).into_iter().map(|(partition, _)| partition).collect();
         match error {
@@ -299,6 +309,7 @@ impl ConsumerContext for Group {
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, list: &TopicPartitionList) {
+        self.served.fetch_add(1, Ordering::Relaxed);
         self.commits.fetch_sub(1, Ordering::AcqRel);
         let result = match result {
             Err(error) if error.rdkafka_error_code() == Some(Code::NoOffset) => Ok(()),

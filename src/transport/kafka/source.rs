@@ -223,9 +223,12 @@ impl Member {
     fn take(&mut self) -> usize {
         let group = self.consumer.context();
         let (mut took, mut empty) = (0, 0);
-        // `None` may also mean that an event was served, with records behind it.
+        // `None` may also mean that an event was served, with more of them or records behind it: then
+        // nothing wakes this thread again.
         while took < TAKE && empty < 2 {
+            let served = group.served();
             match self.consumer.poll(Duration::ZERO) {
+                None if group.served() != served => took += 1,
                 None => empty += 1,
                 Some(Ok(message)) => {
                     took += 1;
