@@ -8,8 +8,8 @@ use std::time::Duration;
 use tidings::consumer::*;
 use tidings::publisher::Publisher;
 use tidings::retry::RetryPolicy;
+use tidings::transport::TopicPartition;
 use tidings::transport::kafka::Kafka;
-use tidings::transport::{TopicPartition, Transport};
 
 use crate::events::*;
 use crate::support::*;
@@ -97,6 +97,8 @@ async fn wanderer(
                 }
             }
         })
+        // By key, what was done behind an event that had not begun would run again at the next owner.
+        .order(Order::ByPartition)
         .retry(RetryPolicy::tiers(WANDERING_TIERS).immediate(0))
         .topics(TopicSetup::Create { partitions: Some(4), replication: None });
     owners.watch(builder, member).build(&client(member, broker)).unwrap().start().await.unwrap()
@@ -370,7 +372,7 @@ fn lateness(seen: &Seen<Ran>) -> Vec<i64> {
     late
 }
 
-/// Far more than a tier's partition keeps in memory: it is paused and goes on several times.
+/// Three times what a tier's partition keeps in memory while nothing is due.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_a_burst_of_failures_none_is_early_and_none_is_left() {
     let Some(broker) = kafka_address() else { return };
@@ -384,6 +386,5 @@ async fn of_a_burst_of_failures_none_is_early_and_none_is_left() {
     assert!(late[0] >= 0, "{} ms early", -late[0]);
     let ns: BTreeSet<_> = seen.all().iter().map(|ran| ran.n).collect();
     assert_eq!((ns.len(), seen.len()), (3_000, 3_000), "each once");
-    assert_eq!(kafka.system(), "kafka");
     assert!(running.stop(SOON).await.is_clean());
 }
