@@ -164,3 +164,50 @@ async fn a_commit_never_passes_an_event_that_is_not_finished() {
     eventually("all are committed", SOON, || offsets.committed(&main, 0) == Some(201)).await;
     assert!(running.stop(SOON).await.is_clean());
 }
+
+event!(Plain, "commits.plain");
+event!(Tiered, "commits.tiered");
+
+macro_rules! goes_on {
+    ($event:ident, $group:literal, $policy:expr) => {{
+        let Some(broker) = kafka_address() else { return };
+        let kafka = client("commits", &broker);
+        let seen = Seen::default();
+        let publisher = Publisher::new(&kafka);
+        for round in 0..3_u32 {
+            let note = seen.clone();
+            let running = Consumer::builder(named($group))
+                .handle_named("note", move |Event(e): Event<$event>| {
+                    note.add(e.n);
+                    async { Ok::<(), HandlerError>(()) }
+                })
+                .retry($policy)
+                .topics(TopicSetup::Create { partitions: Some(2), replication: None })
+                .build(&kafka)
+                .unwrap()
+                .start()
+                .await
+                .unwrap();
+            for n in 0..10 {
+                let event = $event::new(format!("k{n}"), 10 * round + n);
+                publisher.publish(event).await.unwrap();
+            }
+            let all = || seen.len() >= 10 * (round as usize + 1);
+            eventually("all are handled", SOON, all).await;
+            assert!(running.stop(SOON).await.is_clean());
+        }
+        let mut all = seen.all();
+        all.sort_unstable();
+        assert_eq!(all, (0..30).collect::<Vec<_>>(), "each once over three starts");
+    }};
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_with_tiers_goes_on_where_it_stopped() {
+    goes_on!(Tiered, "tiered", RetryPolicy::tiers([HOUR]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_without_tiers_goes_on_where_it_stopped() {
+    goes_on!(Plain, "plain", RetryPolicy::none());
+}

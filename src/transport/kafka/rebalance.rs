@@ -2,6 +2,7 @@
 //!
 //! All of them run on the member's own thread, inside a poll or the consumer's drop.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Mutex, PoisonError};
@@ -35,6 +36,8 @@ const FOLLOWERS_RETRY: Duration = Duration::from_secs(1);
 pub(super) struct Group {
     events: mpsc::Sender<SourceEvent>,
     followers: Vec<Follower>,
+    /// Where leaders without a committed offset begin; `Invalid` leaves it to the client.
+    start: Offset,
     revoke_wait: Duration,
     /// Records polled and not sent yet, all of one partition.
     batch: Mutex<Option<RecordBatch>>,
@@ -56,9 +59,18 @@ struct Followers {
 }
 
 impl Group {
-    pub(super) fn new(subscription: &Subscription, events: mpsc::Sender<SourceEvent>) -> Self {
+    pub(super) fn new(
+        subscription: &Subscription,
+        reset: Option<&str>,
+        events: mpsc::Sender<SourceEvent>,
+    ) -> Self {
         Self {
             events,
+            start: match reset {
+                Some("earliest") => Offset::Beginning,
+                Some("latest") => Offset::End,
+                _ => Offset::Invalid,
+            },
             followers: subscription.followers.clone(),
             revoke_wait: subscription.revoke_wait,
             batch: Mutex::default(),
@@ -156,16 +168,19 @@ impl Group {
             // leaders of such only once a second. Without an answer it finds them that way.
             let _ = ffi::ask_broker(consumer.client(), LEADERS_WAIT);
         }
-        let (all, assigned) = match self.positions(consumer, &followers) {
+        let both: Vec<_> = leaders.iter().chain(&followers).cloned().collect();
+        // Where nothing follows, the client looks for the leaders' places itself.
+        let unasked = followers.is_empty();
+        let start = if unasked { Offset::Invalid } else { self.start };
+        let (all, assigned) = match self.positions(consumer, &both, unasked) {
             Ok(positions) => {
-                let mut all = list(leaders);
-                let mut assigned: Vec<_> = leaders
-                    .iter()
-                    .map(|partition| Assigned { partition: partition.clone(), committed: None })
-                    .collect();
-                add(&mut all, &positions);
-                assigned.extend(positions);
-                (all, assigned)
+                let mut all = TopicPartitionList::with_capacity(positions.len());
+                let (leading, following) = positions.split_at(leaders.len());
+                // With their places the leaders begin at once: left to the client, their first fetch
+                // would wait behind those of the followers, up to twice the fetch wait.
+                add(&mut all, leading, start);
+                add(&mut all, following, Offset::Beginning);
+                (all, positions)
             }
             Err(error) => {
                 // Never a guess: a follower read from the wrong place would run or lose events.
@@ -191,23 +206,26 @@ impl Group {
         }
     }
 
-    /// The followers' committed offsets.
+    /// The committed offsets of these partitions, in their order; where `unasked` none is known.
     fn positions(
         &self,
         consumer: &BaseConsumer<Self>,
-        followers: &[TopicPartition],
+        partitions: &[TopicPartition],
+        unasked: bool,
     ) -> KafkaResult<Vec<Assigned>> {
-        if followers.is_empty() {
-            return Ok(Vec::new());
+        let mut known = HashMap::new();
+        if !unasked {
+            let committed = consumer.committed_offsets(list(partitions), COMMITTED_WAIT)?;
+            for element in committed.elements() {
+                element.error()?;
+            }
+            known.extend(offsets(&committed));
         }
-        let committed = consumer.committed_offsets(list(followers), COMMITTED_WAIT)?;
-        for element in committed.elements() {
-            element.error()?;
-        }
-        Ok(offsets(&committed)
-            .into_iter()
-            .map(|(partition, committed)| Assigned { partition, committed })
-            .collect())
+        let assigned = |partition: &TopicPartition| Assigned {
+            partition: partition.clone(),
+            committed: known.get(partition).copied().flatten(),
+        };
+        Ok(partitions.iter().map(assigned).collect())
     }
 
     /// Tries again to assign the followers whose committed offsets could not be had.
@@ -220,17 +238,17 @@ impl Group {
             state.retry_at = None;
             std::mem::take(&mut state.pending)
         };
-        let assigned = self.positions(consumer, &pending).and_then(|positions| {
+        let assigned = self.positions(consumer, &pending, false).and_then(|positions| {
             match consumer.rebalance_protocol() {
                 RebalanceProtocol::Cooperative => {
                     let mut more = TopicPartitionList::new();
-                    add(&mut more, &positions);
+                    add(&mut more, &positions, Offset::Beginning);
                     consumer.incremental_assign(&more)?;
                 }
                 _ => {
                     // An eager assignment is replaced as a whole: each partition goes on where it is.
                     let mut all = consumer.position()?;
-                    add(&mut all, &positions);
+                    add(&mut all, &positions, Offset::Beginning);
                     consumer.assign(&all)?;
                 }
             }
@@ -290,10 +308,11 @@ impl Group {
     }
 }
 
-/// Without a committed offset a follower is read from its beginning, whatever the main topics do.
-fn add(list: &mut TopicPartitionList, positions: &[Assigned]) {
+/// Without a committed offset a partition is read from `start`: a follower from its beginning,
+/// whatever the main topics do.
+fn add(list: &mut TopicPartitionList, positions: &[Assigned], start: Offset) {
     for Assigned { partition, committed } in positions {
-        let offset = committed.map_or(Offset::Beginning, Offset::Offset);
+        let offset = committed.map_or(start, Offset::Offset);
         list.add_partition_offset(partition.topic.as_str(), partition.partition, offset)
             .expect("an offset from 0 up");
     }

@@ -45,7 +45,7 @@ pub(super) fn start(
 ) -> Result<Source, TransportError> {
     let (events, receiver) = mpsc::channel(EVENTS);
     let control = Arc::new(Control::default());
-    let group = Group::new(&subscription, events);
+    let group = Group::new(&subscription, settings.get("auto.offset.reset"), events);
     let mut consumer: BaseConsumer<Group> =
         settings.create_with_context(group).map_err(|error| {
             transport_error(format!("no consumer for group {:?}", subscription.group), error)
