@@ -45,16 +45,33 @@ pub(super) struct Work {
 pub(super) enum Finish {
     /// Its offset may be committed; at once where it has moved to another topic.
     Done { moved: bool },
-    /// The assignment was revoked first: the offset stays uncommitted.
+    /// The assignment was revoked before a handler had begun: the offset stays uncommitted.
+    NotBegun,
+    /// The assignment was revoked before the handlers had finished: the offset stays uncommitted.
     Abandoned,
     /// The consumer must end.
     Fatal(String),
+}
+
+impl Finish {
+    /// How an event's work ended, of which two handlers ended so.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Fatal(why), _) | (_, Self::Fatal(why)) => Self::Fatal(why),
+            (Self::NotBegun, Self::NotBegun) => Self::NotBegun,
+            (Self::Abandoned | Self::NotBegun, _) | (_, Self::Abandoned | Self::NotBegun) => {
+                Self::Abandoned
+            }
+            (Self::Done { moved: a }, Self::Done { moved: b }) => Self::Done { moved: a || b },
+        }
+    }
 }
 
 /// How one handler ended.
 enum Verdict {
     Done,
     Failed(FailureKind, String),
+    NotBegun,
     Abandoned,
 }
 
@@ -115,22 +132,13 @@ impl Work {
         failures: u32,
         slots: &Slots,
     ) -> Finish {
-        let mut finish = Finish::Done { moved: false };
         if let [handler] = handlers {
             return self.one(assignment, &event, handler, failures, slots).await;
         }
         let all =
             handlers.iter().map(|handler| self.one(assignment, &event, handler, failures, slots));
-        for one in Box::pin(futures::future::join_all(all)).await {
-            finish = match (finish, one) {
-                (Finish::Fatal(why), _) | (_, Finish::Fatal(why)) => Finish::Fatal(why),
-                (Finish::Abandoned, _) | (_, Finish::Abandoned) => Finish::Abandoned,
-                (Finish::Done { moved: a }, Finish::Done { moved: b }) => {
-                    Finish::Done { moved: a || b }
-                }
-            };
-        }
-        finish
+        let all = Box::pin(futures::future::join_all(all)).await;
+        all.into_iter().reduce(Finish::and).unwrap_or(Finish::Done { moved: false })
     }
 
     /// One handler with its immediate retries, and what follows when they are used up.
@@ -171,11 +179,13 @@ impl Work {
         let outcome = match &verdict {
             Verdict::Done => "done",
             Verdict::Failed(kind, _) => kind.as_str(),
+            Verdict::NotBegun => "not begun",
             Verdict::Abandoned => "abandoned",
         };
         span.record("tidings.outcome", outcome);
         match verdict {
             Verdict::Done => Finish::Done { moved: false },
+            Verdict::NotBegun => Finish::NotBegun,
             Verdict::Abandoned => Finish::Abandoned,
             Verdict::Failed(kind, message) => {
                 span.record("error.type", kind.as_str());
@@ -198,7 +208,8 @@ impl Work {
         loop {
             let slot = slots.take().await;
             if assignment.is_revoked() {
-                return Verdict::Abandoned;
+                let begun = retries > 0 || probes > 0;
+                return if begun { Verdict::Abandoned } else { Verdict::NotBegun };
             }
             let error = match self.attempt(handler, delivery.clone()).await {
                 Ok(handled) => match self.conclude(delivery, handled).await {

@@ -27,7 +27,7 @@ impl Member {
                         self.balance(assignment);
                     }
                 }
-                Finish::Abandoned => {}
+                Finish::Abandoned | Finish::NotBegun => {}
                 Finish::Fatal(why) => self.fail(why),
             }
         }
