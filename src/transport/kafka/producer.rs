@@ -37,6 +37,10 @@ const PLACE_RECHECK: Duration = Duration::from_millis(1);
 /// What librdkafka's mock cluster answers as the time of each append, since it keeps none.
 const MOCK_APPEND: i64 = 1_234;
 
+/// A topic that every cluster with a group has. The probe asks for the topics that the client knows,
+/// and a client that knows none would ask for all of the cluster's.
+const PROBED: &str = "__consumer_offsets";
+
 pub(super) struct KafkaProducer {
     /// Handles go before their client does.
     topics: RwLock<HashMap<TopicName, Arc<TopicHandle>>>,
@@ -109,10 +113,12 @@ impl KafkaProducer {
             .name("tidings-producer".into())
             .spawn(poll)
             .map_err(no_thread)?;
+        let topics = TopicHandle::new(client.client(), PROBED)
+            .map(|handle| (TopicName::from_static(PROBED), Arc::new(handle)));
         let producer = Arc::new(Self {
             client,
             queue,
-            topics: RwLock::default(),
+            topics: RwLock::new(topics.into_iter().collect()),
             stop,
             probe: Probe::new(),
             send_wait: waits.send,
