@@ -129,7 +129,7 @@ Somebody signs up, and gets a mail:
        -d '{{\"email\":\"ada@example.org\",\"full_name\":\"Ada Lovelace\"}}'
   curl -s http://{mails}/mails
 
-A thousand users, checked: `example_service demo`. Ctrl-C ends this.
+A thousand users, checked: `cargo run -p example_service -- demo`. Ctrl-C ends this.
 ",
         settings.database_url
     )

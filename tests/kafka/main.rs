@@ -1,5 +1,5 @@
 //! What is promised, on a real Kafka. Each test is named after what it shows; rows refer to the
-//! fault table of the design.
+//! fault table in `docs/reliability.md`.
 //!
 //! Addresses come from the environment (`dev/test` sets them): `TIDINGS_TEST_KAFKA` is a broker that
 //! all share, `TIDINGS_DEV_KAFKA` the script that starts brokers which a test may kill.

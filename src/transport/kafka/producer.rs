@@ -295,7 +295,6 @@ impl ProducerContext for Deliveries {
     type DeliveryOpaque = Box<Sent>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, sent: Box<Sent>) {
-        self.queue.give_place();
         let Sent { receipt, topic, at } = *sent;
         match result {
             Ok(message) => {
@@ -325,6 +324,8 @@ impl ProducerContext for Deliveries {
                 }
             }
         }
+        // Last: a close that finds every place given knows what became of each record.
+        self.queue.give_place();
     }
 }
 
