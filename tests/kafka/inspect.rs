@@ -30,7 +30,14 @@ impl Inspector {
     pub fn committed(&self, topic: &TopicName, partition: i32) -> Option<i64> {
         let mut list = TopicPartitionList::new();
         list.add_partition(topic.as_str(), partition);
-        let committed = self.0.committed_offsets(list, SOON).unwrap();
+        let deadline = Instant::now() + SOON;
+        let committed = loop {
+            match self.0.committed_offsets(list.clone(), SOON) {
+                Ok(committed) => break committed,
+                // The group's coordinator may just have moved or be loading.
+                Err(error) => assert!(Instant::now() < deadline, "{error}"),
+            }
+        };
         match committed.find_partition(topic.as_str(), partition).unwrap().offset() {
             Offset::Offset(offset) => Some(offset),
             _ => None,
