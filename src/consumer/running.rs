@@ -164,6 +164,7 @@ impl Consumer {
             health,
             system: self.transport.system(),
             probe: Backoff::exponential(Duration::from_secs(1)).cap(Duration::from_secs(30)),
+            observer: self.transport.observer(),
         }
     }
 }

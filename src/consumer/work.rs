@@ -25,7 +25,7 @@ use crate::event::Flow;
 use crate::mapper::Events;
 use crate::retry::{Backoff, RetryPolicy};
 use crate::telemetry;
-use crate::transport::{Received, Record};
+use crate::transport::{Aside, Observer, Received, Record, Step, StepKind};
 
 /// What one member's work shares.
 pub(super) struct Work {
@@ -38,6 +38,7 @@ pub(super) struct Work {
     pub(super) health: Arc<MemberHealth>,
     pub(super) system: &'static str,
     pub(super) probe: Backoff,
+    pub(super) observer: Option<Arc<dyn Observer>>,
 }
 
 /// How the work on a record ended.
@@ -108,6 +109,7 @@ impl Work {
             }
             Reading::Skip => {
                 Counts::one(&self.counts.skipped);
+                self.saw(record, StepKind::Skipped);
                 Finish::Done { moved: false }
             }
             Reading::DeadLetter { reason, handler, failures } => {
@@ -211,6 +213,7 @@ impl Work {
                 let begun = retries > 0 || probes > 0;
                 return if begun { Verdict::Abandoned } else { Verdict::NotBegun };
             }
+            self.delivery_saw(delivery, StepKind::Begun);
             let error = match self.attempt(handler, delivery.clone()).await {
                 Ok(handled) => match self.conclude(delivery, handled).await {
                     Ok(()) => return Verdict::Done,
@@ -219,6 +222,10 @@ impl Work {
                 Err(error) => error,
             };
             drop(slot);
+            if self.observer.is_some() {
+                let (kind, error) = (error.kind().as_str(), error.message());
+                self.delivery_saw(delivery, StepKind::Failed { kind, error: &error });
+            }
             let wait = match error.kind() {
                 FailureKind::Permanent | FailureKind::Undecodable => {
                     return Verdict::Failed(error.kind(), error.message());
@@ -274,6 +281,7 @@ impl Work {
             Outcome::Drop { reason } => {
                 tracing::info!(reason, handler = delivery.handler(), id = %delivery.metadata().id, "dropped");
                 Counts::one(&self.counts.dropped);
+                self.delivery_saw(delivery, StepKind::Dropped { reason: &reason });
                 return Ok(());
             }
             Outcome::Ack => {}
@@ -282,6 +290,7 @@ impl Work {
             Box::pin(self.publish(delivery, &events)).await?;
         }
         Counts::one(&self.counts.handled);
+        self.delivery_saw(delivery, StepKind::Done);
         Ok(())
     }
 
@@ -328,7 +337,7 @@ impl Work {
                     record = at(record), handler = &*handler.name, to = %topic, error = message,
                     "the handler failed; it is tried again later"
                 );
-                self.moved(assignment, &moved, &self.counts.retried).await
+                self.moved(assignment, record, &moved, Aside::Retry).await
             }
             _ => {
                 let failures = failures.saturating_add(1);
@@ -362,6 +371,7 @@ impl Work {
                 "dropped: dead letters are off"
             );
             Counts::one(&self.counts.dropped);
+            self.saw(record, StepKind::Dropped { reason: message });
             return Finish::Done { moved: false };
         };
         let handler = handler.unwrap_or_default();
@@ -371,7 +381,7 @@ impl Work {
         tracing::warn!(parent: None, record = at(record), handler, to = %topic, kind, error = message, "dead letter");
         let on_tier = assignment.place.tier.is_some();
         let moved = Forward::aside(record, on_tier, topic, address, &failure);
-        self.moved(assignment, &moved, &self.counts.dead_lettered).await
+        self.moved(assignment, record, &moved, Aside::DeadLetter).await
     }
 
     async fn quarantine(
@@ -384,20 +394,49 @@ impl Work {
         let failure = Failure { kind: FailureKind::Undecodable.as_str(), message };
         tracing::warn!(parent: None, record = at(record), to = %topic, error = message, "quarantine");
         let moved = Forward::aside(record, assignment.place.tier.is_some(), topic, None, &failure);
-        self.moved(assignment, &moved, &self.counts.quarantined).await
+        self.moved(assignment, record, &moved, Aside::Quarantine).await
     }
 
     async fn moved(
         &self,
         assignment: &Assignment,
+        received: &Received,
         record: &Record,
-        counter: &std::sync::atomic::AtomicU64,
+        aside: Aside,
     ) -> Finish {
         if !self.forward.send(record, assignment, &self.health).await {
             return Finish::Abandoned;
         }
-        Counts::one(counter);
+        Counts::one(match aside {
+            Aside::Retry => &self.counts.retried,
+            Aside::DeadLetter => &self.counts.dead_lettered,
+            Aside::Quarantine => &self.counts.quarantined,
+        });
+        self.saw(received, StepKind::Moved { to: &record.topic, aside });
         Finish::Done { moved: true }
+    }
+
+    /// Tells the observer of a step of the consumer's own.
+    fn saw(&self, record: &Received, what: StepKind<'_>) {
+        if let Some(observer) = &self.observer {
+            let group = &*self.shared.group;
+            let (metadata, handler) = (None, None);
+            observer.saw(&Step { group, record, metadata, handler, attempt: 0, what });
+        }
+    }
+
+    /// Tells the observer of a handler's step.
+    fn delivery_saw(&self, delivery: &Delivery, what: StepKind<'_>) {
+        if let Some(observer) = &self.observer {
+            observer.saw(&Step {
+                group: &self.shared.group,
+                record: delivery.record(),
+                metadata: Some(delivery.metadata()),
+                handler: Some(delivery.handler()),
+                attempt: delivery.attempt(),
+                what,
+            });
+        }
     }
 }
 

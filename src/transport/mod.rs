@@ -3,26 +3,31 @@
 //! The ports know topics, partitions, offsets and groups, and no client library.
 
 mod admin;
+mod observer;
 mod producer;
 mod record;
 mod source;
 mod topics;
+mod transaction;
 
 #[cfg(feature = "kafka")]
 pub mod kafka;
+#[cfg(feature = "testing")]
+pub mod memory;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use admin::{Admin, NewTopic, TopicDescription};
+pub use observer::{Aside, Observer, Step, StepKind};
 pub use producer::{Batch, Delivered, DeliveryCounts, ProduceError, Producer, Receipt};
 pub use record::{Received, Record, Timestamp, TopicPartition};
 pub use source::{
     Assigned, CommitFailed, Follower, Offsets, RecordBatch, RevokeReply, Source, SourceControl,
     SourceEvent, Subscription,
 };
-
 pub use topics::{TopicNeed, TopicSetup, TopicsError, prepare_topics};
+pub use transaction::{GroupMember, TransactionError, Transactions};
 
 use crate::clock::BrokerClock;
 use crate::error::{BoxError, ErrorClass};
@@ -56,6 +61,19 @@ pub trait Transport: Send + Sync + 'static {
 
     /// What a consumer does where its builder says nothing.
     fn consumer_defaults(&self) -> ConsumerDefaults;
+
+    /// A producer of transactions under this id, of which one at a time is alive over all processes.
+    ///
+    /// # Errors
+    /// Where the transport has no transactions, which is the default.
+    fn transactions(&self, _id: &str) -> Result<Arc<dyn Transactions>, TransactionError> {
+        Err(TransactionError::Unsupported { system: self.system() })
+    }
+
+    /// Who wants to hear of each step of each event. Default: nobody.
+    fn observer(&self) -> Option<Arc<dyn Observer>> {
+        None
+    }
 }
 
 /// What a transport's configuration says about consumers.
