@@ -1,6 +1,6 @@
 //! One assignment of a partition, as the work on it sees it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -8,7 +8,8 @@ use tokio::sync::Notify;
 use super::plan::Place;
 use crate::transport::TopicPartition;
 
-/// From assign to revoke. Its id is the epoch: a completion of an older assignment finds nobody.
+/// From assign to revoke. Its id, which its member never gives twice, is the epoch: a completion of an
+/// older assignment finds nobody.
 #[derive(Debug)]
 pub(super) struct Assignment {
     pub(super) id: u64,
@@ -23,8 +24,6 @@ pub(super) struct Assignment {
     /// Work that waits because a handler says that the world is down.
     pub(super) outage: AtomicUsize,
 }
-
-static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// Counts up until it is dropped.
 pub(super) struct Counted<'a>(&'a AtomicUsize);
@@ -43,9 +42,9 @@ impl Drop for Counted<'_> {
 }
 
 impl Assignment {
-    pub(super) fn new(partition: TopicPartition, place: Place) -> Self {
+    pub(super) fn new(id: u64, partition: TopicPartition, place: Place) -> Self {
         Self {
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            id,
             partition,
             place,
             revoked: AtomicBool::new(false),

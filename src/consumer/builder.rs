@@ -402,10 +402,10 @@ impl ConsumerBuilder {
             }
         }
         let mut topics = Topics::default();
-        for (name, routes) in routes {
+        for (number, (name, routes)) in (0..).zip(routes) {
             let around = TopicPlan::of(&name, group, retry, naming)
                 .map_err(|source| BuildError::Topics { topic: name.clone(), source })?;
-            topics.add(Arc::new(MainTopic { name, around, routes }));
+            topics.add(Arc::new(MainTopic { name, number, around, routes }));
         }
         Ok(topics)
     }

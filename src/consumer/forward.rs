@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
-
 use super::assignment::{Assignment, Counted};
 use super::health::{Blocked, MemberHealth};
 use super::pause::Reason;
@@ -58,7 +56,7 @@ impl Forward {
         address: &Address<'_>,
         failure: &Failure<'_>,
     ) -> Record {
-        let mut headers = failed(received, failure, on_tier);
+        let mut headers = self.failed(received, failure, on_tier);
         addressed(&mut headers, address);
         let due = self.clock.now().saturating_add(millis(tier.1));
         headers.push(header::RETRY_NOT_BEFORE, due.to_string());
@@ -67,17 +65,44 @@ impl Forward {
 
     /// The record for a dead-letter or quarantine topic: key and payload byte for byte.
     pub(super) fn aside(
+        &self,
         received: &Received,
         on_tier: bool,
         topic: &TopicName,
         address: Option<&Address<'_>>,
         failure: &Failure<'_>,
     ) -> Record {
-        let mut headers = failed(received, failure, on_tier);
+        let mut headers = self.failed(received, failure, on_tier);
         if let Some(address) = address {
             addressed(&mut headers, address);
         }
         record(received, topic, None, headers)
+    }
+
+    /// The record's own headers byte for byte, and then where it came from and what went wrong. Those
+    /// that an earlier failure wrote are replaced; where it came from first is kept. On a main topic
+    /// nobody can have failed yet: there they are a stranger's words and mean nothing.
+    fn failed(&self, received: &Received, failure: &Failure<'_>, on_tier: bool) -> Headers {
+        let before = &received.headers;
+        let mut headers =
+            before.filtered(|name| !header::FAILURE.iter().any(|ours| ours.as_bytes() == name));
+        let now = self.clock.now();
+        let origin = Origin::of(received, on_tier);
+        headers.push(header::ORIGIN_TOPIC, origin.topic);
+        headers.push(header::ORIGIN_PARTITION, origin.partition.to_string());
+        headers.push(header::ORIGIN_OFFSET, origin.offset.to_string());
+        if let Some(timestamp) = origin.timestamp {
+            headers.push(header::ORIGIN_TIMESTAMP, timestamp.to_string());
+        }
+        headers.push(header::ERROR_KIND, failure.kind);
+        headers.push(header::ERROR_MESSAGE, error_text(failure.message));
+        let first = before
+            .get_str(header::FIRST_FAILED_AT)
+            .filter(|_| on_tier)
+            .and_then(|text| text.parse::<Millis>().ok());
+        headers.push(header::FIRST_FAILED_AT, first.unwrap_or(now).to_string());
+        headers.push(header::LAST_FAILED_AT, now.to_string());
+        headers
     }
 
     /// Sends the record; `false` when the assignment was revoked before the broker had it.
@@ -166,32 +191,6 @@ fn addressed(headers: &mut Headers, address: &Address<'_>) {
     headers.push(header::RETRY_ATTEMPT, address.attempt.to_string());
     headers.push(header::RETRY_GROUP, address.group);
     headers.push(header::RETRY_HANDLER, address.handler);
-}
-
-/// The record's own headers byte for byte, and then where it came from and what went wrong. Those
-/// that an earlier failure wrote are replaced; where it came from first is kept. On a main topic
-/// nobody can have failed yet: there they are a stranger's words and mean nothing.
-fn failed(received: &Received, failure: &Failure<'_>, on_tier: bool) -> Headers {
-    let before = &received.headers;
-    let mut headers =
-        before.filtered(|name| !header::FAILURE.iter().any(|ours| ours.as_bytes() == name));
-    let now = Utc::now().timestamp_millis();
-    let origin = Origin::of(received, on_tier);
-    headers.push(header::ORIGIN_TOPIC, origin.topic);
-    headers.push(header::ORIGIN_PARTITION, origin.partition.to_string());
-    headers.push(header::ORIGIN_OFFSET, origin.offset.to_string());
-    if let Some(timestamp) = origin.timestamp {
-        headers.push(header::ORIGIN_TIMESTAMP, timestamp.to_string());
-    }
-    headers.push(header::ERROR_KIND, failure.kind);
-    headers.push(header::ERROR_MESSAGE, error_text(failure.message));
-    let first = before
-        .get_str(header::FIRST_FAILED_AT)
-        .filter(|_| on_tier)
-        .and_then(|text| text.parse::<Millis>().ok());
-    headers.push(header::FIRST_FAILED_AT, first.unwrap_or(now).to_string());
-    headers.push(header::LAST_FAILED_AT, now.to_string());
-    headers
 }
 
 /// Where a record was first read.

@@ -23,7 +23,7 @@ use super::slots::Slots;
 use crate::codec::envelope;
 use crate::event::Flow;
 use crate::mapper::Events;
-use crate::retry::{Backoff, RetryPolicy};
+use crate::retry::{Backoff, Chance, RetryPolicy};
 use crate::telemetry;
 use crate::transport::{Aside, Observer, Received, Record, Step, StepKind};
 
@@ -38,6 +38,7 @@ pub(super) struct Work {
     pub(super) health: Arc<MemberHealth>,
     pub(super) system: &'static str,
     pub(super) probe: Backoff,
+    pub(super) chance: Chance,
     pub(super) observer: Option<Arc<dyn Observer>>,
 }
 
@@ -238,7 +239,7 @@ impl Work {
                 FailureKind::Transient if retries < self.retry.immediate => {
                     outage = None;
                     retries += 1;
-                    self.retry.backoff.jittered(retries)
+                    self.retry.backoff.jittered(retries, &self.chance)
                 }
                 FailureKind::Transient => return Verdict::Failed(error.kind(), error.message()),
             };
@@ -380,7 +381,7 @@ impl Work {
         let failure = Failure { kind, message };
         tracing::warn!(parent: None, record = at(record), handler, to = %topic, kind, error = message, "dead letter");
         let on_tier = assignment.place.tier.is_some();
-        let moved = Forward::aside(record, on_tier, topic, address, &failure);
+        let moved = self.forward.aside(record, on_tier, topic, address, &failure);
         self.moved(assignment, record, &moved, Aside::DeadLetter).await
     }
 
@@ -393,7 +394,8 @@ impl Work {
         let topic = &assignment.place.main.around.quarantine;
         let failure = Failure { kind: FailureKind::Undecodable.as_str(), message };
         tracing::warn!(parent: None, record = at(record), to = %topic, error = message, "quarantine");
-        let moved = Forward::aside(record, assignment.place.tier.is_some(), topic, None, &failure);
+        let on_tier = assignment.place.tier.is_some();
+        let moved = self.forward.aside(record, on_tier, topic, None, &failure);
         self.moved(assignment, record, &moved, Aside::Quarantine).await
     }
 

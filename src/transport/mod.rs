@@ -32,7 +32,7 @@ pub use transaction::{GroupMember, TransactionError, Transactions};
 use crate::clock::BrokerClock;
 use crate::error::{BoxError, ErrorClass};
 use crate::event::Source as ServiceName;
-use crate::retry::{RetryPolicy, UnknownType};
+use crate::retry::{Chance, RetryPolicy, UnknownType};
 use crate::topic::TopicNaming;
 
 /// A broker client: where publishers and consumers get what they need.
@@ -58,6 +58,12 @@ pub trait Transport: Send + Sync + 'static {
 
     /// The broker's clock, as far as this client knows it.
     fn clock(&self) -> &BrokerClock;
+
+    /// Where its consumers get their chance from: jitter, and which lanes share a task. Seeded, it
+    /// lets a run be repeated. Default: another one each time.
+    fn chance(&self) -> Chance {
+        Chance::random()
+    }
 
     /// What a consumer does where its builder says nothing.
     fn consumer_defaults(&self) -> ConsumerDefaults;

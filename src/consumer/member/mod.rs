@@ -10,15 +10,15 @@ mod leave;
 mod progress;
 mod rebalance;
 
-use std::collections::{HashMap, HashSet};
-use std::hash::RandomState;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
+use self::intake::Lanes;
 use self::rebalance::Revoke;
 use super::hooks::Hooks;
 use super::lane::{Done, Shard, ToShard};
@@ -34,6 +34,9 @@ use crate::transport::{Source, SourceEvent, TopicPartition};
 
 /// How often pauses and commits are looked at when nothing else happens.
 const TICK: Duration = Duration::from_millis(100);
+
+/// What it chooses depends on what it is told and on its chance, and on nothing else: no map in it is
+/// in an order of its own, and of several things that are ready the first named comes first.
 pub(super) struct Member {
     source: Source,
     topics: Arc<Topics>,
@@ -41,17 +44,19 @@ pub(super) struct Member {
     hooks: Arc<Hooks>,
     work: Arc<Work>,
     clock: BrokerClock,
-    partitions: HashMap<u64, Partition>,
-    ids: HashMap<TopicPartition, u64>,
+    partitions: BTreeMap<u64, Partition>,
+    ids: BTreeMap<TopicPartition, u64>,
+    /// Assignments so far.
+    assignments: u64,
     shards: Vec<mpsc::UnboundedSender<ToShard>>,
     done: mpsc::UnboundedReceiver<Vec<Done>>,
     tasks: JoinSet<()>,
+    aborts: Vec<AbortHandle>,
     revokes: Vec<Revoke>,
     /// Partitions of which enough is in memory, and since when there is one.
-    full: HashSet<u64>,
+    full: BTreeSet<u64>,
     full_since: Option<Instant>,
-    hasher: RandomState,
-    lanes: u64,
+    lanes: Lanes,
     finished: u64,
     committed_at: Instant,
     stopping: bool,
@@ -69,17 +74,18 @@ impl Member {
         work: Work,
         clock: BrokerClock,
     ) -> Self {
+        let lanes = Lanes::new(settings.order, work.chance.number());
         let work = Arc::new(work);
         let (outbox, done) = mpsc::unbounded_channel();
-        let mut tasks = JoinSet::new();
+        let (mut tasks, mut aborts) = (JoinSet::new(), Vec::new());
         let shards = settings.shards();
         let free = Arc::new(Semaphore::new(settings.concurrency.min(Semaphore::MAX_PERMITS)));
         let shards = (0..shards)
             .map(|_| {
                 let (to, inbox) = mpsc::unbounded_channel();
-                tasks.spawn(
-                    Shard::new(inbox, outbox.clone(), work.clone(), Slots::new(free.clone())).run(),
-                );
+                let slots = Slots::new(free.clone());
+                let shard = Shard::new(inbox, outbox.clone(), work.clone(), slots);
+                aborts.push(tasks.spawn(shard.run()));
                 to
             })
             .collect();
@@ -90,22 +96,28 @@ impl Member {
             hooks,
             work,
             clock,
-            partitions: HashMap::new(),
-            ids: HashMap::new(),
+            partitions: BTreeMap::new(),
+            ids: BTreeMap::new(),
+            assignments: 0,
             shards,
             done,
             tasks,
+            aborts,
             revokes: Vec::new(),
-            full: HashSet::new(),
+            full: BTreeSet::new(),
             full_since: None,
-            hasher: RandomState::new(),
-            lanes: 0,
+            lanes,
             finished: 0,
             committed_at: Instant::now(),
             stopping: false,
             left: Vec::new(),
             failed: None,
         }
+    }
+
+    /// What ends the tasks of its shards, for who ends it before its time.
+    pub(super) fn aborts(&self) -> impl Iterator<Item = AbortHandle> {
+        self.aborts.iter().cloned()
     }
 
     /// Runs until it is told to stop, or cannot go on; `stop` holds the deadline.

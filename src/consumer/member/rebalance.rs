@@ -27,7 +27,9 @@ impl Member {
         let list: Vec<_> = assigned.iter().map(|assigned| assigned.partition.clone()).collect();
         for Assigned { partition, committed } in assigned {
             let Some(place) = self.topics.place(&partition.topic) else { continue };
-            let assignment = Arc::new(Assignment::new(partition.clone(), place.clone()));
+            self.assignments += 1;
+            let (id, place) = (self.assignments, place.clone());
+            let assignment = Arc::new(Assignment::new(id, partition.clone(), place));
             keep.extend(committed.map(|offset| (partition.clone(), offset)));
             self.ids.insert(partition, assignment.id);
             self.partitions.insert(assignment.id, Partition::new(assignment, committed));

@@ -49,6 +49,7 @@ use super::{
 use crate::clock::BrokerClock;
 use crate::error::ErrorClass;
 use crate::event::Source as ServiceName;
+use crate::retry::Chance;
 
 /// A client of a broker in memory. Cheap to clone; all clones are the same client.
 ///
@@ -134,6 +135,10 @@ impl Transport for Memory {
             commit_every_events: config.commit_every_events,
             commit_every: config.commit_every,
         }
+    }
+
+    fn chance(&self) -> Chance {
+        Chance::seeded(self.0.shared.update(|state, _| state.draw()))
     }
 
     fn transactions(&self, id: &str) -> Result<Arc<dyn Transactions>, TransactionError> {

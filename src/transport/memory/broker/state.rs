@@ -123,6 +123,11 @@ impl State {
         self.ids
     }
 
+    /// A seed for whoever needs chance of its own.
+    pub(crate) fn draw(&mut self) -> u64 {
+        self.rng.u64(..)
+    }
+
     pub(super) fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
     }
