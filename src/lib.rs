@@ -95,6 +95,6 @@ pub use mediator::{Command, Query};
 pub use tidings_macros::{Command, DomainEvent, IntegrationEvent, Query};
 
 /// The README's code compiles.
-#[cfg(all(doctest, feature = "axum", feature = "macros", feature = "kafka"))]
+#[cfg(all(doctest, feature = "macros", feature = "json", feature = "kafka"))]
 #[doc = include_str!("../README.md")]
 mod readme {}

@@ -22,6 +22,7 @@ mod path;
 #[cfg(feature = "axum")]
 mod readiness;
 mod retention;
+mod stage;
 mod stop;
 mod tiers;
 mod topics;
