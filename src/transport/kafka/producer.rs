@@ -170,7 +170,7 @@ impl Producer for KafkaProducer {
             receipt.settle(Err(refused(&record.topic, Code::InvalidTopic)));
             return Ok(());
         };
-        let sent = Box::new(Sent { receipt, topic: record.topic.clone(), at: Instant::now() });
+        let sent = Box::new(Sent { receipt, at: Instant::now() });
         let Err((code, sent)) = ffi::produce(self.client.client(), &topic, record, sent) else {
             return Ok(());
         };
@@ -179,7 +179,7 @@ impl Producer for KafkaProducer {
             return Err(sent.receipt);
         }
         self.queue.give_place();
-        sent.receipt.settle(Err(refused(&sent.topic, code)));
+        sent.receipt.settle(Err(refused(&record.topic, code)));
         Ok(())
     }
 
@@ -272,7 +272,6 @@ impl Drop for Waiting<'_> {
 /// What goes with a record through librdkafka and comes back with its delivery report.
 pub(super) struct Sent {
     receipt: Receipt,
-    topic: TopicName,
     at: Instant,
 }
 
@@ -295,7 +294,7 @@ impl ProducerContext for Deliveries {
     type DeliveryOpaque = Box<Sent>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, sent: Box<Sent>) {
-        let Sent { receipt, topic, at } = *sent;
+        let Sent { receipt, at } = *sent;
         match result {
             Ok(message) => {
                 let appended_at = match message.timestamp() {
@@ -308,7 +307,7 @@ impl ProducerContext for Deliveries {
                 let (partition, offset) = (message.partition(), message.offset());
                 receipt.settle(Ok(Delivered { partition, offset, appended_at }));
             }
-            Err((error, _)) => {
+            Err((error, message)) => {
                 let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
                 if self.queue.closed.load(Ordering::SeqCst) {
                     let mut given_up =
@@ -318,6 +317,7 @@ impl ProducerContext for Deliveries {
                 if matches!(code, Code::PurgeQueue | Code::PurgeInflight) {
                     receipt.settle(Err(ProduceError::Closed));
                 } else {
+                    let topic = TopicName::new(message.topic()).expect("it was one");
                     let error = refused(&topic, code);
                     tracing::warn!(%topic, id = receipt.id().map(tracing::field::display), %error, "not published");
                     receipt.settle(Err(error));
