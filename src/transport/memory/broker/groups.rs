@@ -23,6 +23,8 @@ pub(crate) struct Group {
     committed: BTreeMap<TopicPartition, Committed>,
     /// Where partitions without a committed offset were begun.
     begun: BTreeMap<TopicPartition, i64>,
+    /// What sources read or are about to read, until they leave: one that died is missed.
+    sources: BTreeMap<u64, (Vec<TopicName>, Vec<Follower>)>,
     /// Since when it has no member.
     empty: Option<Instant>,
     moved: u64,
@@ -74,6 +76,16 @@ impl Group {
         };
         self.members.insert(id, member);
         self.empty = None;
+    }
+
+    /// A source is going to join.
+    pub(crate) fn expect(&mut self, source: u64, topics: &[TopicName], followers: &[Follower]) {
+        self.sources.insert(source, (topics.to_vec(), followers.to_vec()));
+    }
+
+    /// A source has left in order.
+    pub(crate) fn miss_no_more(&mut self, source: u64) {
+        self.sources.remove(&source);
     }
 
     /// Counts what may have moved partitions.
@@ -235,14 +247,12 @@ impl Group {
     /// From where each partition that the group reads is still to be read.
     pub(crate) fn places(&self, partitions: &impl Partitions) -> BTreeMap<TopicPartition, i64> {
         let mut places = BTreeMap::new();
-        for member in self.members.values() {
-            let leaders = member.topics.iter().flat_map(|topic| numbered(topic, partitions(topic)));
-            for leader in leaders {
-                for tp in bundle(&leader, &member.followers, partitions) {
-                    let begun = self.begun.get(&tp).copied();
-                    let place = self.committed(&tp).or(begun).unwrap_or(0);
-                    places.insert(tp, place);
-                }
+        for (topics, followers) in self.sources.values() {
+            let leaders = topics.iter().flat_map(|topic| numbered(topic, partitions(topic)));
+            for tp in leaders.flat_map(|leader| bundle(&leader, followers, partitions)) {
+                let begun = self.begun.get(&tp).copied();
+                let place = self.committed(&tp).or(begun).unwrap_or(0);
+                places.insert(tp, place);
             }
         }
         places

@@ -429,6 +429,14 @@ impl State {
         self.changed = true;
     }
 
+    /// A source is going to join; answers what it is called.
+    pub(crate) fn expect(&mut self, subscription: &Subscription) -> u64 {
+        let source = self.new_id();
+        let Subscription { group, topics, followers, .. } = subscription;
+        self.group(group).expect(source, topics, followers);
+        source
+    }
+
     pub(crate) fn join(
         &mut self,
         subscription: &Subscription,
@@ -443,8 +451,19 @@ impl State {
         Ok(id)
     }
 
-    pub(crate) fn leave_group(&mut self, group: &str, member: MemberId, now: Instant) {
-        self.group(group).leave(member, now);
+    /// A source has ended in order; its member, if it has one, leaves.
+    pub(crate) fn leave_group(
+        &mut self,
+        group: &str,
+        source: u64,
+        member: Option<MemberId>,
+        now: Instant,
+    ) {
+        let group = self.group(group);
+        group.miss_no_more(source);
+        if let Some(member) = member {
+            group.leave(member, now);
+        }
         self.balance();
     }
 
