@@ -26,3 +26,4 @@ mod stage;
 mod stop;
 mod tiers;
 mod topics;
+mod transactions;

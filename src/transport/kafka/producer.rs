@@ -16,6 +16,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::config::KafkaConfig;
 use super::embedded::EmbeddedBroker;
 use super::errors::{class, transport_error};
 use super::ffi::{self, TopicHandle};
@@ -66,11 +67,25 @@ struct Queue {
     clock: BrokerClock,
 }
 
+/// The client of a producer that may be transactional.
+pub(super) type TransactionalClient = BaseProducer<Deliveries>;
+
 /// The settings that the producer needs beside librdkafka's.
 pub(super) struct Waits {
     pub(super) capacity: usize,
     pub(super) send: Duration,
     pub(super) delivery: Duration,
+}
+
+impl Waits {
+    pub(super) fn of(config: &KafkaConfig) -> Self {
+        let producer = config.producer();
+        Self {
+            capacity: producer.queue_capacity as usize,
+            send: producer.send_wait,
+            delivery: producer.delivery_wait,
+        }
+    }
 }
 
 impl KafkaProducer {
@@ -129,6 +144,11 @@ impl KafkaProducer {
         let ask = move |within| asked.upgrade().map(|producer| producer.ask_broker(within));
         producer.probe.start(ask).map_err(no_thread)?;
         Ok(producer)
+    }
+
+    /// The client itself, for what only a transaction asks of it.
+    pub(super) fn client(&self) -> &TransactionalClient {
+        &self.client
     }
 
     /// Whether the broker answers within `within`.
@@ -275,7 +295,7 @@ pub(super) struct Sent {
     at: Instant,
 }
 
-struct Deliveries {
+pub(super) struct Deliveries {
     queue: Arc<Queue>,
     log: ClientLog,
 }
