@@ -108,7 +108,7 @@ impl Transactions for KafkaTransactions {
             return Err(TransactionError::MustAbort { reason });
         };
         self.call("add_offsets", move |client| {
-            client.send_offsets_to_transaction(&offset_list(&offsets), &*member, WAIT)
+            client.send_offsets_to_transaction(&offset_list(&offsets), &member, WAIT)
         })
         .await
     }
