@@ -115,9 +115,10 @@ impl Partition {
         self.waiting.pop_front().map(|waiting| (waiting.record, waiting.place))
     }
 
-    /// When the next event comes due.
+    /// When the next event comes due. Of a partition that goes, none does: nothing of it begins.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.waiting.front().map(|waiting| waiting.due)
+        let waiting = self.waiting.front().filter(|_| !self.assignment.is_revoked());
+        waiting.map(|waiting| waiting.due)
     }
 
     /// Whether enough of a tier waits in memory, which is more when the first is due soon; a paused

@@ -1,0 +1,4 @@
+//! Consumers on a broker made of queues, under a paused clock: what they do, and when, to the millisecond.
+
+mod determinism;
+mod stage;
