@@ -32,6 +32,8 @@ pub(super) struct Partition {
     /// The offset of the last commit that was sent.
     pub(super) sent: Option<i64>,
     pub(super) refreshed: Instant,
+    /// Events before the highest begun that will not be done in this assignment.
+    given_up: usize,
 }
 
 /// An event that is not due yet, and its place in the ledger.
@@ -51,6 +53,7 @@ impl Partition {
             committed,
             sent: None,
             refreshed: Instant::now(),
+            given_up: 0,
         }
     }
 
@@ -70,6 +73,16 @@ impl Partition {
             self.sent = None;
         }
         self.ledger.read(offset)
+    }
+
+    /// Notes that the event at a place will not be done in this assignment.
+    pub(super) fn give_up(&mut self, place: u64) {
+        self.given_up += usize::from(place < self.assignment.begun());
+    }
+
+    /// Of a revoked one: whether all is done that can be, up to the highest event that has begun.
+    pub(super) fn is_finished(&self) -> bool {
+        self.ledger.undone_before(self.assignment.begun()) <= self.given_up
     }
 
     /// Sets whether a reason to pause holds; answers what the source has to be told.

@@ -27,8 +27,11 @@ impl Member {
                         self.balance(assignment);
                     }
                 }
-                Finish::Abandoned | Finish::NotBegun => {}
-                Finish::Fatal(why) => self.fail(why),
+                Finish::Abandoned | Finish::NotBegun => partition.give_up(place),
+                Finish::Fatal(why) => {
+                    partition.give_up(place);
+                    self.fail(why);
+                }
             }
         }
         if urgent || self.finished >= self.settings.commit_every_events {

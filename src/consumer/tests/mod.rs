@@ -2,3 +2,4 @@
 
 mod determinism;
 mod stage;
+mod stop;
