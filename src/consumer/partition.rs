@@ -32,6 +32,8 @@ pub(super) struct Partition {
     /// The offset of the last commit that was sent.
     pub(super) sent: Option<i64>,
     pub(super) refreshed: Instant,
+    /// Whether the commit that keeps the group's place was refused.
+    pub(super) keep: bool,
     /// Events before the highest begun that will not be done in this assignment.
     given_up: usize,
 }
@@ -53,6 +55,7 @@ impl Partition {
             committed,
             sent: None,
             refreshed: Instant::now(),
+            keep: false,
             given_up: 0,
         }
     }

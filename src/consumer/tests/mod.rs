@@ -1,5 +1,6 @@
 //! Consumers on a broker made of queues, under a paused clock: what they do, and when, to the millisecond.
 
+mod commits;
 mod determinism;
 mod stage;
 mod stop;

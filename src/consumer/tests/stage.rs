@@ -38,7 +38,7 @@ impl IntegrationEvent for Noted {
     }
 }
 
-type Refuse<T> = Box<dyn FnMut(&T) -> Option<ErrorClass> + Send>;
+type Refuse<T, E> = Box<dyn FnMut(&T) -> Option<E> + Send>;
 
 #[derive(Clone)]
 pub(super) struct Stage(Arc<Inner>);
@@ -50,8 +50,8 @@ struct Inner {
     seed: u64,
     prefetch: usize,
     state: Mutex<State>,
-    refuse_record: Mutex<Refuse<Record>>,
-    refuse_commit: Mutex<Refuse<Offsets>>,
+    refuse_record: Mutex<Refuse<Record, ProduceError>>,
+    refuse_commit: Mutex<Refuse<Offsets, ErrorClass>>,
 }
 
 #[derive(Default)]
@@ -101,7 +101,7 @@ impl Stage {
     /// From now on records that this names an error for are refused.
     pub(super) fn refuse_records(
         &self,
-        refuse: impl FnMut(&Record) -> Option<ErrorClass> + Send + 'static,
+        refuse: impl FnMut(&Record) -> Option<ProduceError> + Send + 'static,
     ) {
         *self.0.refuse_record.lock().unwrap() = Box::new(refuse);
     }
@@ -281,10 +281,7 @@ impl Producer for Stage {
     fn enqueue(&self, record: &Record, receipt: Receipt) -> Result<(), Receipt> {
         let refused = (self.0.refuse_record.lock().unwrap())(record);
         let outcome = match refused {
-            Some(class) => {
-                let (topic, reason) = (record.topic.clone(), "the test refuses it".into());
-                Err(ProduceError::Refused { topic, class, reason })
-            }
+            Some(error) => Err(error),
             None => Ok(self.append(record)),
         };
         let said = if outcome.is_ok() { "produced" } else { "refused" };
