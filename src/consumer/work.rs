@@ -411,7 +411,7 @@ impl Work {
         record: &Record,
         aside: Aside,
     ) -> Finish {
-        if !self.forward.send(record, assignment, &self.health).await {
+        if !self.forward.send(received, record, assignment, &self.health).await {
             return Finish::Abandoned;
         }
         Counts::one(match aside {
@@ -465,7 +465,8 @@ impl<'a> Outage<'a> {
     }
 }
 
-fn at(record: &Received) -> String {
+/// Where a record lies, for messages.
+pub(super) fn at(record: &Received) -> String {
     format!("{}/{}@{}", record.topic, record.partition, record.offset)
 }
 

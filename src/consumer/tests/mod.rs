@@ -4,3 +4,4 @@ mod commits;
 mod determinism;
 mod stage;
 mod stop;
+mod too_large;
