@@ -252,8 +252,8 @@ impl ConsumerBuilder {
         self
     }
 
-    /// How long running handlers may go on when their partition is revoked. Default 10 s; keep it
-    /// well under the session time-out, since the group waits for it.
+    /// How long what has begun, and what lies before it, may go on when its partition is revoked.
+    /// Default 10 s; keep it well under the session time-out, since the group waits for it.
     #[must_use]
     pub fn revoke_drain(mut self, wait: Duration) -> Self {
         self.revoke_drain = wait;

@@ -69,6 +69,14 @@ impl Finish {
     }
 }
 
+/// Where an event stands: its assignment, its place in the ledger there, and what it runs in.
+#[derive(Clone, Copy)]
+struct Turn<'a> {
+    assignment: &'a Assignment,
+    place: u64,
+    slots: &'a Slots,
+}
+
 /// How one handler ended.
 enum Verdict {
     Done,
@@ -84,11 +92,11 @@ impl Work {
     pub(super) async fn on(
         &self,
         assignment: &Assignment,
+        place: u64,
         record: &BatchRecord,
         slots: &Slots,
     ) -> Finish {
-        let place = &assignment.place;
-        match self.policies.read(place, record) {
+        match self.policies.read(&assignment.place, record) {
             Reading::Run { event, handlers, failures } => {
                 let span = crate::receive_span!(
                     self.system,
@@ -106,12 +114,16 @@ impl Work {
                         telemetry::follow(&span, trace);
                     }
                 }
-                self.run(assignment, event, handlers, failures, slots).instrument(span).await
+                let turn = Turn { assignment, place, slots };
+                self.run(turn, event, handlers, failures).instrument(span).await
             }
             Reading::Skip => {
                 Counts::one(&self.counts.skipped);
                 self.saw(record, StepKind::Skipped);
                 Finish::Done { moved: false }
+            }
+            Reading::DeadLetter { .. } | Reading::Quarantine { .. } if !assignment.begin(place) => {
+                Finish::NotBegun
             }
             Reading::DeadLetter { reason, handler, failures } => {
                 let handler = handler.as_deref();
@@ -129,17 +141,15 @@ impl Work {
 
     async fn run(
         &self,
-        assignment: &Assignment,
+        turn: Turn<'_>,
         event: Arc<ReceivedEvent>,
         handlers: &[Arc<Registered>],
         failures: u32,
-        slots: &Slots,
     ) -> Finish {
         if let [handler] = handlers {
-            return self.one(assignment, &event, handler, failures, slots).await;
+            return self.one(turn, &event, handler, failures).await;
         }
-        let all =
-            handlers.iter().map(|handler| self.one(assignment, &event, handler, failures, slots));
+        let all = handlers.iter().map(|handler| self.one(turn, &event, handler, failures));
         let all = Box::pin(futures::future::join_all(all)).await;
         all.into_iter().reduce(Finish::and).unwrap_or(Finish::Done { moved: false })
     }
@@ -147,11 +157,10 @@ impl Work {
     /// One handler with its immediate retries, and what follows when they are used up.
     async fn one(
         &self,
-        assignment: &Assignment,
+        turn: Turn<'_>,
         event: &Arc<ReceivedEvent>,
         handler: &Arc<Registered>,
         failures: u32,
-        slots: &Slots,
     ) -> Finish {
         let record = &event.record;
         let delivery = Delivery {
@@ -175,10 +184,8 @@ impl Work {
         }
         let mut flow = event.incoming.metadata.flow();
         flow.trace = telemetry::trace_of(&span).or(flow.trace);
-        let verdict = flow
-            .scope(self.attempts(assignment, handler, &delivery, slots))
-            .instrument(span.clone())
-            .await;
+        let verdict =
+            flow.scope(self.attempts(turn, handler, &delivery)).instrument(span.clone()).await;
         let outcome = match &verdict {
             Verdict::Done => "done",
             Verdict::Failed(kind, _) => kind.as_str(),
@@ -192,6 +199,7 @@ impl Work {
             Verdict::Abandoned => Finish::Abandoned,
             Verdict::Failed(kind, message) => {
                 span.record("error.type", kind.as_str());
+                let assignment = turn.assignment;
                 Box::pin(self.failed(assignment, record, handler, failures, kind, &message))
                     .instrument(span)
                     .await
@@ -199,20 +207,14 @@ impl Work {
         }
     }
 
-    async fn attempts(
-        &self,
-        assignment: &Assignment,
-        handler: &Registered,
-        delivery: &Delivery,
-        slots: &Slots,
-    ) -> Verdict {
+    async fn attempts(&self, turn: Turn<'_>, handler: &Registered, delivery: &Delivery) -> Verdict {
+        let Turn { assignment, place, slots } = turn;
         let (mut retries, mut probes) = (0, 0);
         let mut outage = None;
         loop {
             let slot = slots.take().await;
-            if assignment.is_revoked() {
-                let begun = retries > 0 || probes > 0;
-                return if begun { Verdict::Abandoned } else { Verdict::NotBegun };
+            if !assignment.begin(place) {
+                return Verdict::NotBegun;
             }
             self.delivery_saw(delivery, StepKind::Begun);
             let error = match self.attempt(handler, delivery.clone()).await {
@@ -227,24 +229,27 @@ impl Work {
                 let (kind, error) = (error.kind().as_str(), error.message());
                 self.delivery_saw(delivery, StepKind::Failed { kind, error: &error });
             }
-            let wait = match error.kind() {
+            let (wait, keeps) = match error.kind() {
                 FailureKind::Permanent | FailureKind::Undecodable => {
                     return Verdict::Failed(error.kind(), error.message());
                 }
                 FailureKind::Outage => {
                     probes += 1;
                     outage.get_or_insert_with(|| Outage::begin(self, assignment, &error));
-                    self.probe.delay(probes)
+                    (self.probe.delay(probes), false)
                 }
                 FailureKind::Transient if retries < self.retry.immediate => {
                     outage = None;
                     retries += 1;
-                    self.retry.backoff.jittered(retries, &self.chance)
+                    (self.retry.backoff.jittered(retries, &self.chance), true)
                 }
                 FailureKind::Transient => return Verdict::Failed(error.kind(), error.message()),
             };
             tracing::debug!(kind = %error.kind(), error = error.message(), ?wait, "trying again");
-            if !assignment.wait(wait).await {
+            // A revoke has time for a retry in place, and none for the world to come back.
+            if keeps {
+                tokio::time::sleep(wait).await;
+            } else if !assignment.wait(wait).await {
                 return Verdict::Abandoned;
             }
         }
@@ -406,7 +411,7 @@ impl Work {
         record: &Record,
         aside: Aside,
     ) -> Finish {
-        if !self.forward.send(record, assignment, &self.health).await {
+        if !self.forward.send(received, record, assignment, &self.health).await {
             return Finish::Abandoned;
         }
         Counts::one(match aside {
@@ -460,7 +465,8 @@ impl<'a> Outage<'a> {
     }
 }
 
-fn at(record: &Received) -> String {
+/// Where a record lies, for messages.
+pub(super) fn at(record: &Received) -> String {
     format!("{}/{}@{}", record.topic, record.partition, record.offset)
 }
 

@@ -350,5 +350,11 @@ impl ProducerContext for Deliveries {
 }
 
 fn refused(topic: &TopicName, code: Code) -> ProduceError {
-    ProduceError::Refused { topic: topic.clone(), class: class(code), reason: code.to_string() }
+    let (topic, reason) = (topic.clone(), code.to_string());
+    match code {
+        Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => {
+            ProduceError::TooLarge { topic, reason }
+        }
+        code => ProduceError::Refused { topic, class: class(code), reason },
+    }
 }

@@ -328,10 +328,10 @@ impl Queue {
 }
 
 fn refused(topic: &TopicName, refusal: &Refusal) -> ProduceError {
-    ProduceError::Refused {
-        topic: topic.clone(),
-        class: refusal.class(),
-        reason: refusal.to_string(),
+    let (topic, reason) = (topic.clone(), refusal.to_string());
+    match refusal {
+        Refusal::TooLarge(_) => ProduceError::TooLarge { topic, reason },
+        refusal => ProduceError::Refused { topic, class: refusal.class(), reason },
     }
 }
 
