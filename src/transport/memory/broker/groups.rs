@@ -307,7 +307,8 @@ mod tests {
         let moves = group.moves(1, &four);
         assert_eq!((moves.revoke.len(), moves.assign.len()), (4, 0));
         group.release(1, &moves.revoke);
-        let taken = group.moves(2, &four).assign;
+        let mut taken = group.moves(2, &four).assign;
+        taken.sort();
         assert_eq!(taken, moves.revoke);
         for tp in taken.iter().filter(|tp| tp.topic == TIER) {
             let leader = TopicPartition { topic: MAIN, partition: tp.partition };
