@@ -7,10 +7,11 @@ use std::time::Duration;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::classify::Classifiers;
 use super::delivery::{Delivery, Shared, States};
 use super::handler::{Call, Handler, HandlerService, Registered, layered};
 use super::hooks::Hooks;
-use super::outcome::Handled;
+use super::outcome::{FailureKind, Handled};
 use super::plan::{MainTopic, Route, Topics};
 use super::read::Policies;
 use super::running::Consumer;
@@ -30,6 +31,7 @@ pub struct ConsumerBuilder {
     handlers: Vec<Registered>,
     ignored: Vec<Ignored>,
     states: States,
+    classifiers: Classifiers,
     layers: Vec<LayerFn>,
     hooks: Hooks,
     publisher: Option<Publisher>,
@@ -119,6 +121,7 @@ impl ConsumerBuilder {
             handlers: Vec::new(),
             ignored: Vec::new(),
             states: States::default(),
+            classifiers: Classifiers::default(),
             layers: Vec::new(),
             hooks: Hooks::default(),
             publisher: None,
@@ -171,6 +174,18 @@ impl ConsumerBuilder {
         if !self.states.insert(state) {
             self.problems.push(BuildError::StateTwice(std::any::type_name::<S>()));
         }
+        self
+    }
+
+    /// Says what kind of failure an error of type `E` is: a handler that ends with one, through `?`
+    /// too, need not say it. It counts as a cause of another error as well; the outermost error that
+    /// is known decides. What a handler says itself stands.
+    #[must_use]
+    pub fn classify<E: std::error::Error + 'static>(
+        mut self,
+        kind: impl Fn(&E) -> FailureKind + Send + Sync + 'static,
+    ) -> Self {
+        self.classifiers.add(kind);
         self
     }
 
@@ -440,7 +455,12 @@ impl ConsumerBuilder {
             topics: Arc::new(topics),
             settings: Arc::new(settings),
             hooks: Arc::new(self.hooks),
-            shared: Arc::new(Shared { group, states: self.states, publisher }),
+            shared: Arc::new(Shared {
+                group,
+                states: self.states,
+                classifiers: self.classifiers,
+                publisher,
+            }),
             policies,
             retry,
             handler_timeout: self.handler_timeout,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::HandlerError;
 use super::batch::BatchRecord;
+use super::classify::Classifiers;
 use crate::codec::cloudevents::Incoming;
 use crate::event::{Headers, IntegrationEvent, Metadata};
 use crate::publisher::Publisher;
@@ -30,6 +31,7 @@ pub(super) struct ReceivedEvent {
 pub(super) struct Shared {
     pub(super) group: Arc<str>,
     pub(super) states: States,
+    pub(super) classifiers: Classifiers,
     pub(super) publisher: Publisher,
 }
 

@@ -225,6 +225,7 @@ impl Work {
                 Err(error) => error,
             };
             drop(slot);
+            let error = error.classified(&self.shared.classifiers);
             if self.observer.is_some() {
                 let (kind, error) = (error.kind().as_str(), error.message());
                 self.delivery_saw(delivery, StepKind::Failed { kind, error: &error });

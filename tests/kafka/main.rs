@@ -17,6 +17,7 @@ mod failure;
 mod hang;
 mod inspect;
 mod kills;
+mod large;
 mod nodes;
 mod outage;
 mod path;

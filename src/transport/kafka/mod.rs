@@ -18,6 +18,7 @@ mod errors;
 mod ffi;
 mod log;
 mod offsets;
+mod outgoing;
 mod probe;
 mod producer;
 mod rebalance;
@@ -142,7 +143,8 @@ impl Transport for Kafka {
 
     fn subscribe(&self, subscription: Subscription) -> Result<Source, TransportError> {
         let properties = self.0.config.consumer_properties(&subscription.group);
-        source::start(&client_config(&properties), subscription)
+        let prefetch = self.0.config.consumer().prefetch as usize;
+        source::start(&client_config(&properties), subscription, prefetch)
     }
 
     fn consumer_defaults(&self) -> ConsumerDefaults {
