@@ -24,6 +24,8 @@ mod path;
 #[cfg(feature = "axum")]
 mod readiness;
 mod retention;
+#[cfg(feature = "kafka-tls")]
+mod security;
 mod stage;
 mod stop;
 mod tiers;
