@@ -58,6 +58,37 @@ pub trait Transport: Send + Sync + 'static {
     fn consumer_defaults(&self) -> ConsumerDefaults;
 }
 
+/// A client that is shared is a client.
+impl<T: Transport + ?Sized> Transport for Arc<T> {
+    fn service(&self) -> &ServiceName {
+        (**self).service()
+    }
+
+    fn system(&self) -> &'static str {
+        (**self).system()
+    }
+
+    fn producer(&self) -> Arc<dyn Producer> {
+        (**self).producer()
+    }
+
+    fn admin(&self) -> Arc<dyn Admin> {
+        (**self).admin()
+    }
+
+    fn subscribe(&self, subscription: Subscription) -> Result<Source, TransportError> {
+        (**self).subscribe(subscription)
+    }
+
+    fn clock(&self) -> &BrokerClock {
+        (**self).clock()
+    }
+
+    fn consumer_defaults(&self) -> ConsumerDefaults {
+        (**self).consumer_defaults()
+    }
+}
+
 /// What a transport's configuration says about consumers.
 #[derive(Debug, Clone)]
 pub struct ConsumerDefaults {

@@ -153,6 +153,11 @@ impl Member {
             }
             SourceEvent::Records(batch) => self.received(batch),
             SourceEvent::Committed { offsets, result } => {
+                // What was lost before its commit was carried out says nothing about the others.
+                let ours = offsets.iter().any(|(partition, _)| self.ids.contains_key(partition));
+                if result.is_err() && !ours {
+                    return;
+                }
                 if let Err(error) = &result {
                     tracing::warn!(
                         error = crate::error::chain(error),
