@@ -51,7 +51,7 @@
 //! | floor | modules |
 //! | --- | --- |
 //! | 6 edges | `web`: axum lifespan and health; `testing`: the conformance suite for transports |
-//! | 5 adapters | `transport::kafka`: the only place that names librdkafka |
+//! | 5 adapters | `transport::kafka`: the only place that names librdkafka; `transport::memory`: for tests |
 //! | 4 runtime | [`publisher`], [`consumer`], [`telemetry`] |
 //! | 3 ports | [`transport`]: producer, source, admin, record |
 //! | 2 application | [`mediator`], [`mapper`] |
@@ -71,7 +71,7 @@
 //! | `kafka-gssapi` | no | SASL/GSSAPI (Kerberos) for Kafka; links Cyrus SASL |
 //! | `axum` | no | `web`: lifespan, health routes |
 //! | `otel` | no | trace context between `tracing` spans and event headers, as OpenTelemetry has it |
-//! | `testing` | no | `testing`: the conformance suite for transports |
+//! | `testing` | no | the memory transport, and `testing`: the conformance suite for transports |
 // Without a format `Format` has no values, and what takes one is never reached.
 #![cfg_attr(not(feature = "json"), allow(dead_code, unused_variables))]
 
@@ -98,6 +98,6 @@ pub use mediator::{Command, Query};
 pub use tidings_macros::{Command, DomainEvent, IntegrationEvent, Query};
 
 /// The README's code compiles.
-#[cfg(all(doctest, feature = "axum", feature = "macros", feature = "kafka"))]
+#[cfg(all(doctest, feature = "macros", feature = "json", feature = "kafka"))]
 #[doc = include_str!("../README.md")]
 mod readme {}

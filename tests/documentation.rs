@@ -141,6 +141,28 @@ fn a_function_without_a_test_attribute_is_no_test() {
 }
 
 #[test]
+fn the_readme_shows_the_whole_use_in_at_most_sixty_lines() {
+    let readme = read("README.md");
+    let examples = between(&readme, "```rust,no_run\n", "```");
+    let [example] = &examples[..] else { panic!("{} examples", examples.len()) };
+    let lines: Vec<_> = example.lines().filter(|line| !line.trim().is_empty()).collect();
+    assert!(lines.len() <= 60, "{} lines", lines.len());
+    for part in [
+        "#[event(",
+        "DomainEvent)]",
+        "EventMapper::builder()",
+        "Command)]",
+        "impl RequestHandler<",
+        ".publishing(",
+        ".handle(",
+        ".start()",
+    ] {
+        assert!(lines.iter().any(|line| line.contains(part)), "it shows no {part}");
+    }
+    assert!(lines.iter().all(|line| line.len() <= 100), "lines are as rustfmt leaves them");
+}
+
+#[test]
 fn every_link_leads_somewhere() {
     let mut wrong = Vec::new();
     for page in pages() {

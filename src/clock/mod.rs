@@ -39,7 +39,8 @@ impl BrokerClock {
         Self::starting_at(Utc::now().timestamp_micros())
     }
 
-    fn starting_at(now: i64) -> Self {
+    /// Starts from a time given in Unix microseconds.
+    pub(crate) fn starting_at(now: i64) -> Self {
         Self { started: Instant::now(), base: Arc::new(AtomicI64::new(now)) }
     }
 

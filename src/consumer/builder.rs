@@ -252,8 +252,8 @@ impl ConsumerBuilder {
         self
     }
 
-    /// How long running handlers may go on when their partition is revoked. Default 10 s; keep it
-    /// well under the session time-out, since the group waits for it.
+    /// How long what has begun, and what lies before it, may go on when its partition is revoked.
+    /// Default 10 s; keep it well under the session time-out, since the group waits for it.
     #[must_use]
     pub fn revoke_drain(mut self, wait: Duration) -> Self {
         self.revoke_drain = wait;
@@ -402,10 +402,10 @@ impl ConsumerBuilder {
             }
         }
         let mut topics = Topics::default();
-        for (name, routes) in routes {
+        for (number, (name, routes)) in (0..).zip(routes) {
             let around = TopicPlan::of(&name, group, retry, naming)
                 .map_err(|source| BuildError::Topics { topic: name.clone(), source })?;
-            topics.add(Arc::new(MainTopic { name, around, routes }));
+            topics.add(Arc::new(MainTopic { name, number, around, routes }));
         }
         Ok(topics)
     }

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
-
 use super::assignment::{Assignment, Counted};
 use super::health::{Blocked, MemberHealth};
 use super::pause::Reason;
+use super::work::at;
 use crate::clock::{BrokerClock, Millis, millis};
 use crate::codec::cloudevents;
 use crate::event::{Headers, TopicName, header};
@@ -58,7 +57,7 @@ impl Forward {
         address: &Address<'_>,
         failure: &Failure<'_>,
     ) -> Record {
-        let mut headers = failed(received, failure, on_tier);
+        let mut headers = self.failed(received, failure, on_tier);
         addressed(&mut headers, address);
         let due = self.clock.now().saturating_add(millis(tier.1));
         headers.push(header::RETRY_NOT_BEFORE, due.to_string());
@@ -67,25 +66,55 @@ impl Forward {
 
     /// The record for a dead-letter or quarantine topic: key and payload byte for byte.
     pub(super) fn aside(
+        &self,
         received: &Received,
         on_tier: bool,
         topic: &TopicName,
         address: Option<&Address<'_>>,
         failure: &Failure<'_>,
     ) -> Record {
-        let mut headers = failed(received, failure, on_tier);
+        let mut headers = self.failed(received, failure, on_tier);
         if let Some(address) = address {
             addressed(&mut headers, address);
         }
         record(received, topic, None, headers)
     }
 
+    /// The record's own headers byte for byte, and then where it came from and what went wrong. Those
+    /// that an earlier failure wrote are replaced; where it came from first is kept. On a main topic
+    /// nobody can have failed yet: there they are a stranger's words and mean nothing.
+    fn failed(&self, received: &Received, failure: &Failure<'_>, on_tier: bool) -> Headers {
+        let before = &received.headers;
+        let mut headers =
+            before.filtered(|name| !header::FAILURE.iter().any(|ours| ours.as_bytes() == name));
+        let now = self.clock.now();
+        let origin = Origin::of(received, on_tier);
+        headers.push(header::ORIGIN_TOPIC, origin.topic);
+        headers.push(header::ORIGIN_PARTITION, origin.partition.to_string());
+        headers.push(header::ORIGIN_OFFSET, origin.offset.to_string());
+        if let Some(timestamp) = origin.timestamp {
+            headers.push(header::ORIGIN_TIMESTAMP, timestamp.to_string());
+        }
+        headers.push(header::ERROR_KIND, failure.kind);
+        headers.push(header::ERROR_MESSAGE, error_text(failure.message));
+        let first = before
+            .get_str(header::FIRST_FAILED_AT)
+            .filter(|_| on_tier)
+            .and_then(|text| text.parse::<Millis>().ok());
+        headers.push(header::FIRST_FAILED_AT, first.unwrap_or(now).to_string());
+        headers.push(header::LAST_FAILED_AT, now.to_string());
+        headers
+    }
+
     /// Sends the record; `false` when the assignment was revoked before the broker had it.
     ///
     /// There is one copy of it on the way at a time: the client may still send one that nobody has
-    /// heard of for long, and a second one would double the event.
+    /// heard of for long, and a second one would double the event. One that is too large is sent
+    /// without what it can do without; where that is too large too, it is tried again as any other:
+    /// the event is not given up, and what stands in the way can be raised.
     pub(super) async fn send(
         &self,
+        received: &Received,
         record: &Record,
         assignment: &Assignment,
         health: &MemberHealth,
@@ -94,9 +123,9 @@ impl Forward {
         let mut tries: u32 = 0;
         loop {
             let mut blocked = |error: &ProduceError| {
-                let why = format!("a failed event cannot be moved to {}: {error}", record.topic);
-                let partition = &assignment.partition;
-                tracing::warn!(%partition, topic = %record.topic, %error, "the failure path is blocked; trying again");
+                let (at, topic, partition) = (at(received), &record.topic, &assignment.partition);
+                let why = format!("the failed event {at} cannot be moved to {topic}: {error}");
+                tracing::warn!(record = at, %topic, %error, "the failure path is blocked; trying again");
                 match &stuck {
                     Some((blocked, _)) => blocked.say(why),
                     None => {
@@ -105,7 +134,11 @@ impl Forward {
                     }
                 }
             };
-            match self.try_send(record, assignment, &mut blocked).await {
+            let mut outcome = self.try_send(record, assignment, &mut blocked).await;
+            if let Some(Err(ProduceError::TooLarge { .. })) = outcome {
+                outcome = self.try_send(&lean(record), assignment, &mut blocked).await;
+            }
+            match outcome {
                 None => return false,
                 Some(Ok(())) => return true,
                 Some(Err(error)) => blocked(&error),
@@ -162,36 +195,17 @@ fn record(
     }
 }
 
+/// The same record without the headers that nothing follows from.
+fn lean(record: &Record) -> Record {
+    let only_told = [header::ERROR_MESSAGE, header::FIRST_FAILED_AT, header::LAST_FAILED_AT];
+    let kept = |name: &[u8]| !only_told.iter().any(|told| told.as_bytes() == name);
+    Record { headers: record.headers.filtered(kept), ..record.clone() }
+}
+
 fn addressed(headers: &mut Headers, address: &Address<'_>) {
     headers.push(header::RETRY_ATTEMPT, address.attempt.to_string());
     headers.push(header::RETRY_GROUP, address.group);
     headers.push(header::RETRY_HANDLER, address.handler);
-}
-
-/// The record's own headers byte for byte, and then where it came from and what went wrong. Those
-/// that an earlier failure wrote are replaced; where it came from first is kept. On a main topic
-/// nobody can have failed yet: there they are a stranger's words and mean nothing.
-fn failed(received: &Received, failure: &Failure<'_>, on_tier: bool) -> Headers {
-    let before = &received.headers;
-    let mut headers =
-        before.filtered(|name| !header::FAILURE.iter().any(|ours| ours.as_bytes() == name));
-    let now = Utc::now().timestamp_millis();
-    let origin = Origin::of(received, on_tier);
-    headers.push(header::ORIGIN_TOPIC, origin.topic);
-    headers.push(header::ORIGIN_PARTITION, origin.partition.to_string());
-    headers.push(header::ORIGIN_OFFSET, origin.offset.to_string());
-    if let Some(timestamp) = origin.timestamp {
-        headers.push(header::ORIGIN_TIMESTAMP, timestamp.to_string());
-    }
-    headers.push(header::ERROR_KIND, failure.kind);
-    headers.push(header::ERROR_MESSAGE, error_text(failure.message));
-    let first = before
-        .get_str(header::FIRST_FAILED_AT)
-        .filter(|_| on_tier)
-        .and_then(|text| text.parse::<Millis>().ok());
-    headers.push(header::FIRST_FAILED_AT, first.unwrap_or(now).to_string());
-    headers.push(header::LAST_FAILED_AT, now.to_string());
-    headers
 }
 
 /// Where a record was first read.

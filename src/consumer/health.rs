@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::pause::Reason;
 use crate::transport::TopicPartition;
@@ -62,7 +65,10 @@ impl Counts {
 
 /// What one member of a consumer knows of itself.
 #[derive(Debug, Default)]
-pub(super) struct MemberHealth(Mutex<State>);
+pub(super) struct MemberHealth {
+    state: Mutex<State>,
+    end: Notify,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -77,7 +83,7 @@ struct State {
 
 impl MemberHealth {
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn assigned(&self, partitions: usize) {
@@ -131,10 +137,15 @@ impl MemberHealth {
 
     pub(super) fn ended(&self, why: String) {
         self.state().ended = Some(why);
+        self.end.notify_waiters();
     }
 
-    pub(super) fn has_ended(&self) -> bool {
-        self.state().ended.is_some()
+    /// Waits until it has ended.
+    pub(super) async fn end(&self) {
+        let end = self.end.notified();
+        if self.state().ended.is_none() {
+            end.await;
+        }
     }
 
     pub(super) fn partitions(&self) -> usize {

@@ -47,6 +47,8 @@ mod running;
 mod settings;
 mod slots;
 mod stop;
+#[cfg(all(test, feature = "json"))]
+mod tests;
 mod work;
 
 pub use builder::{BuildError, ConsumerBuilder};

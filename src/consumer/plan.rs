@@ -1,6 +1,6 @@
 //! What a consumer does with which record: topics, events, handlers.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,6 +12,8 @@ use crate::transport::{Follower, TopicNeed};
 /// A main topic with the topics around it and what is done with its events.
 pub(super) struct MainTopic {
     pub(super) name: TopicName,
+    /// Which of its consumer's main topics it is.
+    pub(super) number: u64,
     pub(super) around: TopicPlan,
     pub(super) routes: Vec<Route>,
 }
@@ -56,7 +58,7 @@ impl MainTopic {
 /// All topics of a consumer.
 #[derive(Debug, Default)]
 pub(super) struct Topics {
-    places: HashMap<TopicName, Place>,
+    places: BTreeMap<TopicName, Place>,
 }
 
 impl Topics {
@@ -73,14 +75,8 @@ impl Topics {
 
     /// The main topics, by name.
     pub(super) fn mains(&self) -> Vec<&Arc<MainTopic>> {
-        let mut mains: Vec<_> = self
-            .places
-            .values()
-            .filter(|place| place.tier.is_none())
-            .map(|place| &place.main)
-            .collect();
-        mains.sort_by(|a, b| a.name.cmp(&b.name));
-        mains
+        let mains = self.places.values().filter(|place| place.tier.is_none());
+        mains.map(|place| &place.main).collect()
     }
 
     /// What every topic that is read or written has to be.

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::builder::ConsumerBuilder;
@@ -20,7 +20,7 @@ use super::stop::{MemberReport, StopReport};
 use super::work::Work;
 use crate::error::ErrorClass;
 use crate::event::TopicName;
-use crate::retry::{Backoff, RetryPolicy};
+use crate::retry::{Backoff, Chance, RetryPolicy};
 use crate::transport::{
     SourceControl, Subscription, TopicPartition, TopicSetup, TopicsError, Transport,
     TransportError, prepare_topics,
@@ -102,6 +102,8 @@ impl Consumer {
         let (stop, told) = watch::channel(None);
         let mut tasks = JoinSet::new();
         let mut members = Vec::with_capacity(self.members);
+        let mut aborts = Vec::new();
+        let chance = self.transport.chance();
         let counts = Arc::new(Counts::default());
         for _ in 0..self.members {
             let source = self.transport.subscribe(Subscription {
@@ -117,10 +119,11 @@ impl Consumer {
                 self.topics.clone(),
                 self.settings.clone(),
                 self.hooks.clone(),
-                self.work(counts.clone(), health),
+                self.work(counts.clone(), health, chance.clone()),
                 self.transport.clock().clone(),
             );
-            tasks.spawn(member.run(told.clone()));
+            aborts.extend(member.aborts());
+            aborts.push(tasks.spawn(member.run(told.clone())));
         }
         self.hooks.started();
         let status = ConsumerStatus(Arc::new(Status {
@@ -130,7 +133,8 @@ impl Consumer {
             counts,
             settings: self.settings.clone(),
         }));
-        Ok(RunningConsumer { stop, tasks, status, hooks: self.hooks })
+        let ended = Vec::new();
+        Ok(RunningConsumer { stop, tasks, aborts, ended, status, hooks: self.hooks })
     }
 
     /// Starts, runs until `shutdown` is ready, and stops within `drain`.
@@ -144,13 +148,14 @@ impl Consumer {
     ) -> Result<StopReport, StartError> {
         let mut running = self.start().await?;
         tokio::select! {
+            biased;
             () = shutdown => {}
             () = running.ended() => {}
         }
         Ok(running.stop(drain).await)
     }
 
-    fn work(&self, counts: Arc<Counts>, health: Arc<MemberHealth>) -> Work {
+    fn work(&self, counts: Arc<Counts>, health: Arc<MemberHealth>, chance: Chance) -> Work {
         Work {
             shared: self.shared.clone(),
             policies: self.policies.clone(),
@@ -164,14 +169,21 @@ impl Consumer {
             health,
             system: self.transport.system(),
             probe: Backoff::exponential(Duration::from_secs(1)).cap(Duration::from_secs(30)),
+            chance,
+            observer: self.transport.observer(),
         }
     }
 }
 
-/// A consumer that runs. Dropping it stops it at once, without a drain; [`stop`](Self::stop) is the way.
+/// A consumer that runs. Dropping it ends it at once, as a crash would: no handler of it goes on, and
+/// nothing more is committed. [`stop`](Self::stop) is the way.
 pub struct RunningConsumer {
     stop: watch::Sender<Option<Instant>>,
     tasks: JoinSet<MemberReport>,
+    /// What ends each task, those of the members' shards too.
+    aborts: Vec<AbortHandle>,
+    /// Members whose end was seen before the stop.
+    ended: Vec<Result<MemberReport, JoinError>>,
     status: ConsumerStatus,
     hooks: Arc<Hooks>,
 }
@@ -184,22 +196,28 @@ impl RunningConsumer {
 
     /// Waits until a member ends by itself, which it does only when it cannot go on.
     pub async fn ended(&mut self) {
-        if self.tasks.is_empty() {
+        if !self.ended.is_empty() {
             return;
         }
-        let problem = |(health, _): &(Arc<MemberHealth>, _)| health.has_ended();
-        while !self.status.0.members.iter().any(problem) {
-            tokio::time::sleep(Duration::from_millis(200)).await;
+        let ends = self.status.0.members.iter().map(|(health, _)| Box::pin(health.end()));
+        tokio::select! {
+            biased;
+            _ = futures::future::select_all(ends) => {}
+            // One that panicked has said nothing.
+            Some(member) = self.tasks.join_next() => self.ended.push(member),
         }
     }
 
-    /// Fetches nothing more, lets running handlers finish up to `drain`, commits and leaves the
-    /// group. Returns at the latest a few seconds after the drain, even when the client hangs.
+    /// Fetches nothing more, finishes what has begun and what lies before it, up to `drain`, commits and
+    /// leaves the group. Returns at the latest a few seconds after the drain, even when the client hangs.
     pub async fn stop(mut self, drain: Duration) -> StopReport {
         // Members that have ended already do not listen.
         let _ = self.stop.send(Some(Instant::now() + drain));
         let mut report = StopReport::default();
         while let Some(member) = self.tasks.join_next().await {
+            self.ended.push(member);
+        }
+        for member in self.ended.drain(..) {
             match member {
                 Ok(member) => report.add(member),
                 Err(error) => report.failures.push(error.to_string()),
@@ -207,6 +225,13 @@ impl RunningConsumer {
         }
         self.hooks.stopped();
         report
+    }
+}
+
+impl Drop for RunningConsumer {
+    fn drop(&mut self) {
+        // All of them before any is dropped: on a runtime of one thread none runs after this.
+        self.aborts.iter().for_each(AbortHandle::abort);
     }
 }
 

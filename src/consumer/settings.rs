@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use tokio::runtime::{Handle, RuntimeFlavor};
+
 use crate::event::TopicName;
 
 /// What has to be handled one after another.
@@ -44,8 +46,13 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// Tasks that share the work: as many as there are cores, and no more than handlers at once.
+    /// Tasks that share the work: as many as there are cores, and no more than handlers at once. One
+    /// where the runtime has but one thread: more would gain nothing, and what runs when would depend
+    /// on the machine.
     pub(super) fn shards(&self) -> usize {
+        if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
+            return 1;
+        }
         let cores = std::thread::available_parallelism().map_or(1, Into::into);
         cores.min(self.concurrency).max(1)
     }

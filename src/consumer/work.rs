@@ -23,9 +23,9 @@ use super::slots::Slots;
 use crate::codec::envelope;
 use crate::event::Flow;
 use crate::mapper::Events;
-use crate::retry::{Backoff, RetryPolicy};
+use crate::retry::{Backoff, Chance, RetryPolicy};
 use crate::telemetry;
-use crate::transport::{Received, Record};
+use crate::transport::{Aside, Observer, Received, Record, Step, StepKind};
 
 /// What one member's work shares.
 pub(super) struct Work {
@@ -38,6 +38,8 @@ pub(super) struct Work {
     pub(super) health: Arc<MemberHealth>,
     pub(super) system: &'static str,
     pub(super) probe: Backoff,
+    pub(super) chance: Chance,
+    pub(super) observer: Option<Arc<dyn Observer>>,
 }
 
 /// How the work on a record ended.
@@ -67,6 +69,14 @@ impl Finish {
     }
 }
 
+/// Where an event stands: its assignment, its place in the ledger there, and what it runs in.
+#[derive(Clone, Copy)]
+struct Turn<'a> {
+    assignment: &'a Assignment,
+    place: u64,
+    slots: &'a Slots,
+}
+
 /// How one handler ended.
 enum Verdict {
     Done,
@@ -82,11 +92,11 @@ impl Work {
     pub(super) async fn on(
         &self,
         assignment: &Assignment,
+        place: u64,
         record: &BatchRecord,
         slots: &Slots,
     ) -> Finish {
-        let place = &assignment.place;
-        match self.policies.read(place, record) {
+        match self.policies.read(&assignment.place, record) {
             Reading::Run { event, handlers, failures } => {
                 let span = crate::receive_span!(
                     self.system,
@@ -104,11 +114,16 @@ impl Work {
                         telemetry::follow(&span, trace);
                     }
                 }
-                self.run(assignment, event, handlers, failures, slots).instrument(span).await
+                let turn = Turn { assignment, place, slots };
+                self.run(turn, event, handlers, failures).instrument(span).await
             }
             Reading::Skip => {
                 Counts::one(&self.counts.skipped);
+                self.saw(record, StepKind::Skipped);
                 Finish::Done { moved: false }
+            }
+            Reading::DeadLetter { .. } | Reading::Quarantine { .. } if !assignment.begin(place) => {
+                Finish::NotBegun
             }
             Reading::DeadLetter { reason, handler, failures } => {
                 let handler = handler.as_deref();
@@ -126,17 +141,15 @@ impl Work {
 
     async fn run(
         &self,
-        assignment: &Assignment,
+        turn: Turn<'_>,
         event: Arc<ReceivedEvent>,
         handlers: &[Arc<Registered>],
         failures: u32,
-        slots: &Slots,
     ) -> Finish {
         if let [handler] = handlers {
-            return self.one(assignment, &event, handler, failures, slots).await;
+            return self.one(turn, &event, handler, failures).await;
         }
-        let all =
-            handlers.iter().map(|handler| self.one(assignment, &event, handler, failures, slots));
+        let all = handlers.iter().map(|handler| self.one(turn, &event, handler, failures));
         let all = Box::pin(futures::future::join_all(all)).await;
         all.into_iter().reduce(Finish::and).unwrap_or(Finish::Done { moved: false })
     }
@@ -144,11 +157,10 @@ impl Work {
     /// One handler with its immediate retries, and what follows when they are used up.
     async fn one(
         &self,
-        assignment: &Assignment,
+        turn: Turn<'_>,
         event: &Arc<ReceivedEvent>,
         handler: &Arc<Registered>,
         failures: u32,
-        slots: &Slots,
     ) -> Finish {
         let record = &event.record;
         let delivery = Delivery {
@@ -172,10 +184,8 @@ impl Work {
         }
         let mut flow = event.incoming.metadata.flow();
         flow.trace = telemetry::trace_of(&span).or(flow.trace);
-        let verdict = flow
-            .scope(self.attempts(assignment, handler, &delivery, slots))
-            .instrument(span.clone())
-            .await;
+        let verdict =
+            flow.scope(self.attempts(turn, handler, &delivery)).instrument(span.clone()).await;
         let outcome = match &verdict {
             Verdict::Done => "done",
             Verdict::Failed(kind, _) => kind.as_str(),
@@ -189,6 +199,7 @@ impl Work {
             Verdict::Abandoned => Finish::Abandoned,
             Verdict::Failed(kind, message) => {
                 span.record("error.type", kind.as_str());
+                let assignment = turn.assignment;
                 Box::pin(self.failed(assignment, record, handler, failures, kind, &message))
                     .instrument(span)
                     .await
@@ -196,21 +207,16 @@ impl Work {
         }
     }
 
-    async fn attempts(
-        &self,
-        assignment: &Assignment,
-        handler: &Registered,
-        delivery: &Delivery,
-        slots: &Slots,
-    ) -> Verdict {
+    async fn attempts(&self, turn: Turn<'_>, handler: &Registered, delivery: &Delivery) -> Verdict {
+        let Turn { assignment, place, slots } = turn;
         let (mut retries, mut probes) = (0, 0);
         let mut outage = None;
         loop {
             let slot = slots.take().await;
-            if assignment.is_revoked() {
-                let begun = retries > 0 || probes > 0;
-                return if begun { Verdict::Abandoned } else { Verdict::NotBegun };
+            if !assignment.begin(place) {
+                return Verdict::NotBegun;
             }
+            self.delivery_saw(delivery, StepKind::Begun);
             let error = match self.attempt(handler, delivery.clone()).await {
                 Ok(handled) => match self.conclude(delivery, handled).await {
                     Ok(()) => return Verdict::Done,
@@ -219,24 +225,31 @@ impl Work {
                 Err(error) => error,
             };
             drop(slot);
-            let wait = match error.kind() {
+            if self.observer.is_some() {
+                let (kind, error) = (error.kind().as_str(), error.message());
+                self.delivery_saw(delivery, StepKind::Failed { kind, error: &error });
+            }
+            let (wait, keeps) = match error.kind() {
                 FailureKind::Permanent | FailureKind::Undecodable => {
                     return Verdict::Failed(error.kind(), error.message());
                 }
                 FailureKind::Outage => {
                     probes += 1;
                     outage.get_or_insert_with(|| Outage::begin(self, assignment, &error));
-                    self.probe.delay(probes)
+                    (self.probe.delay(probes), false)
                 }
                 FailureKind::Transient if retries < self.retry.immediate => {
                     outage = None;
                     retries += 1;
-                    self.retry.backoff.jittered(retries)
+                    (self.retry.backoff.jittered(retries, &self.chance), true)
                 }
                 FailureKind::Transient => return Verdict::Failed(error.kind(), error.message()),
             };
             tracing::debug!(kind = %error.kind(), error = error.message(), ?wait, "trying again");
-            if !assignment.wait(wait).await {
+            // A revoke has time for a retry in place, and none for the world to come back.
+            if keeps {
+                tokio::time::sleep(wait).await;
+            } else if !assignment.wait(wait).await {
                 return Verdict::Abandoned;
             }
         }
@@ -274,6 +287,7 @@ impl Work {
             Outcome::Drop { reason } => {
                 tracing::info!(reason, handler = delivery.handler(), id = %delivery.metadata().id, "dropped");
                 Counts::one(&self.counts.dropped);
+                self.delivery_saw(delivery, StepKind::Dropped { reason: &reason });
                 return Ok(());
             }
             Outcome::Ack => {}
@@ -282,6 +296,7 @@ impl Work {
             Box::pin(self.publish(delivery, &events)).await?;
         }
         Counts::one(&self.counts.handled);
+        self.delivery_saw(delivery, StepKind::Done);
         Ok(())
     }
 
@@ -328,7 +343,7 @@ impl Work {
                     record = at(record), handler = &*handler.name, to = %topic, error = message,
                     "the handler failed; it is tried again later"
                 );
-                self.moved(assignment, &moved, &self.counts.retried).await
+                self.moved(assignment, record, &moved, Aside::Retry).await
             }
             _ => {
                 let failures = failures.saturating_add(1);
@@ -362,6 +377,7 @@ impl Work {
                 "dropped: dead letters are off"
             );
             Counts::one(&self.counts.dropped);
+            self.saw(record, StepKind::Dropped { reason: message });
             return Finish::Done { moved: false };
         };
         let handler = handler.unwrap_or_default();
@@ -370,8 +386,8 @@ impl Work {
         let failure = Failure { kind, message };
         tracing::warn!(parent: None, record = at(record), handler, to = %topic, kind, error = message, "dead letter");
         let on_tier = assignment.place.tier.is_some();
-        let moved = Forward::aside(record, on_tier, topic, address, &failure);
-        self.moved(assignment, &moved, &self.counts.dead_lettered).await
+        let moved = self.forward.aside(record, on_tier, topic, address, &failure);
+        self.moved(assignment, record, &moved, Aside::DeadLetter).await
     }
 
     async fn quarantine(
@@ -383,21 +399,51 @@ impl Work {
         let topic = &assignment.place.main.around.quarantine;
         let failure = Failure { kind: FailureKind::Undecodable.as_str(), message };
         tracing::warn!(parent: None, record = at(record), to = %topic, error = message, "quarantine");
-        let moved = Forward::aside(record, assignment.place.tier.is_some(), topic, None, &failure);
-        self.moved(assignment, &moved, &self.counts.quarantined).await
+        let on_tier = assignment.place.tier.is_some();
+        let moved = self.forward.aside(record, on_tier, topic, None, &failure);
+        self.moved(assignment, record, &moved, Aside::Quarantine).await
     }
 
     async fn moved(
         &self,
         assignment: &Assignment,
+        received: &Received,
         record: &Record,
-        counter: &std::sync::atomic::AtomicU64,
+        aside: Aside,
     ) -> Finish {
-        if !self.forward.send(record, assignment, &self.health).await {
+        if !self.forward.send(received, record, assignment, &self.health).await {
             return Finish::Abandoned;
         }
-        Counts::one(counter);
+        Counts::one(match aside {
+            Aside::Retry => &self.counts.retried,
+            Aside::DeadLetter => &self.counts.dead_lettered,
+            Aside::Quarantine => &self.counts.quarantined,
+        });
+        self.saw(received, StepKind::Moved { to: &record.topic, aside });
         Finish::Done { moved: true }
+    }
+
+    /// Tells the observer of a step of the consumer's own.
+    fn saw(&self, record: &Received, what: StepKind<'_>) {
+        if let Some(observer) = &self.observer {
+            let group = &*self.shared.group;
+            let (metadata, handler) = (None, None);
+            observer.saw(&Step { group, record, metadata, handler, attempt: 0, what });
+        }
+    }
+
+    /// Tells the observer of a handler's step.
+    fn delivery_saw(&self, delivery: &Delivery, what: StepKind<'_>) {
+        if let Some(observer) = &self.observer {
+            observer.saw(&Step {
+                group: &self.shared.group,
+                record: delivery.record(),
+                metadata: Some(delivery.metadata()),
+                handler: Some(delivery.handler()),
+                attempt: delivery.attempt(),
+                what,
+            });
+        }
     }
 }
 
@@ -419,7 +465,8 @@ impl<'a> Outage<'a> {
     }
 }
 
-fn at(record: &Received) -> String {
+/// Where a record lies, for messages.
+pub(super) fn at(record: &Received) -> String {
     format!("{}/{}@{}", record.topic, record.partition, record.offset)
 }
 

@@ -35,6 +35,17 @@ impl Headers {
         headers
     }
 
+    /// Takes all of them away; the room stays.
+    pub(crate) fn clear(&mut self) {
+        self.buffer.clear();
+        self.len = 0;
+    }
+
+    /// Makes room for more of them.
+    pub(crate) fn reserve(&mut self, headers: usize, bytes: usize) {
+        self.buffer.reserve(headers * LENGTHS + bytes);
+    }
+
     /// Adds a header after the others.
     ///
     /// # Panics

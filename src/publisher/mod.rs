@@ -5,6 +5,7 @@
 
 mod envelopes;
 mod error;
+mod outgoing;
 mod send;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use tracing::Instrument;
 pub use error::{BatchFailure, PublishError};
 pub(crate) use send::enqueue;
 
+use self::outgoing::{Alike, Outgoing};
 use crate::codec::cloudevents::ContentMode;
 use crate::codec::{EnvelopeError, Format, envelope};
 use crate::event::{Envelope, EventId, Flow, IntegrationEvent, Source, TopicName};
@@ -164,15 +166,11 @@ impl Publisher {
         &self,
         events: impl IntoIterator<Item = E>,
     ) -> Result<Vec<EventId>, BatchFailure> {
-        let flow = Flow::current();
-        let events = events.into_iter();
-        let mut envelopes = Vec::with_capacity(events.size_hint().0);
-        for event in events {
-            let envelope = envelope(&event, &self.0.source, self.0.format, &flow);
-            envelopes.push(envelope.map_err(|error| BatchFailure::before_sending(error.into()))?);
-        }
-        let ids = envelopes.iter().map(|envelope| envelope.metadata.id.clone()).collect();
-        self.publish_envelopes(envelopes).await?;
+        let Inner { source, format, .. } = &*self.0;
+        let events = Alike::new(events.into_iter(), source, *format, &Flow::current())
+            .map_err(|error| BatchFailure::before_sending(error.into()))?;
+        let ids = events.ids();
+        self.publish_together(events).await?;
         Ok(ids)
     }
 
@@ -180,21 +178,26 @@ impl Publisher {
     ///
     /// # Errors
     /// [`BatchFailure`] holds the envelopes that were not acknowledged, in order.
-    pub async fn publish_envelopes(
-        &self,
-        mut envelopes: Vec<Envelope>,
-    ) -> Result<(), BatchFailure> {
-        let Some(first) = envelopes.first() else { return Ok(()) };
+    pub async fn publish_envelopes(&self, envelopes: Vec<Envelope>) -> Result<(), BatchFailure> {
+        self.publish_together(envelopes).await
+    }
+
+    async fn publish_together(&self, mut events: impl Outgoing) -> Result<(), BatchFailure> {
+        let count = events.len();
+        if count == 0 {
+            return Ok(());
+        }
+        let first = events.at(0);
         let span = crate::publish_span!(
             self.0.system,
             first.topic.as_str(),
             tracing::field::display(&first.metadata.id),
-            envelopes.len()
+            count
         );
-        for envelope in &mut envelopes {
-            self.trace(envelope, &span);
+        if let Some(trace) = telemetry::trace_of(&span) {
+            events.trace(&trace);
         }
-        self.send_all(envelopes).instrument(span).await
+        self.send_all(events).instrument(span).await
     }
 
     /// Queues one event and does not wait for its acknowledgement; the outcome is counted in

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
+use super::outgoing::Outgoing;
 use super::{BatchFailure, PublishError, Publisher, envelopes};
 use crate::event::Envelope;
 use crate::transport::{Batch, Delivered, ProduceError, Producer, Receipt, Record};
@@ -59,27 +60,31 @@ impl Publisher {
         outcome.map_err(|source| PublishError::NotAcknowledged { id, source })
     }
 
-    pub(super) async fn send_all(&self, envelopes: Vec<Envelope>) -> Result<(), BatchFailure> {
-        let mut records = Vec::with_capacity(envelopes.len());
-        for envelope in &envelopes {
-            match envelopes::record(envelope, self.0.mode) {
-                Ok(record) => records.push(record),
-                Err(error) => {
-                    return Err(BatchFailure { unpublished: envelopes, source: error.into() });
-                }
+    pub(super) async fn send_all(&self, mut events: impl Outgoing) -> Result<(), BatchFailure> {
+        let count = events.len();
+        let documents = match envelopes::documents(&mut events, self.0.mode) {
+            Ok(documents) => documents,
+            Err(error) => {
+                let unpublished = events.unpublished(0..count);
+                return Err(BatchFailure { unpublished, source: error.into() });
             }
-        }
-        let batch = Batch::new(records.len());
+        };
+        let batch = Batch::new(count);
+        let mut documents = documents.into_iter();
+        // The producer copies what it takes, so one record serves them all.
+        let mut record = None;
         let mut full = false;
-        for (index, record) in records.into_iter().enumerate() {
-            let id = Some(envelopes[index].metadata.id.clone());
+        for index in 0..count {
+            let letter = events.at(index);
+            let id = Some(letter.metadata.id.clone());
             let receipt = Receipt::batch(id, self.0.counts.clone(), batch.clone(), index);
             if full {
                 // What comes after a record that was not taken must not overtake it.
                 receipt.settle(Err(ProduceError::QueueFull { waited: self.0.send_wait }));
             } else {
-                full =
-                    enqueue(&*self.0.producer, &record, receipt, self.0.send_wait).await.is_err();
+                let record = record.get_or_insert_with(|| letter.blank());
+                letter.lay_on(record, documents.next(), self.0.mode);
+                full = enqueue(&*self.0.producer, record, receipt, self.0.send_wait).await.is_err();
             }
         }
         let waited = self.0.delivery_wait;
@@ -88,11 +93,9 @@ impl Publisher {
             Err(_) => batch.unsettled(ProduceError::NoAnswer { waited }),
         };
         let Some((first, source)) = failed.first().cloned() else { return Ok(()) };
-        let source =
-            PublishError::NotAcknowledged { id: envelopes[first].metadata.id.clone(), source };
-        let mut envelopes: Vec<_> = envelopes.into_iter().map(Some).collect();
-        let unpublished = failed.iter().filter_map(|(index, _)| envelopes[*index].take()).collect();
-        Err(BatchFailure { unpublished, source })
+        let id = events.at(first).metadata.id.clone();
+        let unpublished = events.unpublished(failed.into_iter().map(|(index, _)| index));
+        Err(BatchFailure { unpublished, source: PublishError::NotAcknowledged { id, source } })
     }
 }
 

@@ -1,10 +1,10 @@
 //! Backoffs: how long to wait before the n-th retry in place.
 
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::chance::Chance;
 use super::duration::{InvalidDuration, format_duration, from_nanos, parse_duration};
 
 /// How the wait before a retry grows. `n` is the retry's number, from 1.
@@ -85,19 +85,17 @@ impl Backoff {
     }
 
     /// The wait before retry `n`, drawn by the jitter: never longer than [`delay`](Self::delay).
-    pub fn jittered(&self, n: u32) -> Duration {
-        // A fresh `RandomState` hashes to an even spread; waits need no better chance than that.
-        let chance = RandomState::new().hash_one(n) as f64 / u64::MAX as f64;
-        self.drawn(n, chance)
+    pub fn jittered(&self, n: u32, chance: &Chance) -> Duration {
+        match self.jitter {
+            Jitter::NONE => self.delay(n),
+            Jitter(_) => self.drawn(n, chance.part()),
+        }
     }
 
-    /// The wait before retry `n` at a given chance of 0 (the longest) to 1 (the shortest).
-    fn drawn(&self, n: u32, chance: f64) -> Duration {
+    /// The wait before retry `n` at a drawn part of 0 (the longest) to 1 (the shortest).
+    fn drawn(&self, n: u32, part: f64) -> Duration {
         let delay = self.delay(n);
-        if self.jitter.0 == 0.0 {
-            return delay;
-        }
-        let less = delay.as_secs_f64() * self.jitter.0 * chance;
+        let less = delay.as_secs_f64() * self.jitter.0 * part;
         Duration::try_from_secs_f64(less).map_or(Duration::ZERO, |less| delay.saturating_sub(less))
     }
 

@@ -25,7 +25,7 @@ fn jitter_takes_away_its_part_and_no_more() {
     assert_eq!(backoff.drawn(1, 0.0), 100 * MS);
     assert_eq!(backoff.drawn(1, 1.0), 80 * MS);
     assert_eq!(Backoff::fixed(100 * MS).jitter(true).drawn(1, 1.0), 50 * MS);
-    assert_eq!(Backoff::fixed(100 * MS).jitter(false).jittered(1), 100 * MS);
+    assert_eq!(Backoff::fixed(100 * MS).jitter(false).jittered(1, &Chance::random()), 100 * MS);
     assert_eq!(Jitter::from(f64::NAN), Jitter::NONE);
     assert_eq!(Jitter::from(7.0), Jitter(1.0));
     assert_eq!(Jitter::from(-1.0), Jitter::NONE);
@@ -34,8 +34,10 @@ fn jitter_takes_away_its_part_and_no_more() {
 #[test]
 fn jitter_draws_differently_each_time() {
     let backoff = Backoff::fixed(Duration::from_secs(1)).jitter(true);
-    let drawn: std::collections::HashSet<_> = (0..20).map(|_| backoff.jittered(1)).collect();
-    assert!(drawn.len() > 10, "{drawn:?}");
+    let drawn = |chance: Chance| (0..20).map(|_| backoff.jittered(1, &chance)).collect::<Vec<_>>();
+    let different: std::collections::HashSet<_> = drawn(Chance::random()).into_iter().collect();
+    assert!(different.len() > 10, "{different:?}");
+    assert_eq!(drawn(Chance::seeded(7)), drawn(Chance::seeded(7)), "of one seed the same");
 }
 
 #[test]
@@ -88,7 +90,7 @@ proptest! {
 
     #[test]
     fn no_number_of_retries_overflows(backoff in any_backoff(), n: u32) {
-        prop_assert!(backoff.jittered(n) <= backoff.delay(n));
+        prop_assert!(backoff.jittered(n, &Chance::random()) <= backoff.delay(n));
         prop_assert!(backoff.delay(n) <= backoff.delay(n.saturating_add(1)));
         prop_assert!(backoff.total(n) >= backoff.delay(n));
         if let Some(cap) = backoff.cap {

@@ -4,12 +4,14 @@
 //! tiers, `exponential:100ms:cap=1s:jitter` for a backoff.
 
 mod backoff;
+mod chance;
 mod duration;
 mod policy;
 mod tier;
 mod unknown;
 
 pub use backoff::{Backoff, InvalidBackoff, Jitter};
+pub use chance::Chance;
 pub use duration::{InvalidDuration, format_duration, parse_duration};
 pub use policy::{InvalidRetryPolicy, MAX_TIERS, RetryPolicy};
 pub use tier::{InvalidTier, Tier, format_tiers, parse_tiers};

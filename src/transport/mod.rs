@@ -3,31 +3,36 @@
 //! The ports know topics, partitions, offsets and groups, and no client library.
 
 mod admin;
+mod observer;
 mod producer;
 mod record;
 mod source;
 mod topics;
+mod transaction;
 
 #[cfg(feature = "kafka")]
 pub mod kafka;
+#[cfg(feature = "testing")]
+pub mod memory;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use admin::{Admin, NewTopic, TopicDescription};
+pub use observer::{Aside, Observer, Step, StepKind};
 pub use producer::{Batch, Delivered, DeliveryCounts, ProduceError, Producer, Receipt};
 pub use record::{Received, Record, Timestamp, TopicPartition};
 pub use source::{
     Assigned, CommitFailed, Follower, Offsets, RecordBatch, RevokeReply, Source, SourceControl,
     SourceEvent, Subscription,
 };
-
 pub use topics::{TopicNeed, TopicSetup, TopicsError, prepare_topics};
+pub use transaction::{GroupMember, TransactionError, Transactions};
 
 use crate::clock::BrokerClock;
 use crate::error::{BoxError, ErrorClass};
 use crate::event::Source as ServiceName;
-use crate::retry::{RetryPolicy, UnknownType};
+use crate::retry::{Chance, RetryPolicy, UnknownType};
 use crate::topic::TopicNaming;
 
 /// A broker client: where publishers and consumers get what they need.
@@ -54,8 +59,27 @@ pub trait Transport: Send + Sync + 'static {
     /// The broker's clock, as far as this client knows it.
     fn clock(&self) -> &BrokerClock;
 
+    /// Where its consumers get their chance from: jitter, and which lanes share a task. Seeded, it
+    /// lets a run be repeated. Default: another one each time.
+    fn chance(&self) -> Chance {
+        Chance::random()
+    }
+
     /// What a consumer does where its builder says nothing.
     fn consumer_defaults(&self) -> ConsumerDefaults;
+
+    /// A producer of transactions under this id, of which one at a time is alive over all processes.
+    ///
+    /// # Errors
+    /// Where the transport has no transactions, which is the default.
+    fn transactions(&self, _id: &str) -> Result<Arc<dyn Transactions>, TransactionError> {
+        Err(TransactionError::Unsupported { system: self.system() })
+    }
+
+    /// Who wants to hear of each step of each event. Default: nobody.
+    fn observer(&self) -> Option<Arc<dyn Observer>> {
+        None
+    }
 }
 
 /// A client that is shared is a client.
@@ -84,8 +108,20 @@ impl<T: Transport + ?Sized> Transport for Arc<T> {
         (**self).clock()
     }
 
+    fn chance(&self) -> Chance {
+        (**self).chance()
+    }
+
     fn consumer_defaults(&self) -> ConsumerDefaults {
         (**self).consumer_defaults()
+    }
+
+    fn transactions(&self, id: &str) -> Result<Arc<dyn Transactions>, TransactionError> {
+        (**self).transactions(id)
+    }
+
+    fn observer(&self) -> Option<Arc<dyn Observer>> {
+        (**self).observer()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -74,6 +74,14 @@ pub enum ProduceError {
         /// What the client said.
         reason: String,
     },
+    /// It is larger than its topic takes.
+    #[error("{topic} takes no record of this size ({reason}); raise its max.message.bytes")]
+    TooLarge {
+        /// Where it was to go.
+        topic: TopicName,
+        /// What the client said.
+        reason: String,
+    },
     /// No answer came in time. It may have been stored or not.
     #[error("no acknowledgement within {waited:?}; the record may or may not have been stored")]
     NoAnswer {
@@ -91,6 +99,7 @@ impl ProduceError {
         match self {
             Self::QueueFull { .. } | Self::NoAnswer { .. } => ErrorClass::Retriable,
             Self::Refused { class, .. } => *class,
+            Self::TooLarge { .. } => ErrorClass::Permanent,
             Self::Closed => ErrorClass::Fatal,
         }
     }
@@ -194,36 +203,36 @@ impl Drop for Receipt {
 #[derive(Debug)]
 pub struct Batch {
     open: AtomicUsize,
-    outcomes: Mutex<Outcomes>,
+    /// By index. Set last: an index that failed is among the failed ones before.
+    settled: Box<[AtomicBool]>,
+    failed: Mutex<Vec<(usize, ProduceError)>>,
     waker: AtomicWaker,
-}
-
-#[derive(Debug, Default)]
-struct Outcomes {
-    settled: Vec<bool>,
-    failed: Vec<(usize, ProduceError)>,
 }
 
 impl Batch {
     /// A batch that waits for `records` receipts.
     pub fn new(records: usize) -> Arc<Self> {
-        let outcomes = Outcomes { settled: vec![false; records], failed: Vec::new() };
         Arc::new(Self {
             open: AtomicUsize::new(records),
-            outcomes: Mutex::new(outcomes),
+            settled: (0..records).map(|_| AtomicBool::new(false)).collect(),
+            failed: Mutex::default(),
             waker: AtomicWaker::new(),
         })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Outcomes> {
-        self.outcomes.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    fn failed(&self) -> std::sync::MutexGuard<'_, Vec<(usize, ProduceError)>> {
+        self.failed.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     fn settle(&self, index: usize, error: Option<ProduceError>) {
-        let mut outcomes = self.lock();
-        outcomes.settled[index] = true;
-        outcomes.failed.extend(error.map(|error| (index, error)));
-        drop(outcomes);
+        match error {
+            None => self.settled[index].store(true, Ordering::Release),
+            Some(error) => {
+                let mut failed = self.failed();
+                failed.push((index, error));
+                self.settled[index].store(true, Ordering::Release);
+            }
+        }
         if self.open.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.waker.wake();
         }
@@ -239,17 +248,19 @@ impl Batch {
             }
         })
         .await;
-        let mut failed = std::mem::take(&mut self.lock().failed);
+        let mut failed = std::mem::take(&mut *self.failed());
         failed.sort_by_key(|(index, _)| *index);
         failed
     }
 
     /// For who stops waiting: what has failed, and what is open with `error`, by index.
     pub fn unsettled(&self, error: ProduceError) -> Vec<(usize, ProduceError)> {
-        let mut outcomes = self.lock();
-        let mut failed = std::mem::take(&mut outcomes.failed);
-        let open = outcomes.settled.iter().enumerate().filter(|(_, settled)| !**settled);
-        failed.extend(open.map(|(index, _)| (index, error.clone())));
+        // Nothing fails while the lock is held, so no index is taken for both.
+        let mut all = self.failed();
+        let mut failed = std::mem::take(&mut *all);
+        let open = self.settled.iter().map(|settled| !settled.load(Ordering::Acquire));
+        failed
+            .extend(open.enumerate().filter(|(_, open)| *open).map(|(at, _)| (at, error.clone())));
         failed.sort_by_key(|(index, _)| *index);
         failed
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::{Received, TopicPartition, TransportError};
+use super::{GroupMember, Received, TopicPartition, TransportError};
 use crate::error::ErrorClass;
 use crate::event::TopicName;
 
@@ -54,6 +54,11 @@ pub trait SourceControl: Send + Sync + std::fmt::Debug + 'static {
     fn close(&self);
     /// How long ago the source last asked the broker for events.
     fn polled(&self) -> Duration;
+    /// Who the member is now, for a transaction that commits its offsets. `None`: not in the group,
+    /// or the transport has no transactions.
+    fn member(&self) -> Option<GroupMember> {
+        None
+    }
 }
 
 /// What a source tells.

@@ -153,11 +153,13 @@ impl Lifespan {
         tokio::pin!(shutdown);
         let start = start(consumers, &mut running, &health);
         tokio::select! {
+            biased;
             started = start => outcome = started,
             () = &mut shutdown => {}
         }
         if outcome.is_ok() {
             tokio::select! {
+                biased;
                 () = &mut shutdown => {}
                 () = any_ended(&mut running) => {}
                 served = &mut server => {
@@ -242,6 +244,7 @@ async fn terminated() {
     #[cfg(not(unix))]
     let terminate = std::future::pending::<()>();
     tokio::select! {
+        biased;
         () = interrupt => {}
         () = terminate => {}
     }

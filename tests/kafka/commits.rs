@@ -11,29 +11,27 @@ use tokio::sync::Semaphore;
 
 use crate::events::*;
 use crate::inspect::{Inspector, read};
+use crate::stage::*;
 use crate::support::*;
 
 const HOUR: Duration = Duration::from_secs(3_600);
+/// More events than there are.
+const NEVER: u32 = 1_000_000;
+
+fn committing(broker: &str, every: u32, interval: Duration) -> Kafka {
+    let config = config("commits", broker).commit_every(every).commit_interval(interval);
+    Kafka::connect(config).unwrap()
+}
 
 event!(Counted, "commits.counted");
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn offsets_are_committed_after_so_many_events_and_not_before() {
     let Some(broker) = kafka_address() else { return };
-    let kafka =
-        Kafka::connect(config("commits", &broker).commit_every(10_u32).commit_interval(HOUR))
-            .unwrap();
-    let group = named("counted");
-    let running = Consumer::builder(&group)
-        .handle_named("ok", |Event(_): Event<Counted>| async { Ok::<(), HandlerError>(()) })
-        .topics(TopicSetup::Create { partitions: Some(1), replication: None })
-        .build(&kafka)
-        .unwrap()
-        .start()
-        .await
-        .unwrap();
+    let kafka = committing(&broker, 10, HOUR);
+    let running = consumer("counted", 1).handle_named("ok", take::<Counted>).start_on(&kafka).await;
     let publisher = Publisher::new(&kafka);
-    let offsets = Inspector::new(&broker, &group);
+    let offsets = Inspector::new(&broker, &named("counted"));
     let main = topic(Counted::TOPIC);
     // One after another, so that they are not counted as one lot.
     for n in 0..15 {
@@ -45,7 +43,7 @@ async fn offsets_are_committed_after_so_many_events_and_not_before() {
         }
     }
     eventually("ten are committed", SOON, || offsets.committed(&main, 0) == Some(10)).await;
-    assert!(running.stop(SOON).await.is_clean());
+    stop(running).await;
     assert_eq!(offsets.committed(&main, 0), Some(15), "a stop commits the rest");
 }
 
@@ -55,26 +53,15 @@ event!(Timed, "commits.timed");
 async fn offsets_are_committed_after_so_much_time() {
     let Some(broker) = kafka_address() else { return };
     let every = Duration::from_millis(500);
-    let kafka = Kafka::connect(
-        config("commits", &broker).commit_every(1_000_000_u32).commit_interval(every),
-    )
-    .unwrap();
-    let group = named("timed");
-    let running = Consumer::builder(&group)
-        .handle_named("ok", |Event(_): Event<Timed>| async { Ok::<(), HandlerError>(()) })
-        .topics(TopicSetup::Create { partitions: Some(1), replication: None })
-        .build(&kafka)
-        .unwrap()
-        .start()
-        .await
-        .unwrap();
+    let kafka = committing(&broker, NEVER, every);
+    let running = consumer("timed", 1).handle_named("ok", take::<Timed>).start_on(&kafka).await;
     Publisher::new(&kafka).publish(Timed::new("k", 0)).await.unwrap();
     let published = Instant::now();
-    let offsets = Inspector::new(&broker, &group);
+    let offsets = Inspector::new(&broker, &named("timed"));
     let main = topic(Timed::TOPIC);
     eventually("it is committed", SOON, || offsets.committed(&main, 0) == Some(1)).await;
     println!("one event, commit interval {every:?}: committed after {:?}", published.elapsed());
-    assert!(running.stop(SOON).await.is_clean());
+    stop(running).await;
 }
 
 event!(Moved, "commits.moved");
@@ -82,23 +69,13 @@ event!(Moved, "commits.moved");
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_event_that_moved_to_a_tier_is_committed_at_once() {
     let Some(broker) = kafka_address() else { return };
-    let kafka = Kafka::connect(
-        config("commits", &broker).commit_every(1_000_000_u32).commit_interval(HOUR),
-    )
-    .unwrap();
-    let group = named("moved");
-    let running = Consumer::builder(&group)
-        .handle_named("fail", |Event(_): Event<Moved>| async {
-            Err::<(), _>(HandlerError::transient("not now"))
-        })
-        .retry(RetryPolicy::tiers([HOUR]).immediate(0))
-        .topics(TopicSetup::Create { partitions: Some(1), replication: None })
-        .build(&kafka)
-        .unwrap()
-        .start()
-        .await
-        .unwrap();
-    let offsets = Inspector::new(&broker, &group);
+    let kafka = committing(&broker, NEVER, HOUR);
+    let running = consumer("moved", 1)
+        .handle_named("fail", answer::<Moved>(from_a_tier))
+        .retry(tiers([HOUR]))
+        .start_on(&kafka)
+        .await;
+    let offsets = Inspector::new(&broker, &named("moved"));
     let (publisher, main) = (Publisher::new(&kafka), topic(Moved::TOPIC));
     let mut committed_at = Vec::new();
     for n in 0..5 {
@@ -115,7 +92,7 @@ async fn an_event_that_moved_to_a_tier_is_committed_at_once() {
         .collect();
     println!("from a retry record's append to its source's commit: {took:?} ms");
     assert!(took.iter().all(|ms| (0..=500).contains(ms)), "{took:?}");
-    assert!(running.stop(SOON).await.is_clean());
+    stop(running).await;
 }
 
 event!(Held, "commits.held");
@@ -123,13 +100,10 @@ event!(Held, "commits.held");
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_never_passes_an_event_that_is_not_finished() {
     let Some(broker) = kafka_address() else { return };
-    let kafka = Kafka::connect(
-        config("commits", &broker).commit_every(1_u32).commit_interval(Duration::from_millis(100)),
-    )
-    .unwrap();
+    let kafka = committing(&broker, 1, Duration::from_millis(100));
     let gate = Arc::new(Semaphore::new(0));
-    let (group, opens) = (named("held"), gate.clone());
-    let running = Consumer::builder(&group)
+    let opens = gate.clone();
+    let running = consumer("held", 1)
         .handle_named("hold", move |Event(e): Event<Held>| {
             let gate = opens.clone();
             async move {
@@ -139,15 +113,11 @@ async fn a_commit_never_passes_an_event_that_is_not_finished() {
                 Ok::<(), HandlerError>(())
             }
         })
-        .topics(TopicSetup::Create { partitions: Some(1), replication: None })
-        .build(&kafka)
-        .unwrap()
-        .start()
-        .await
-        .unwrap();
+        .start_on(&kafka)
+        .await;
     let events = (0..200).map(|n| Held::new(format!("k{n}"), n));
     Publisher::new(&kafka).publish_all(events).await.unwrap();
-    let offsets = Inspector::new(&broker, &group);
+    let offsets = Inspector::new(&broker, &named("held"));
     let main = topic(Held::TOPIC);
     let handled = || running.status().counts().handled();
     eventually("all others are done", SOON, || handled() == 199).await;
@@ -162,52 +132,41 @@ async fn a_commit_never_passes_an_event_that_is_not_finished() {
     }
     gate.add_permits(1);
     eventually("all are committed", SOON, || offsets.committed(&main, 0) == Some(201)).await;
-    assert!(running.stop(SOON).await.is_clean());
+    stop(running).await;
 }
 
 event!(Plain, "commits.plain");
 event!(Tiered, "commits.tiered");
 
-macro_rules! goes_on {
-    ($event:ident, $group:literal, $policy:expr) => {{
-        let Some(broker) = kafka_address() else { return };
-        let kafka = client("commits", &broker);
-        let seen = Seen::default();
-        let publisher = Publisher::new(&kafka);
-        for round in 0..3_u32 {
-            let note = seen.clone();
-            let running = Consumer::builder(named($group))
-                .handle_named("note", move |Event(e): Event<$event>| {
-                    note.add(e.n);
-                    async { Ok::<(), HandlerError>(()) }
-                })
-                .retry($policy)
-                .topics(TopicSetup::Create { partitions: Some(2), replication: None })
-                .build(&kafka)
-                .unwrap()
-                .start()
-                .await
-                .unwrap();
-            for n in 0..10 {
-                let event = $event::new(format!("k{n}"), 10 * round + n);
-                publisher.publish(event).await.unwrap();
-            }
-            let all = || seen.len() >= 10 * (round as usize + 1);
-            eventually("all are handled", SOON, all).await;
-            assert!(running.stop(SOON).await.is_clean());
+async fn goes_on<E: Numbered>(group: &str, policy: RetryPolicy) {
+    let Some(broker) = kafka_address() else { return };
+    let kafka = client("commits", &broker);
+    let seen = Seen::default();
+    let publisher = Publisher::new(&kafka);
+    for round in 0..3_u32 {
+        let running = consumer(group, 2)
+            .handle_named("note", note::<E>(seen.clone(), done))
+            .retry(policy.clone())
+            .start_on(&kafka)
+            .await;
+        for n in 0..10 {
+            publisher.publish(E::new(format!("k{n}"), 10 * round + n)).await.unwrap();
         }
-        let mut all = seen.all();
-        all.sort_unstable();
-        assert_eq!(all, (0..30).collect::<Vec<_>>(), "each once over three starts");
-    }};
+        let all = || seen.len() >= 10 * (round as usize + 1);
+        eventually("all are handled", SOON, all).await;
+        stop(running).await;
+    }
+    let mut all: Vec<_> = seen.all().iter().map(|ran| ran.n).collect();
+    all.sort_unstable();
+    assert_eq!(all, (0..30).collect::<Vec<_>>(), "each once over three starts");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consumer_with_tiers_goes_on_where_it_stopped() {
-    goes_on!(Tiered, "tiered", RetryPolicy::tiers([HOUR]));
+    goes_on::<Tiered>("tiered", RetryPolicy::tiers([HOUR])).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consumer_without_tiers_goes_on_where_it_stopped() {
-    goes_on!(Plain, "plain", RetryPolicy::none());
+    goes_on::<Plain>("plain", RetryPolicy::none()).await;
 }

@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use tidings::IntegrationEvent;
 use tidings::consumer::Delivery;
 use tidings::event::TopicName;
 use tidings::transport::Timestamp;
@@ -25,6 +26,21 @@ pub fn topic(name: &str) -> TopicName {
     TopicName::new(named(name)).unwrap()
 }
 
+/// An event of tests: [`event`] declares them.
+pub trait Numbered: IntegrationEvent {
+    /// Its topic, without what stands before every topic of this run.
+    const TOPIC: &'static str;
+
+    fn new(key: impl Into<String>, n: u32) -> Self;
+
+    fn n(&self) -> u32;
+
+    /// A topic around its own: `retry.1s`, `dlq`, `quarantine`.
+    fn beside(suffix: &str) -> TopicName {
+        topic(&format!("{}.{suffix}", Self::TOPIC))
+    }
+}
+
 /// Declares an event type whose topic is this run's `$topic`.
 macro_rules! event {
     ($name:ident, $topic:literal) => {
@@ -34,17 +50,15 @@ macro_rules! event {
             n: u32,
         }
 
-        #[allow(dead_code, reason = "not every test needs every one")]
-        impl $name {
+        impl crate::events::Numbered for $name {
             const TOPIC: &'static str = $topic;
 
             fn new(key: impl Into<String>, n: u32) -> Self {
                 Self { key: key.into(), n }
             }
 
-            /// A topic around it: `retry.1s`, `dlq`, `quarantine`.
-            fn beside(suffix: &str) -> tidings::event::TopicName {
-                crate::events::topic(&format!("{}.{suffix}", $topic))
+            fn n(&self) -> u32 {
+                self.n
             }
         }
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 use tidings::consumer::*;
 use tidings::event::header;
 use tidings::publisher::Publisher;
-use tidings::retry::RetryPolicy;
 use tidings::transport::kafka::Kafka;
 
 use crate::events::*;
 use crate::inspect::{Inspector, delete, put, read};
+use crate::stage::*;
 use crate::support::*;
 
 /// A client whose sends fail soon.
@@ -35,8 +35,8 @@ async fn a_panic_an_error_and_a_timeout_keep_their_offset_until_the_retry_is_ack
     let (main, tier) = (topic(Stuck::TOPIC), Stuck::beside("retry.300ms"));
     create_topics(&kafka, &[(main.as_str(), 3, false)]).await;
     let seen = Seen::default();
-    let (group, note) = (named("stuck"), seen.clone());
-    let running = Consumer::builder(&group)
+    let note = seen.clone();
+    let running = consumer("stuck", 3)
         .handle_named("fail", move |Event(e): Event<Stuck>, delivery: Delivery| {
             let note = note.clone();
             async move {
@@ -49,14 +49,11 @@ async fn a_panic_an_error_and_a_timeout_keep_their_offset_until_the_retry_is_ack
                 }
             }
         })
-        .retry(RetryPolicy::tiers([Duration::from_millis(300)]).immediate(0))
+        .retry(tiers([Duration::from_millis(300)]))
         .handler_timeout(Duration::from_millis(500))
         .topics(TopicSetup::Off)
-        .build(&kafka)
-        .unwrap()
-        .start()
-        .await
-        .unwrap();
+        .start_on(&kafka)
+        .await;
     let publisher = Publisher::new(&kafka);
     for n in 0..3_u32 {
         let partition = n.cast_signed();
@@ -72,7 +69,7 @@ async fn a_panic_an_error_and_a_timeout_keep_their_offset_until_the_retry_is_ack
             .any(|problem| problem.contains(&partition) && problem.contains(tier.as_str()))
     };
     eventually("all three say where they are stuck", SOON, || (0..3).all(stuck)).await;
-    let offsets = Inspector::new(&broker, &group);
+    let offsets = Inspector::new(&broker, &named("stuck"));
     for partition in 0..3 {
         let committed = offsets.committed(&main, partition);
         assert!(committed.is_none_or(|offset| offset == 0), "{partition}: {committed:?}");
@@ -96,7 +93,7 @@ async fn a_panic_an_error_and_a_timeout_keep_their_offset_until_the_retry_is_ack
     assert!(errors[&0].contains("panicked: a handler panics"), "{errors:?}");
     assert!(errors[&1].contains("a handler errs"), "{errors:?}");
     assert!(errors[&2].contains("did not finish within 500ms"), "{errors:?}");
-    assert!(running.stop(SOON).await.is_clean());
+    stop(running).await;
 }
 
 event!(Deleted, "failure.deleted");
@@ -108,28 +105,15 @@ async fn a_retry_topic_deleted_under_a_consumer_costs_no_event_and_heals_when_it
     let kafka = hasty("deleted", &broker);
     let (main, tier) = (topic(Deleted::TOPIC), Deleted::beside("retry.300ms"));
     let seen = Seen::default();
-    let (group, note) = (named("deleted"), seen.clone());
-    let running = Consumer::builder(&group)
-        .handle_named("second-time", move |Event(e): Event<Deleted>, delivery: Delivery| {
-            let note = note.clone();
-            async move {
-                note.add(Ran::new(e.n, &delivery));
-                match (e.n, delivery.attempt()) {
-                    (100.., _) | (_, 2) => Ok(()),
-                    _ => Err(HandlerError::transient("not yet")),
-                }
-            }
-        })
-        .retry(RetryPolicy::tiers([Duration::from_millis(300)]).immediate(0))
-        .topics(TopicSetup::Create { partitions: Some(1), replication: None })
-        .build(&kafka)
-        .unwrap()
-        .start()
-        .await
-        .unwrap();
+    let second_time = |ran: &Ran| if ran.n >= 100 { Ok(()) } else { from_a_tier(ran) };
+    let running = consumer("deleted", 1)
+        .handle_named("second-time", note::<Deleted>(seen.clone(), second_time))
+        .retry(tiers([Duration::from_millis(300)]))
+        .start_on(&kafka)
+        .await;
     let publisher = Publisher::new(&kafka);
     let runs = |n: u32| seen.all().iter().filter(|ran| ran.n == n).count();
-    let offsets = Inspector::new(&broker, &group);
+    let offsets = Inspector::new(&broker, &named("deleted"));
     let committed = || offsets.committed(&main, 0);
 
     // The tier has been in use, so its offsets begin again when it is made anew.
@@ -166,7 +150,7 @@ async fn a_retry_topic_deleted_under_a_consumer_costs_no_event_and_heals_when_it
     publisher.publish(Deleted::new("k", 4)).await.unwrap();
     eventually("the next one too", SOON, || runs(4) == 2).await;
     assert_eq!((runs(3), runs(100)), (2, 1), "each attempt once: {:?}", seen.all());
-    assert!(running.stop(SOON).await.is_clean());
+    stop(running).await;
 }
 
 event!(Poison, "failure.poison");
@@ -195,25 +179,16 @@ async fn a_poisoned_event_climbs_its_tiers_and_ends_as_a_dead_letter_byte_for_by
     let Some(broker) = kafka_address() else { return };
     let kafka = hasty("poison", &broker);
     let seen = Seen::default();
-    let (group, note) = (named("poison"), seen.clone());
-    let tiers = [200, 400].map(Duration::from_millis);
-    let running = Consumer::builder(&group)
-        .handle_named("never", move |Event(e): Event<Poison>, delivery: Delivery| {
-            note.add(Ran::new(e.n, &delivery));
-            async move {
-                match e.n {
-                    50 => Err::<(), _>(HandlerError::permanent("of no use")),
-                    _ => Err(HandlerError::transient("again and again\r\nforged line")),
-                }
-            }
-        })
-        .retry(RetryPolicy::tiers(tiers).immediate(1))
-        .topics(TopicSetup::Create { partitions: Some(1), replication: None })
-        .build(&kafka)
-        .unwrap()
-        .start()
-        .await
-        .unwrap();
+    let group = named("poison");
+    let never = |ran: &Ran| match ran.n {
+        50 => Err(HandlerError::permanent("of no use")),
+        _ => Err(HandlerError::transient("again and again\r\nforged line")),
+    };
+    let running = consumer("poison", 1)
+        .handle_named("never", note::<Poison>(seen.clone(), never))
+        .retry(tiers([200, 400].map(Duration::from_millis)).immediate(1))
+        .start_on(&kafka)
+        .await;
     let (main, dlq) = (topic(Poison::TOPIC), Poison::beside("dlq"));
     let counts = || {
         let status = running.status().counts();
@@ -254,12 +229,12 @@ async fn a_poisoned_event_climbs_its_tiers_and_ends_as_a_dead_letter_byte_for_by
     assert_eq!(says(header::ORIGIN_TOPIC), main.as_str());
     assert_eq!(says(header::ORIGIN_OFFSET), began.offset.to_string());
     assert_eq!(says(header::RETRY_ATTEMPT), "3");
-    assert_eq!((says(header::RETRY_GROUP), says(header::RETRY_HANDLER)), (group, "never".into()));
+    assert_eq!(says(header::RETRY_GROUP), group);
+    assert_eq!(says(header::RETRY_HANDLER), "never");
     assert_eq!(says(header::ERROR_KIND), "transient");
     assert_eq!(says(header::ERROR_MESSAGE), "again and again  forged line");
 
     // What is put on a tier by hand, whatever it says of itself, goes on from there.
-    let group = named("poison");
     let lies: [&[u8]; 5] = [b"0", b"-1", b"soon", b"99999999999999999999", b"4294967295"];
     for (n, lie) in (10..).zip(lies) {
         let payload = format!(r#"{{"n":{n},"key":"k"}}"#);
@@ -293,7 +268,7 @@ async fn a_poisoned_event_climbs_its_tiers_and_ends_as_a_dead_letter_byte_for_by
     let kept = read(&kafka, &Poison::beside("quarantine"), 1).await.remove(0);
     assert_eq!(kept.payload.as_deref(), Some(&b"{ cut sh"[..]));
     assert_eq!(kept.headers.get("not-utf-8"), Some(&b"\xff\xfe\0\n"[..]));
-    assert!(running.stop(SOON).await.is_clean());
+    stop(running).await;
 }
 
 event!(Lying, "failure.lying");
@@ -304,20 +279,12 @@ async fn whatever_not_before_says_a_tier_runs_at_append_plus_tier_and_a_main_top
     let Some(broker) = kafka_address() else { return };
     let kafka = hasty("lying", &broker);
     let seen = Seen::default();
-    let (group, note) = (named("lying"), seen.clone());
-    let delay = Duration::from_millis(1_500);
-    let running = Consumer::builder(&group)
-        .handle_named("ok", move |Event(e): Event<Lying>, delivery: Delivery| {
-            note.add(Ran::new(e.n, &delivery));
-            async { Ok::<(), HandlerError>(()) }
-        })
-        .retry(RetryPolicy::tiers([delay]).immediate(0))
-        .topics(TopicSetup::Create { partitions: Some(4), replication: None })
-        .build(&kafka)
-        .unwrap()
-        .start()
-        .await
-        .unwrap();
+    let (group, delay) = (named("lying"), Duration::from_millis(1_500));
+    let running = consumer("lying", 4)
+        .handle_named("ok", note::<Lying>(seen.clone(), done))
+        .retry(tiers([delay]))
+        .start_on(&kafka)
+        .await;
     eventually("it has joined", SOON, || running.status().partitions() == 8).await;
     let past = (now() - 3_600_000).to_string();
     let lies: [&[u8]; 7] = [
@@ -355,5 +322,5 @@ async fn whatever_not_before_says_a_tier_runs_at_append_plus_tier_and_a_main_top
         assert!((0..=1_000).contains(&late), "{late} ms after it was due: {ran:?}");
     }
     assert_eq!(seen.len(), 14);
-    assert!(running.stop(SOON).await.is_clean());
+    stop(running).await;
 }

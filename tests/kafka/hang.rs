@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tidings::consumer::*;
 use tidings::publisher::Publisher;
-use tidings::retry::RetryPolicy;
 use tidings::transport::kafka::Kafka;
 
 use crate::events::*;
+use crate::stage::*;
 use crate::support::*;
 
 event!(Hung, "hang.hung");
@@ -25,7 +25,7 @@ async fn a_handler_that_hangs_past_max_poll_interval_times_out_and_nobody_is_evi
     let (given, taken) = (assigned.clone(), revoked.clone());
     let seen = Seen::default();
     let note = seen.clone();
-    let running = Consumer::builder(named("hang"))
+    let running = consumer("hang", 2)
         .handle_named("hang", move |Event(e): Event<Hung>, delivery: Delivery| {
             let note = note.clone();
             async move {
@@ -36,20 +36,16 @@ async fn a_handler_that_hangs_past_max_poll_interval_times_out_and_nobody_is_evi
                 Ok::<(), HandlerError>(())
             }
         })
-        .retry(RetryPolicy::tiers([Duration::from_millis(500)]).immediate(0))
+        .retry(tiers([Duration::from_millis(500)]))
         .handler_timeout(TIMEOUT)
-        .topics(TopicSetup::Create { partitions: Some(2), replication: None })
         .on_assigned(move |_| {
             given.fetch_add(1, Ordering::SeqCst);
         })
         .on_revoked(move |_| {
             taken.fetch_add(1, Ordering::SeqCst);
         })
-        .build(&kafka)
-        .unwrap()
-        .start()
-        .await
-        .unwrap();
+        .start_on(&kafka)
+        .await;
     let publisher = Publisher::new(&kafka);
     publisher.publish(Hung::new("hangs", 0)).await.unwrap();
     eventually("it hangs", SOON, || seen.len() == 1).await;
@@ -78,5 +74,5 @@ async fn a_handler_that_hangs_past_max_poll_interval_times_out_and_nobody_is_evi
     assert_eq!(seen.all().iter().filter(|ran| ran.n == 0).count(), 2, "never delivered twice");
     assert_eq!(assigned.load(Ordering::SeqCst), 1, "no second assignment");
     assert_eq!(revoked.load(Ordering::SeqCst), 0, "no revoke");
-    assert!(running.stop(SOON).await.is_clean());
+    stop(running).await;
 }

@@ -44,6 +44,13 @@ impl Inspector {
         }
     }
 
+    /// How many replicas each partition of a topic has.
+    pub fn replicas(&self, topic: &TopicName) -> Vec<usize> {
+        let metadata = self.0.fetch_metadata(Some(topic.as_str()), SOON).unwrap();
+        let partitions = metadata.topics()[0].partitions().iter();
+        partitions.map(|partition| partition.replicas().len()).collect()
+    }
+
     /// How many records a topic holds.
     pub fn records(&self, topic: &TopicName) -> usize {
         let metadata = self.0.fetch_metadata(Some(topic.as_str()), SOON).unwrap();

@@ -13,6 +13,7 @@ use tidings::transport::kafka::Kafka;
 use crate::child::{Subject, new_log};
 use crate::events::*;
 use crate::inspect::Inspector;
+use crate::stage::*;
 use crate::support::*;
 
 event!(Counted, "kills.counted");
@@ -34,7 +35,7 @@ pub async fn subject(broker: &str, log: PathBuf) {
         .prefetch(PREFETCH)
         .commit_every(20_u32)
         .commit_interval(Duration::from_millis(200));
-    let _running = Consumer::builder(named("kills"))
+    let _running = consumer("kills", PARTITIONS)
         .handle_named("slow", move |Event(e): Event<Counted>, delivery: Delivery| {
             let file = file.clone();
             async move {
@@ -47,12 +48,8 @@ pub async fn subject(broker: &str, log: PathBuf) {
             }
         })
         .concurrency(16)
-        .topics(TopicSetup::Create { partitions: Some(PARTITIONS), replication: None })
-        .build(&Kafka::connect(config).unwrap())
-        .unwrap()
-        .start()
-        .await
-        .unwrap();
+        .start_on(&Kafka::connect(config).unwrap())
+        .await;
     std::future::pending::<()>().await;
 }
 

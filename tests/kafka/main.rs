@@ -17,11 +17,14 @@ mod failure;
 mod hang;
 mod inspect;
 mod kills;
+mod nodes;
 mod outage;
 mod path;
 #[cfg(feature = "axum")]
 mod readiness;
 mod retention;
+mod stage;
 mod stop;
 mod tiers;
 mod topics;
+mod transactions;

@@ -17,6 +17,8 @@ use crate::support::*;
 event!(Flood, "outage.flood");
 
 const CAPACITY: u32 = 2_000;
+const TASKS: u32 = 64;
+const AWAY: Duration = Duration::from_secs(60);
 const SEND_WAIT: Duration = Duration::from_secs(1);
 const DELIVERY_WAIT: Duration = Duration::from_secs(4);
 
@@ -55,7 +57,7 @@ async fn with_the_broker_away_at_full_load_publishers_fail_in_time_and_close_lis
     let tried = Arc::new(AtomicU64::new(0));
     let big = "x".repeat(1_000);
     let mut load = Vec::new();
-    for task in 0..64_u32 {
+    for task in 0..TASKS {
         let (publisher, ledger, stop) = (publisher.clone(), ledger.clone(), stop.clone());
         let (tried, key) = (tried.clone(), format!("{task}{big}"));
         load.push(tokio::spawn(async move {
@@ -85,19 +87,28 @@ async fn with_the_broker_away_at_full_load_publishers_fail_in_time_and_close_lis
     broker.kill().await;
     let down = Instant::now();
     eventually("publishers fail", SOON, || ledger.lock().unwrap().failed > 100).await;
-    let mut most = 0;
-    eventually("it is away for long", SOON, || {
-        most = most.max(resident());
-        down.elapsed() > Duration::from_secs(10)
+    // Each try is one receipt. What is not settled is in the queue, or with a task that waits for room.
+    let open = || {
+        let begun = tried.load(Ordering::Relaxed);
+        let (acknowledged, failed) = counts();
+        begun.saturating_sub(acknowledged + failed)
+    };
+    let (mut most, mut most_open) = (0, 0);
+    eventually("it is away for a minute", 2 * AWAY, || {
+        (most, most_open) = (most.max(resident()), most_open.max(open()));
+        down.elapsed() > AWAY
     })
     .await;
     let grown = most.saturating_sub(memory);
     println!(
-        "broker away for {:?} at full load: {} tries, slowest failure {:?}, memory grew by {grown} KiB",
+        "broker away for {:?} at full load: {} tries, slowest failure {:?}, at most {most_open} open, memory grew by {grown} KiB",
         down.elapsed(),
         tried.load(Ordering::Relaxed),
         ledger.lock().unwrap().slowest,
     );
+    let places = u64::from(CAPACITY);
+    assert!(most_open >= places, "the queue was full: {most_open} open");
+    assert!(most_open <= places + u64::from(TASKS), "{most_open} records are held for {places}");
     assert!(grown < 64 * 1024, "memory grew by {grown} KiB");
     let bound = SEND_WAIT + DELIVERY_WAIT + Duration::from_secs(1);
     let slowest = ledger.lock().unwrap().slowest;
@@ -130,12 +141,15 @@ async fn with_the_broker_away_at_full_load_publishers_fail_in_time_and_close_lis
         *stored.entry(EventId::parse(id).unwrap()).or_default() += 1;
     }
     assert!(stored.values().all(|times| *times == 1), "nothing is there twice");
+    let listed = left.iter().filter(|id| stored.contains_key(id)).count();
+    assert_eq!(listed, 0, "on the list, and there all the same");
     let ledger = ledger.lock().unwrap();
     let lost: Vec<_> = ledger.acknowledged.iter().filter(|id| !stored.contains_key(id)).collect();
     assert!(lost.is_empty(), "acknowledged and not there: {lost:?}");
     assert!(ledger.acknowledged.is_disjoint(&left), "acknowledged and on the list");
-    // Of those that nobody waited for: each is there, or on the list, or was counted as failed before.
     let (acknowledged, failed) = counts();
+    assert_eq!(acknowledged + failed, tries(), "each try has come to its one end");
+    // Of those that nobody waited for: each is there, or on the list, or was counted as failed before.
     let open = ledger.queued.iter().filter(|id| !stored.contains_key(id) && !left.contains(id));
     let open = open.count() as u64;
     println!(

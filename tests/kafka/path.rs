@@ -4,28 +4,22 @@ use std::collections::BTreeMap;
 
 use tidings::consumer::*;
 use tidings::publisher::Publisher;
-use tidings::transport::kafka::Kafka;
 
 use crate::events::*;
+use crate::stage::*;
 use crate::support::*;
 
 event!(Placed, "path.placed");
 
 const PARTITIONS: i32 = 6;
 
-fn consumer(kafka: &Kafka, seen: &Seen<(usize, String, Ran)>, member: usize) -> Consumer {
+fn member(seen: &Seen<(usize, String, Ran)>, member: usize) -> ConsumerBuilder {
     let seen = seen.clone();
-    Consumer::builder(named("path"))
-        .handle_named("note", move |Event(e): Event<Placed>, delivery: Delivery| {
-            let seen = seen.clone();
-            async move {
-                seen.add((member, e.key.clone(), Ran::new(e.n, &delivery)));
-                Ok::<(), HandlerError>(())
-            }
-        })
-        .topics(TopicSetup::Create { partitions: Some(PARTITIONS), replication: None })
-        .build(kafka)
-        .unwrap()
+    let note = move |Event(e): Event<Placed>, delivery: Delivery| {
+        seen.add((member, e.key.clone(), Ran::new(e.n, &delivery)));
+        async { Ok::<(), HandlerError>(()) }
+    };
+    consumer("path", PARTITIONS).handle_named("note", note)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -33,9 +27,8 @@ async fn an_event_reaches_one_member_of_another_services_group_in_the_order_of_i
     let Some(broker) = kafka_address() else { return };
     let seen = Seen::default();
     let mut members = Vec::new();
-    for member in 0..2 {
-        let kafka = client("mail", &broker);
-        members.push(consumer(&kafka, &seen, member).start().await.unwrap());
+    for number in 0..2 {
+        members.push(member(&seen, number).start_on(&client("mail", &broker)).await);
     }
     let owned = || members.iter().map(|m| m.status().partitions()).collect::<Vec<_>>();
     // Main topic and three tiers follow each other.
@@ -66,7 +59,7 @@ async fn an_event_reaches_one_member_of_another_services_group_in_the_order_of_i
     }
     assert_eq!(by_key.values().map(Vec::len).sum::<usize>(), 300, "each once");
     for member in members {
-        assert!(member.stop(SOON).await.is_clean());
+        stop(member).await;
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use tidings::consumer::*;
 use tidings::publisher::Publisher;
 use tidings::web::Lifespan;
 use tokio::net::TcpListener;
 
 use crate::broker::OwnBroker;
 use crate::events::*;
+use crate::stage::*;
 use crate::support::*;
 
 event!(Ready, "readiness.ready");
@@ -47,13 +47,8 @@ async fn readiness_is_red_until_joined_when_the_broker_hangs_or_dies_and_green_b
     let Some(broker) = OwnBroker::start(&["broker.session.timeout.ms=9000"]).await else { return };
     let kafka = client("ready", &broker.address);
     let seen = Seen::default();
-    let note = seen.clone();
-    let consumer = Consumer::builder(named("ready"))
-        .handle_named("note", move |Event(e): Event<Ready>| {
-            note.add(e.n);
-            async { Ok::<(), HandlerError>(()) }
-        })
-        .topics(TopicSetup::Create { partitions: Some(2), replication: None })
+    let consumer = consumer("ready", 2)
+        .handle_named("note", note::<Ready>(seen.clone(), done))
         .build(&kafka)
         .unwrap();
     let publisher = Publisher::new(&kafka);
@@ -70,7 +65,7 @@ async fn readiness_is_red_until_joined_when_the_broker_hangs_or_dies_and_green_b
     println!("ready {:?} after its start", service.until(200, SOON).await);
     let works = async |n: u32| {
         publisher.publish(Ready::new("k", n)).await.unwrap();
-        eventually("it is handled", SOON, || seen.all().contains(&n)).await;
+        eventually("it is handled", SOON, || seen.all().iter().any(|ran| ran.n == n)).await;
     };
     works(1).await;
 

@@ -5,36 +5,23 @@ use std::time::Duration;
 
 use tidings::consumer::*;
 use tidings::publisher::Publisher;
-use tidings::retry::RetryPolicy;
 use tidings::transport::kafka::Kafka;
 
 use crate::broker::OwnBroker;
 use crate::events::*;
 use crate::inspect::Inspector;
+use crate::stage::*;
 use crate::support::*;
 
 event!(Quiet, "retention.quiet");
 
 async fn start(kafka: &Kafka, group: &str, refresh: Duration, seen: &Seen<Ran>) -> RunningConsumer {
-    let seen = seen.clone();
-    Consumer::builder(group)
-        .handle_named("second-time", move |Event(e): Event<Quiet>, delivery: Delivery| {
-            seen.add(Ran::new(e.n, &delivery));
-            async move {
-                match delivery.attempt() {
-                    1 => Err(HandlerError::transient("not yet")),
-                    _ => Ok(()),
-                }
-            }
-        })
-        .retry(RetryPolicy::tiers([Duration::from_millis(200)]).immediate(0))
+    consumer(group, 1)
+        .handle_named("second-time", note::<Quiet>(seen.clone(), from_a_tier))
+        .retry(tiers([Duration::from_millis(200)]))
         .offset_refresh(refresh)
-        .topics(TopicSetup::Create { partitions: Some(1), replication: None })
-        .build(kafka)
-        .unwrap()
-        .start()
+        .start_on(kafka)
         .await
-        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -44,13 +31,12 @@ async fn a_tier_that_is_quiet_longer_than_the_broker_keeps_offsets_runs_nothing_
     let kafka = client("quiet", &broker.address);
     let tier = Quiet::beside("retry.200ms");
     // The control is a group that never refreshes: of it the broker must forget.
-    let groups = [("kept", Duration::from_secs(5)), ("forgotten", Duration::from_secs(3_600))]
-        .map(|(name, refresh)| (named(name), refresh));
+    let groups = [("kept", Duration::from_secs(5)), ("forgotten", Duration::from_secs(3_600))];
     let (mut running, mut offsets) = (Vec::new(), Vec::new());
     let seen = [Seen::default(), Seen::default()];
     for ((group, refresh), seen) in groups.iter().zip(&seen) {
         running.push(start(&kafka, group, *refresh, seen).await);
-        offsets.push(Inspector::new(&broker.address, group));
+        offsets.push(Inspector::new(&broker.address, &named(group)));
     }
     Publisher::new(&kafka).publish(Quiet::new("k", 0)).await.unwrap();
     eventually("both groups are done with it", SOON, || seen.iter().all(|s| s.len() == 2)).await;
@@ -65,7 +51,7 @@ async fn a_tier_that_is_quiet_longer_than_the_broker_keeps_offsets_runs_nothing_
     assert_eq!(kept.committed(&tier, 0), Some(2), "this one was refreshed");
 
     for member in running.drain(..) {
-        assert!(member.stop(SOON).await.is_clean());
+        stop(member).await;
     }
     for ((group, refresh), seen) in groups.iter().zip(&seen) {
         running.push(start(&kafka, group, *refresh, seen).await);
@@ -78,6 +64,6 @@ async fn a_tier_that_is_quiet_longer_than_the_broker_keeps_offsets_runs_nothing_
     let again = seen[0].all().iter().filter(|ran| ran.n == 0).count();
     assert_eq!(again, 2, "nothing ran again: {:?}", seen[0].all());
     for member in running {
-        assert!(member.stop(SOON).await.is_clean());
+        stop(member).await;
     }
 }

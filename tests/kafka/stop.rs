@@ -10,13 +10,14 @@ use tidings::transport::kafka::Kafka;
 use crate::broker::OwnBroker;
 use crate::events::*;
 use crate::inspect::Inspector;
+use crate::stage::*;
 use crate::support::*;
 
 event!(Busy, "stop.busy");
 
 fn busy(kafka: &Kafka, seen: &Seen<Ran>) -> Consumer {
     let seen = seen.clone();
-    Consumer::builder(named("busy"))
+    consumer("busy", 3)
         .handle_named("slow", move |Event(e): Event<Busy>, delivery: Delivery| {
             let seen = seen.clone();
             async move {
@@ -25,7 +26,6 @@ fn busy(kafka: &Kafka, seen: &Seen<Ran>) -> Consumer {
                 Ok::<(), HandlerError>(())
             }
         })
-        .topics(TopicSetup::Create { partitions: Some(3), replication: None })
         .build(kafka)
         .unwrap()
 }
@@ -57,7 +57,7 @@ async fn a_stop_under_load_finishes_and_commits_what_runs_and_the_next_one_goes_
     let all = || seen.all().iter().map(|ran| ran.n).collect::<BTreeSet<_>>().len();
     eventually("the next one handles the rest", SOON, || all() == 5_000).await;
     println!("{} of 5000 ran twice", seen.len() - 5_000);
-    assert!(second.stop(SOON).await.is_clean());
+    stop(second).await;
 }
 
 event!(Gone, "stop.gone");
@@ -70,7 +70,7 @@ async fn a_stop_returns_by_its_deadline_when_kafka_is_gone_or_hangs() {
         let kafka = client("gone", &broker.address);
         let seen = Seen::default();
         let note = seen.clone();
-        let running = Consumer::builder(named("gone"))
+        let running = consumer("gone", 1)
             .handle_named("never", move |Event(e): Event<Gone>, delivery: Delivery| {
                 let note = note.clone();
                 async move {
@@ -79,12 +79,8 @@ async fn a_stop_returns_by_its_deadline_when_kafka_is_gone_or_hangs() {
                     Ok::<(), HandlerError>(())
                 }
             })
-            .topics(TopicSetup::Create { partitions: Some(1), replication: None })
-            .build(&kafka)
-            .unwrap()
-            .start()
-            .await
-            .unwrap();
+            .start_on(&kafka)
+            .await;
         let publisher = Publisher::new(&kafka);
         // A broker that hung needs a while until it takes records again.
         let event = loop {
@@ -138,7 +134,7 @@ mod served {
         let file = std::sync::Arc::new(file);
         let kafka = client("served", broker);
         let note = file.clone();
-        let consumer = Consumer::builder(named("served"))
+        let consumer = consumer("served", 1)
             .handle_named("slow", move |Event(e): Event<Served>| {
                 let note = note.clone();
                 async move {
@@ -148,7 +144,6 @@ mod served {
                     Ok::<(), HandlerError>(())
                 }
             })
-            .topics(TopicSetup::Create { partitions: Some(1), replication: None })
             .build(&kafka)
             .unwrap();
         let publisher = Publisher::new(&kafka);

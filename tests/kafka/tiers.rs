@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use tidings::consumer::*;
 use tidings::publisher::Publisher;
-use tidings::retry::RetryPolicy;
 use tidings::transport::TopicPartition;
 use tidings::transport::kafka::Kafka;
 
 use crate::events::*;
+use crate::stage::*;
 use crate::support::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -87,21 +87,16 @@ async fn wanderer(
     seen: &Seen<(&'static str, Ran)>,
 ) -> RunningConsumer {
     let seen = seen.clone();
-    let builder = Consumer::builder(named("wandering"))
-        .handle_named("third-time", move |Event(e): Event<Wandering>, delivery: Delivery| {
-            seen.add((member, Ran::new(e.n, &delivery)));
-            async move {
-                match delivery.attempt() {
-                    3 => Ok(()),
-                    _ => Err(HandlerError::transient("not yet")),
-                }
-            }
-        })
+    let third_time = move |ran: &Ran| {
+        seen.add((member, ran.clone()));
+        if ran.attempt == 3 { Ok(()) } else { Err(HandlerError::transient("not yet")) }
+    };
+    let builder = consumer("wandering", 4)
+        .handle_named("third-time", answer::<Wandering>(third_time))
         // By key, what was done behind an event that had not begun would run again at the next owner.
         .order(Order::ByPartition)
-        .retry(RetryPolicy::tiers(WANDERING_TIERS).immediate(0))
-        .topics(TopicSetup::Create { partitions: Some(4), replication: None });
-    owners.watch(builder, member).build(&client(member, broker)).unwrap().start().await.unwrap()
+        .retry(tiers(WANDERING_TIERS));
+    owners.watch(builder, member).start_on(&client(member, broker)).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -178,7 +173,7 @@ async fn each_failed_event_runs_in_each_tier_once_on_the_owner_while_members_joi
     );
     assert!(late_on_owner[late_on_owner.len() - 1] <= 1_000);
     for member in [first, third] {
-        assert!(member.stop(SOON).await.is_clean());
+        stop(member).await;
     }
 }
 
@@ -194,24 +189,21 @@ async fn handed(
     gate: &Arc<tokio::sync::Semaphore>,
 ) -> RunningConsumer {
     let (seen, gate) = (seen.clone(), gate.clone());
-    let builder = Consumer::builder(named("handed"))
+    let builder = consumer("handed", 2)
         .handle_named("second-time", move |Event(e): Event<Handed>, delivery: Delivery| {
             let (seen, gate) = (seen.clone(), gate.clone());
             async move {
-                seen.add((member, Ran::new(e.n, &delivery)));
+                let ran = Ran::new(e.n, &delivery);
+                seen.add((member, ran.clone()));
                 if e.n >= 100 {
                     gate.acquire().await.unwrap().forget();
                     return Ok(());
                 }
-                match delivery.attempt() {
-                    1 => Err(HandlerError::transient("not yet")),
-                    _ => Ok(()),
-                }
+                from_a_tier(&ran)
             }
         })
-        .retry(RetryPolicy::tiers([HANDED_TIER]).immediate(0))
-        .topics(TopicSetup::Create { partitions: Some(2), replication: None });
-    owners.watch(builder, member).build(&client(member, broker)).unwrap().start().await.unwrap()
+        .retry(tiers([HANDED_TIER]));
+    owners.watch(builder, member).start_on(&client(member, broker)).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -237,7 +229,7 @@ async fn a_tier_partition_taken_and_given_back_before_or_after_the_due_time_runs
     eventually("both wait in the tier", SOON, || retried(2)).await;
     let guest = handed(&broker, "guest", &owners, &seen, &gate).await;
     eventually("the guest owns one", SOON, || owners.owns("guest", &main).len() == 1).await;
-    assert!(guest.stop(SOON).await.is_clean());
+    stop(guest).await;
     owners.left("guest");
     eventually("one owns both again", SOON, || owners.owns("stays", &main).len() == 2).await;
     let given_back = now();
@@ -289,35 +281,26 @@ async fn a_tier_partition_taken_and_given_back_before_or_after_the_due_time_runs
     let done = || seen.all().iter().filter(|(_, r)| r.n >= 100).count() == 2;
     eventually("the rest is done", SOON, done).await;
     assert_eq!(runs(10, 2).len(), 1);
-    assert!(stays.stop(SOON).await.is_clean());
+    stop(stays).await;
 }
 
 event!(Steady, "tiers.steady");
 event!(Burst, "tiers.burst");
 const STEADY_TIER: Duration = Duration::from_secs(2);
 
-macro_rules! fails_once {
-    ($event:ident, $kafka:expr, $group:literal, $seen:expr) => {{
-        let seen = $seen.clone();
-        Consumer::builder(named($group))
-            .handle_named("second-time", move |Event(e): Event<$event>, delivery: Delivery| {
-                let seen = seen.clone();
-                async move {
-                    if delivery.attempt() == 1 {
-                        return Err(HandlerError::transient("not yet"));
-                    }
-                    seen.add(Ran::new(e.n, &delivery));
-                    Ok(())
-                }
-            })
-            .retry(RetryPolicy::tiers([STEADY_TIER]).immediate(0))
-            .topics(TopicSetup::Create { partitions: Some(4), replication: None })
-            .build($kafka)
-            .unwrap()
-            .start()
-            .await
-            .unwrap()
-    }};
+/// Notes what came from the tier.
+async fn fails_once<E: Numbered>(kafka: &Kafka, group: &str, seen: &Seen<Ran>) -> RunningConsumer {
+    let seen = seen.clone();
+    let second_time = move |ran: &Ran| {
+        from_a_tier(ran)?;
+        seen.add(ran.clone());
+        Ok(())
+    };
+    consumer(group, 4)
+        .handle_named("second-time", answer::<E>(second_time))
+        .retry(tiers([STEADY_TIER]))
+        .start_on(kafka)
+        .await
 }
 
 /// How late this machine's own timers are meanwhile: what no library can be better than.
@@ -339,24 +322,24 @@ async fn of_steady_failures_99_in_100_run_at_most_50_ms_after_they_are_due_and_n
     let Some(broker) = kafka_address() else { return };
     let kafka: Kafka = client("steady", &broker);
     let seen = Seen::default();
-    let running = fails_once!(Steady, &kafka, "steady", seen);
+    let running = fails_once::<Steady>(&kafka, "steady", &seen).await;
     let publisher = Publisher::new(&kafka);
-    let stop = Arc::new(AtomicBool::new(false));
-    let timers = timers(stop.clone());
+    let enough = Arc::new(AtomicBool::new(false));
+    let timers = timers(enough.clone());
     let mut pace = tokio::time::interval(Duration::from_millis(10));
     for n in 0..500 {
         pace.tick().await;
         publisher.publish(Steady::new(format!("k{}", n % 50), n)).await.unwrap();
     }
     eventually("all ran", SOON, || seen.len() >= 500).await;
-    stop.store(true, Ordering::Relaxed);
+    enough.store(true, Ordering::Relaxed);
     let timers = timers.await.unwrap();
     let late = lateness(&seen);
     let machine = percentile(&timers, 99);
     println!("the machine's own timers meanwhile: p99 {machine} ms late");
     assert!(late[0] >= 0, "{} ms early", -late[0]);
     assert!(percentile(&late, 99) <= 50 + machine, "p99 {} ms late", percentile(&late, 99));
-    assert!(running.stop(SOON).await.is_clean());
+    stop(running).await;
 }
 
 fn lateness(seen: &Seen<Ran>) -> Vec<i64> {
@@ -378,7 +361,7 @@ async fn of_a_burst_of_failures_none_is_early_and_none_is_left() {
     let Some(broker) = kafka_address() else { return };
     let kafka: Kafka = client("burst", &broker);
     let seen = Seen::default();
-    let running = fails_once!(Burst, &kafka, "burst", seen);
+    let running = fails_once::<Burst>(&kafka, "burst", &seen).await;
     let events = (0..3_000).map(|n| Burst::new(format!("k{}", n % 200), n));
     Publisher::new(&kafka).publish_all(events).await.unwrap();
     eventually("all ran", SOON, || seen.len() >= 3_000).await;
@@ -386,5 +369,5 @@ async fn of_a_burst_of_failures_none_is_early_and_none_is_left() {
     assert!(late[0] >= 0, "{} ms early", -late[0]);
     let ns: BTreeSet<_> = seen.all().iter().map(|ran| ran.n).collect();
     assert_eq!((ns.len(), seen.len()), (3_000, 3_000), "each once");
-    assert!(running.stop(SOON).await.is_clean());
+    stop(running).await;
 }

@@ -12,20 +12,20 @@ use tidings::transport::{TopicDescription, Transport};
 
 use crate::broker::OwnBroker;
 use crate::events::*;
+use crate::stage::*;
 use crate::support::*;
 
 /// What a start that cannot succeed may take: it gives a topic that it is told exists 10 s to appear.
 const FAST: Duration = Duration::from_secs(15);
 
-macro_rules! consumer {
-    ($event:ident, $kafka:expr, $setup:expr) => {
-        Consumer::builder(named(concat!(stringify!($event), "-group")))
-            .handle_named("ok", |Event(_): Event<$event>| async { Ok::<(), HandlerError>(()) })
-            .retry(RetryPolicy::tiers([1, 2].map(Duration::from_secs)))
-            .topics($setup)
-            .build($kafka)
-            .unwrap()
-    };
+/// Two tiers, in a group of the event's own.
+fn consumer_of<E: Numbered>(kafka: &Kafka, setup: TopicSetup) -> Consumer {
+    Consumer::builder(named(E::TOPIC))
+        .handle_named("ok", take::<E>)
+        .retry(RetryPolicy::tiers([1, 2].map(Duration::from_secs)))
+        .topics(setup)
+        .build(kafka)
+        .unwrap()
 }
 
 async fn start_fails(consumer: Consumer) -> String {
@@ -53,7 +53,7 @@ async fn a_start_without_its_retry_topic_fails_fast_and_names_it() {
         ],
     )
     .await;
-    let error = start_fails(consumer!(Missing, &kafka, TopicSetup::Verify)).await;
+    let error = start_fails(consumer_of::<Missing>(&kafka, TopicSetup::Verify)).await;
     let missing = Missing::beside("retry.2s");
     assert!(error.contains(&format!("{missing} is not there")), "{error}");
     assert!(!error.contains(&format!("{tier} ")), "only what is wrong is named: {error}");
@@ -67,9 +67,9 @@ async fn a_start_with_too_few_partitions_in_a_retry_topic_fails_fast_and_names_i
     let kafka = client("topics", &broker);
     let (main, tier) = (named(Few::TOPIC), Few::beside("retry.2s"));
     create_topics(&kafka, &[(&main, 4, false), (tier.as_str(), 3, true)]).await;
-    let create = TopicSetup::Create { partitions: Some(1), replication: None };
+    let create = create(1);
     for setup in [create, TopicSetup::Verify] {
-        let error = start_fails(consumer!(Few, &kafka, setup)).await;
+        let error = start_fails(consumer_of::<Few>(&kafka, setup)).await;
         assert!(error.contains(&format!("{tier} has 3 partitions and {main} has 4")), "{error}");
         assert!(!error.contains(Few::beside("retry.1s").as_str()), "{error}");
     }
@@ -82,12 +82,12 @@ async fn a_start_that_may_create_makes_tiers_like_their_main_topic_dead_letters_
     let Some(broker) = kafka_address() else { return };
     let kafka = client("topics", &broker);
     let create = TopicSetup::Create { partitions: Some(5), replication: Some(1) };
-    let consumer = consumer!(Made, &kafka, create);
+    let consumer = consumer_of::<Made>(&kafka, create);
     let names = consumer.topic_names();
     let began = Instant::now();
     let running = consumer.start().await.unwrap();
     println!("{} topics made in {:?}", names.len(), began.elapsed());
-    assert!(running.stop(SOON).await.is_clean());
+    stop(running).await;
     let tier = Some(TopicDescription { partitions: 5, append_time: Some(true) });
     let plain = Some(TopicDescription { partitions: 5, append_time: Some(false) });
     let expected = [
@@ -101,8 +101,8 @@ async fn a_start_that_may_create_makes_tiers_like_their_main_topic_dead_letters_
     assert_eq!(names, expected_names);
     assert_eq!(kafka.admin().describe(&names, SOON).await.unwrap(), expected);
     // A second start finds all of it as it must be.
-    let again = consumer!(Made, &kafka, TopicSetup::Verify).start().await.unwrap();
-    assert!(again.stop(SOON).await.is_clean());
+    let again = consumer_of::<Made>(&kafka, TopicSetup::Verify).start().await.unwrap();
+    stop(again).await;
 }
 
 #[derive(Clone, Default)]
@@ -137,14 +137,14 @@ async fn a_retry_topic_that_keeps_its_producers_time_is_reported_at_start() {
         .finish();
     let guard = tracing::subscriber::set_default(subscriber);
     let create = TopicSetup::Create { partitions: None, replication: None };
-    let running = consumer!(Created, &kafka, create).start().await.unwrap();
+    let running = consumer_of::<Created>(&kafka, create).start().await.unwrap();
     drop(guard);
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     let reported: Vec<_> =
         text.lines().filter(|line| line.contains("message.timestamp.type")).collect();
     assert_eq!(reported.len(), 1, "{text}");
     assert!(reported[0].contains(tier.as_str()), "{text}");
-    assert!(running.stop(SOON).await.is_clean());
+    stop(running).await;
 }
 
 event!(Denied, "topics.denied");
@@ -160,9 +160,9 @@ async fn a_start_that_is_denied_a_retry_topic_fails_fast_and_names_it() {
         return;
     };
     let kafka: Kafka = client("topics", &broker.address);
-    let create = TopicSetup::Create { partitions: Some(1), replication: None };
-    let running = consumer!(Denied, &kafka, create).start().await.unwrap();
-    assert!(running.stop(SOON).await.is_clean());
+    let create = create(1);
+    let running = consumer_of::<Denied>(&kafka, create).start().await.unwrap();
+    stop(running).await;
     let tier = Denied::beside("retry.2s");
     let deny = [
         "AclCommand",
@@ -179,7 +179,7 @@ async fn a_start_that_is_denied_a_retry_topic_fails_fast_and_names_it() {
     ];
     broker.tool(&deny).await;
     for setup in [TopicSetup::Verify, create] {
-        let error = start_fails(consumer!(Denied, &kafka, setup)).await;
+        let error = start_fails(consumer_of::<Denied>(&kafka, setup)).await;
         assert!(error.contains(tier.as_str()), "{error}");
     }
 }

@@ -6,7 +6,7 @@ use example_contracts::{UserCreated, UserDeactivated};
 use tidings::consumer::{Attempt, Event, HandlerError, State};
 use tidings::event::Metadata;
 
-use super::mail::{Mail, MailError, MailKind, Mailer};
+use super::mail::{Mail, MailError, MailKind, Mailer, Recipient};
 use super::mailbox::Mailbox;
 
 /// Where mails go, and where it is noted what failed. Cheap to clone.
@@ -26,17 +26,8 @@ pub async fn welcome(
     Attempt(attempt): Attempt,
     State(post): State<PostOffice>,
 ) -> Result<(), HandlerError> {
-    post.send(Mail {
-        event_id: metadata.id.to_string(),
-        kind: MailKind::Welcome,
-        user_id: user.user_id,
-        subject: format!("Welcome, {}", user.full_name),
-        body: format!("Hello {},\n\nit is good to have you here.\n", user.full_name),
-        to: user.email,
-        attempt,
-        occurred_at: metadata.time,
-    })
-    .await
+    let to = Recipient { user_id: user.user_id, address: user.email, name: user.full_name };
+    post.send(Mail::new(MailKind::Welcome, to, &metadata, attempt)).await
 }
 
 /// Takes leave of a user.
@@ -49,17 +40,8 @@ pub async fn goodbye(
     Attempt(attempt): Attempt,
     State(post): State<PostOffice>,
 ) -> Result<(), HandlerError> {
-    post.send(Mail {
-        event_id: metadata.id.to_string(),
-        kind: MailKind::Goodbye,
-        user_id: user.user_id,
-        subject: format!("Goodbye, {}", user.full_name),
-        body: format!("Hello {},\n\nyour account is closed. Farewell.\n", user.full_name),
-        to: user.email,
-        attempt,
-        occurred_at: metadata.time,
-    })
-    .await
+    let to = Recipient { user_id: user.user_id, address: user.email, name: user.full_name };
+    post.send(Mail::new(MailKind::Goodbye, to, &metadata, attempt)).await
 }
 
 impl PostOffice {

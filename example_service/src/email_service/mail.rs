@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use tidings::event::Metadata;
 use uuid::Uuid;
 
 /// A mail to a user.
@@ -28,6 +29,41 @@ pub struct Mail {
 pub enum MailKind {
     Welcome,
     Goodbye,
+}
+
+/// Whom a mail is for.
+#[derive(Debug, Clone)]
+pub struct Recipient {
+    pub user_id: Uuid,
+    pub address: String,
+    pub name: String,
+}
+
+impl Mail {
+    /// The mail of this kind, for the event that the metadata are of.
+    pub fn new(kind: MailKind, to: Recipient, metadata: &Metadata, attempt: u32) -> Self {
+        let (subject, text) = kind.words();
+        Self {
+            event_id: metadata.id.to_string(),
+            kind,
+            user_id: to.user_id,
+            subject: format!("{subject}, {}", to.name),
+            body: format!("Hello {},\n\n{text}\n", to.name),
+            to: to.address,
+            attempt,
+            occurred_at: metadata.time,
+        }
+    }
+}
+
+impl MailKind {
+    /// What stands before the name in the subject, and after it in the mail.
+    const fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Welcome => ("Welcome", "it is good to have you here."),
+            Self::Goodbye => ("Goodbye", "your account is closed. Farewell."),
+        }
+    }
 }
 
 /// Takes mails to people.

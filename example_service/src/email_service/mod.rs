@@ -17,7 +17,7 @@ use tidings::transport::kafka::Kafka;
 pub use faults::{BROKEN, FLAKY, FLAKY_FOR, FaultyMailbox};
 pub use handlers::{PostOffice, goodbye, welcome};
 pub use http::router;
-pub use mail::{Mail, MailError, MailKind, Mailer};
+pub use mail::{Mail, MailError, MailKind, Mailer, Recipient};
 pub use mailbox::{Delivered, FailedTry, Mailbox, Tally, Whose};
 pub use smtp::Smtp;
 

@@ -76,20 +76,48 @@ pub fn write(
     content_type: &str,
     payload: Bytes,
 ) -> Result<(Headers, Bytes), Malformed> {
+    let mut headers = Headers::default();
+    write_headers(mode, metadata, content_type, &mut headers);
+    let document = document(mode, metadata, content_type, &payload)?;
+    Ok((headers, document.unwrap_or(payload)))
+}
+
+/// What is the record's value instead of the payload; `None` where the payload itself is.
+///
+/// # Errors
+/// In structured mode, when the payload is not JSON.
+pub(crate) fn document(
+    mode: ContentMode,
+    metadata: &Metadata,
+    content_type: &str,
+    payload: &[u8],
+) -> Result<Option<Bytes>, Malformed> {
+    let _ = (metadata, content_type, payload);
     match mode {
-        ContentMode::Binary => Ok((write_binary(metadata, content_type), payload)),
+        ContentMode::Binary => Ok(None),
         #[cfg(feature = "json")]
-        ContentMode::Structured => {
-            let mut headers = Headers::with_capacity(1, 48);
-            headers.push(header::CONTENT_TYPE, STRUCTURED);
-            Ok((headers, structured::write(metadata, content_type, &payload)?))
-        }
+        ContentMode::Structured => structured::write(metadata, content_type, payload).map(Some),
+    }
+}
+
+/// Lays metadata on headers, instead of what they held.
+pub(crate) fn write_headers(
+    mode: ContentMode,
+    metadata: &Metadata,
+    content_type: &str,
+    headers: &mut Headers,
+) {
+    headers.clear();
+    match mode {
+        ContentMode::Binary => write_binary(metadata, content_type, headers),
+        #[cfg(feature = "json")]
+        ContentMode::Structured => headers.push(header::CONTENT_TYPE, STRUCTURED),
     }
 }
 
 /// A header costs CPU at both ends: none is written that says a default.
-fn write_binary(metadata: &Metadata, content_type: &str) -> Headers {
-    let mut headers = Headers::with_capacity(12, 384);
+fn write_binary(metadata: &Metadata, content_type: &str, headers: &mut Headers) {
+    headers.reserve(12, 384);
     headers.push(header::SPEC_VERSION, "1.0");
     metadata.id.with_str(|id| headers.push(header::ID, id));
     headers.push(header::SOURCE, metadata.source.as_str());
@@ -122,7 +150,6 @@ fn write_binary(metadata: &Metadata, content_type: &str) -> Headers {
             headers.push(header::TRACESTATE, state);
         }
     }
-    headers
 }
 
 pub(crate) fn time_text(time: DateTime<Utc>) -> String {

@@ -1,7 +1,6 @@
 //! Taking records: onto lanes, or into memory until they are due; and when to take no more.
 
-use std::hash::{BuildHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::hash::{DefaultHasher, Hasher};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -18,6 +17,7 @@ use crate::transport::{Received, RecordBatch, Timestamp};
 /// How long nothing is received because a partition is full, before that partition is paused. A busy
 /// consumer is full for moments; the group waits for it no longer than this.
 const STALL: Duration = Duration::from_millis(100);
+
 impl Member {
     pub(super) fn received(&mut self, batch: RecordBatch) {
         let RecordBatch { partition: name, records } = batch;
@@ -37,13 +37,7 @@ impl Member {
                 let mut jobs: Vec<Vec<Job>> = self.shards.iter().map(|_| Vec::new()).collect();
                 for record in BatchRecord::all(records) {
                     let place = partition.read(record.offset);
-                    let lane = lane(
-                        &self.hasher,
-                        &mut self.lanes,
-                        self.settings.order,
-                        &assignment,
-                        &record,
-                    );
+                    let lane = self.lanes.of(&assignment, &record);
                     let shard = usize::try_from(lane % jobs.len() as u64).unwrap_or_default();
                     jobs[shard].push(Job { assignment: assignment.clone(), place, record, lane });
                 }
@@ -87,8 +81,7 @@ impl Member {
             return;
         }
         while let Some((record, place)) = partition.take_due(now) {
-            let lane =
-                lane(&self.hasher, &mut self.lanes, self.settings.order, &assignment, &record);
+            let lane = self.lanes.of(&assignment, &record);
             let shard = usize::try_from(lane % self.shards.len() as u64).unwrap_or_default();
             let job = Job { assignment: assignment.clone(), place, record, lane };
             let _ = self.shards[shard].send(ToShard::Work(vec![job]));
@@ -140,26 +133,40 @@ impl Member {
     }
 }
 
-/// The lane of a record: its key's, its partition's, or one of its own.
-fn lane(
-    hasher: &impl BuildHasher,
-    lanes: &mut u64,
+/// Gives each record its lane.
+///
+/// A lane's number says on which shard it lies, and lanes of one number are one. It is a hash whose key
+/// differs from process to process, unless a seed was given: keys come from strangers, who could else
+/// choose them so that all of theirs lie on one shard or crowd one place of its map.
+pub(super) struct Lanes {
     order: Order,
-    assignment: &Assignment,
-    record: &Received,
-) -> u64 {
-    let mut state = hasher.build_hasher();
-    match (order, &record.key) {
-        (Order::ByKey, Some(key)) => {
-            // Main topic and tiers share a key's lane.
-            std::ptr::hash(Arc::as_ptr(&assignment.place.main), &mut state);
-            key.hash(&mut state);
-        }
-        (Order::ByKey, None) => {
-            *lanes = lanes.wrapping_add(1);
-            lanes.hash(&mut state);
-        }
-        (Order::ByPartition, _) => assignment.id.hash(&mut state),
+    keyed: DefaultHasher,
+    /// Records without a key so far.
+    keyless: u64,
+}
+
+impl Lanes {
+    pub(super) fn new(order: Order, key: u64) -> Self {
+        let mut keyed = DefaultHasher::new();
+        keyed.write_u64(key);
+        Self { order, keyed, keyless: 0 }
     }
-    state.finish()
+
+    /// The lane of a record: its key's, its partition's, or one of its own.
+    pub(super) fn of(&mut self, assignment: &Assignment, record: &Received) -> u64 {
+        let mut hasher = self.keyed.clone();
+        match (self.order, &record.key) {
+            (Order::ByKey, Some(key)) => {
+                // Main topic and tiers share a key's lane.
+                hasher.write_u64(assignment.place.main.number);
+                hasher.write(key);
+            }
+            (Order::ByKey, None) => {
+                self.keyless = self.keyless.wrapping_add(1);
+                hasher.write_u64(self.keyless);
+            }
+            (Order::ByPartition, _) => hasher.write_u64(assignment.id),
+        }
+        hasher.finish()
+    }
 }

@@ -10,15 +10,16 @@ mod leave;
 mod progress;
 mod rebalance;
 
-use std::collections::{HashMap, HashSet};
-use std::hash::RandomState;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
+use self::intake::Lanes;
+use self::progress::Refused;
 use self::rebalance::Revoke;
 use super::hooks::Hooks;
 use super::lane::{Done, Shard, ToShard};
@@ -34,6 +35,9 @@ use crate::transport::{Source, SourceEvent, TopicPartition};
 
 /// How often pauses and commits are looked at when nothing else happens.
 const TICK: Duration = Duration::from_millis(100);
+
+/// What it chooses depends on what it is told and on its chance, and on nothing else: no map in it is
+/// in an order of its own, and of several things that are ready the first named comes first.
 pub(super) struct Member {
     source: Source,
     topics: Arc<Topics>,
@@ -41,19 +45,22 @@ pub(super) struct Member {
     hooks: Arc<Hooks>,
     work: Arc<Work>,
     clock: BrokerClock,
-    partitions: HashMap<u64, Partition>,
-    ids: HashMap<TopicPartition, u64>,
+    partitions: BTreeMap<u64, Partition>,
+    ids: BTreeMap<TopicPartition, u64>,
+    /// Assignments so far.
+    assignments: u64,
     shards: Vec<mpsc::UnboundedSender<ToShard>>,
     done: mpsc::UnboundedReceiver<Vec<Done>>,
     tasks: JoinSet<()>,
+    aborts: Vec<AbortHandle>,
     revokes: Vec<Revoke>,
     /// Partitions of which enough is in memory, and since when there is one.
-    full: HashSet<u64>,
+    full: BTreeSet<u64>,
     full_since: Option<Instant>,
-    hasher: RandomState,
-    lanes: u64,
+    lanes: Lanes,
     finished: u64,
     committed_at: Instant,
+    refused: Refused,
     stopping: bool,
     /// Events whose work was begun and not finished when the member stopped.
     left: Vec<String>,
@@ -69,17 +76,18 @@ impl Member {
         work: Work,
         clock: BrokerClock,
     ) -> Self {
+        let lanes = Lanes::new(settings.order, work.chance.number());
         let work = Arc::new(work);
         let (outbox, done) = mpsc::unbounded_channel();
-        let mut tasks = JoinSet::new();
+        let (mut tasks, mut aborts) = (JoinSet::new(), Vec::new());
         let shards = settings.shards();
         let free = Arc::new(Semaphore::new(settings.concurrency.min(Semaphore::MAX_PERMITS)));
         let shards = (0..shards)
             .map(|_| {
                 let (to, inbox) = mpsc::unbounded_channel();
-                tasks.spawn(
-                    Shard::new(inbox, outbox.clone(), work.clone(), Slots::new(free.clone())).run(),
-                );
+                let slots = Slots::new(free.clone());
+                let shard = Shard::new(inbox, outbox.clone(), work.clone(), slots);
+                aborts.push(tasks.spawn(shard.run()));
                 to
             })
             .collect();
@@ -90,22 +98,29 @@ impl Member {
             hooks,
             work,
             clock,
-            partitions: HashMap::new(),
-            ids: HashMap::new(),
+            partitions: BTreeMap::new(),
+            ids: BTreeMap::new(),
+            assignments: 0,
             shards,
             done,
             tasks,
+            aborts,
             revokes: Vec::new(),
-            full: HashSet::new(),
+            full: BTreeSet::new(),
             full_since: None,
-            hasher: RandomState::new(),
-            lanes: 0,
+            lanes,
             finished: 0,
             committed_at: Instant::now(),
+            refused: Refused::default(),
             stopping: false,
             left: Vec::new(),
             failed: None,
         }
+    }
+
+    /// What ends the tasks of its shards, for who ends it before its time.
+    pub(super) fn aborts(&self) -> impl Iterator<Item = AbortHandle> {
+        self.aborts.iter().cloned()
     }
 
     /// Runs until it is told to stop, or cannot go on; `stop` holds the deadline.
@@ -152,31 +167,7 @@ impl Member {
                 self.revoked(&partitions, lost, reply)
             }
             SourceEvent::Records(batch) => self.received(batch),
-            SourceEvent::Committed { offsets, result } => {
-                // What was lost before its commit was carried out says nothing about the others.
-                let ours = offsets.iter().any(|(partition, _)| self.ids.contains_key(partition));
-                if result.is_err() && !ours {
-                    return;
-                }
-                if let Err(error) = &result {
-                    tracing::warn!(
-                        error = crate::error::chain(error),
-                        "a commit was not taken; it is sent again"
-                    );
-                }
-                for (partition, offset) in offsets {
-                    let id = self.ids.get(&partition);
-                    let Some(partition) = id.and_then(|id| self.partitions.get_mut(id)) else {
-                        continue;
-                    };
-                    match &result {
-                        Ok(()) => partition.committed = Some(offset),
-                        Err(_) if partition.sent == Some(offset) => partition.sent = None,
-                        Err(_) => {}
-                    }
-                }
-                self.work.health.committed(result.map_err(|error| crate::error::chain(&error)));
-            }
+            SourceEvent::Committed { offsets, result } => self.committed(offsets, result),
             SourceEvent::Error(error) => {
                 let text = crate::error::chain(&error);
                 match error.class {

@@ -22,6 +22,7 @@ mod probe;
 mod producer;
 mod rebalance;
 mod source;
+mod transactions;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +35,11 @@ pub use embedded::EmbeddedBroker;
 use self::admin::KafkaAdmin;
 use self::config::{InvalidKafkaConfig, Properties};
 use self::producer::{KafkaProducer, Waits};
-use super::{Admin, ConsumerDefaults, Producer, Source, Subscription, Transport, TransportError};
+use self::transactions::KafkaTransactions;
+use super::{
+    Admin, ConsumerDefaults, Producer, Source, Subscription, TransactionError, Transactions,
+    Transport, TransportError,
+};
 use crate::clock::BrokerClock;
 use crate::error::ErrorClass;
 use crate::event::Source as ServiceName;
@@ -53,6 +58,7 @@ struct Client {
     clock: BrokerClock,
     producer: Arc<KafkaProducer>,
     admin: Arc<KafkaAdmin>,
+    embedded: Option<EmbeddedBroker>,
 }
 
 /// Why there is no client.
@@ -99,15 +105,12 @@ impl Kafka {
             source: Some(error.into()),
         })?;
         let clock = BrokerClock::new();
-        let waits = Waits {
-            capacity: config.producer().queue_capacity as usize,
-            send: config.producer().send_wait,
-            delivery: config.producer().delivery_wait,
-        };
         let settings = client_config(&config.producer_properties());
+        let waits = Waits::of(&config);
         let producer = KafkaProducer::start(&settings, &waits, clock.clone(), embedded.clone())?;
-        let admin = KafkaAdmin::new(&client_config(&config.admin_properties()), embedded)?;
-        Ok(Self(Arc::new(Client { config, service, clock, producer, admin: Arc::new(admin) })))
+        let admin =
+            KafkaAdmin::new(&client_config(&config.admin_properties()), embedded.clone())?.into();
+        Ok(Self(Arc::new(Client { config, service, clock, producer, admin, embedded })))
     }
 
     /// The configuration that it was made with.
@@ -154,6 +157,15 @@ impl Transport for Kafka {
             commit_every_events: u64::from(consumer.commit_every),
             commit_every: consumer.commit_interval,
         }
+    }
+
+    fn transactions(&self, id: &str) -> Result<Arc<dyn Transactions>, TransactionError> {
+        let Client { config, clock, embedded, .. } = &*self.0;
+        let mut settings = client_config(&config.producer_properties());
+        settings.set("transactional.id", id);
+        let waits = Waits::of(config);
+        let producer = KafkaProducer::start(&settings, &waits, clock.clone(), embedded.clone())?;
+        Ok(Arc::new(KafkaTransactions::new(id, producer)))
     }
 }
 

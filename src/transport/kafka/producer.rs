@@ -16,6 +16,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::config::KafkaConfig;
 use super::embedded::EmbeddedBroker;
 use super::errors::{class, transport_error};
 use super::ffi::{self, TopicHandle};
@@ -66,11 +67,25 @@ struct Queue {
     clock: BrokerClock,
 }
 
+/// The client of a producer that may be transactional.
+pub(super) type TransactionalClient = BaseProducer<Deliveries>;
+
 /// The settings that the producer needs beside librdkafka's.
 pub(super) struct Waits {
     pub(super) capacity: usize,
     pub(super) send: Duration,
     pub(super) delivery: Duration,
+}
+
+impl Waits {
+    pub(super) fn of(config: &KafkaConfig) -> Self {
+        let producer = config.producer();
+        Self {
+            capacity: producer.queue_capacity as usize,
+            send: producer.send_wait,
+            delivery: producer.delivery_wait,
+        }
+    }
 }
 
 impl KafkaProducer {
@@ -131,6 +146,11 @@ impl KafkaProducer {
         Ok(producer)
     }
 
+    /// The client itself, for what only a transaction asks of it.
+    pub(super) fn client(&self) -> &TransactionalClient {
+        &self.client
+    }
+
     /// Whether the broker answers within `within`.
     fn ask_broker(&self, within: Duration) -> Result<(), Code> {
         if let Some((code, _)) = self.client.client().fatal_error() {
@@ -170,7 +190,7 @@ impl Producer for KafkaProducer {
             receipt.settle(Err(refused(&record.topic, Code::InvalidTopic)));
             return Ok(());
         };
-        let sent = Box::new(Sent { receipt, topic: record.topic.clone(), at: Instant::now() });
+        let sent = Box::new(Sent { receipt, at: Instant::now() });
         let Err((code, sent)) = ffi::produce(self.client.client(), &topic, record, sent) else {
             return Ok(());
         };
@@ -179,7 +199,7 @@ impl Producer for KafkaProducer {
             return Err(sent.receipt);
         }
         self.queue.give_place();
-        sent.receipt.settle(Err(refused(&sent.topic, code)));
+        sent.receipt.settle(Err(refused(&record.topic, code)));
         Ok(())
     }
 
@@ -272,11 +292,10 @@ impl Drop for Waiting<'_> {
 /// What goes with a record through librdkafka and comes back with its delivery report.
 pub(super) struct Sent {
     receipt: Receipt,
-    topic: TopicName,
     at: Instant,
 }
 
-struct Deliveries {
+pub(super) struct Deliveries {
     queue: Arc<Queue>,
     log: ClientLog,
 }
@@ -295,7 +314,7 @@ impl ProducerContext for Deliveries {
     type DeliveryOpaque = Box<Sent>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, sent: Box<Sent>) {
-        let Sent { receipt, topic, at } = *sent;
+        let Sent { receipt, at } = *sent;
         match result {
             Ok(message) => {
                 let appended_at = match message.timestamp() {
@@ -308,7 +327,7 @@ impl ProducerContext for Deliveries {
                 let (partition, offset) = (message.partition(), message.offset());
                 receipt.settle(Ok(Delivered { partition, offset, appended_at }));
             }
-            Err((error, _)) => {
+            Err((error, message)) => {
                 let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
                 if self.queue.closed.load(Ordering::SeqCst) {
                     let mut given_up =
@@ -318,6 +337,7 @@ impl ProducerContext for Deliveries {
                 if matches!(code, Code::PurgeQueue | Code::PurgeInflight) {
                     receipt.settle(Err(ProduceError::Closed));
                 } else {
+                    let topic = TopicName::new(message.topic()).expect("it was one");
                     let error = refused(&topic, code);
                     tracing::warn!(%topic, id = receipt.id().map(tracing::field::display), %error, "not published");
                     receipt.settle(Err(error));
@@ -330,5 +350,11 @@ impl ProducerContext for Deliveries {
 }
 
 fn refused(topic: &TopicName, code: Code) -> ProduceError {
-    ProduceError::Refused { topic: topic.clone(), class: class(code), reason: code.to_string() }
+    let (topic, reason) = (topic.clone(), code.to_string());
+    match code {
+        Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => {
+            ProduceError::TooLarge { topic, reason }
+        }
+        code => ProduceError::Refused { topic, class: class(code), reason },
+    }
 }

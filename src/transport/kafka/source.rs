@@ -24,8 +24,8 @@ use super::rebalance::Group;
 use crate::error::ErrorClass;
 use crate::event::TopicName;
 use crate::transport::{
-    Received, Source, SourceControl, SourceEvent, Subscription, Timestamp, TopicPartition,
-    TransportError,
+    GroupMember, Received, Source, SourceControl, SourceEvent, Subscription, Timestamp,
+    TopicPartition, TransportError,
 };
 
 /// Batches that may wait for the runtime before the thread stops polling.
@@ -83,6 +83,8 @@ struct Control {
     woken: Condvar,
     started: Instant,
     polled: AtomicU64,
+    /// Who the member was when the group last said something.
+    member: Mutex<Option<GroupMember>>,
 }
 
 #[derive(Default)]
@@ -105,6 +107,7 @@ impl Default for Control {
             woken: Condvar::new(),
             started: Instant::now(),
             polled: AtomicU64::new(0),
+            member: Mutex::default(),
         }
     }
 }
@@ -171,6 +174,10 @@ impl SourceControl for Control {
     fn polled(&self) -> Duration {
         Duration::from_millis(self.now().saturating_sub(self.polled.load(Ordering::Relaxed)))
     }
+
+    fn member(&self) -> Option<GroupMember> {
+        self.member.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// What the thread owns.
@@ -185,6 +192,7 @@ struct Member {
 
 impl Member {
     fn run(mut self) {
+        let mut served = 0;
         loop {
             while let Some(command) = self.control.next() {
                 if self.carry_out(command).is_break() {
@@ -193,6 +201,10 @@ impl Member {
                 }
             }
             let took = self.take();
+            if served != self.consumer.context().served() {
+                served = self.consumer.context().served();
+                self.say_who();
+            }
             self.control.polled.store(self.control.now(), Ordering::Relaxed);
             if self.consumer.context().is_deserted() {
                 return;
@@ -202,6 +214,12 @@ impl Member {
                 self.control.sleep();
             }
         }
+    }
+
+    /// The group numbers its generations: who the member is changes with each rebalance.
+    fn say_who(&self) {
+        let member = self.consumer.group_metadata().map(|who| GroupMember::new(Arc::new(who)));
+        *self.control.member.lock().unwrap_or_else(PoisonError::into_inner) = member;
     }
 
     fn carry_out(&self, command: Command) -> std::ops::ControlFlow<()> {
