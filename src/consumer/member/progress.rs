@@ -75,6 +75,11 @@ impl Member {
 
     /// Notes what became of a commit. What was refused is sent again soon, as the ledger says then.
     pub(super) fn committed(&mut self, offsets: Offsets, result: Result<(), CommitFailed>) {
+        let ours = offsets.iter().any(|(partition, _)| self.ids.contains_key(partition));
+        if result.is_err() && !ours {
+            // What was lost before its commit was carried out says nothing about other commits.
+            return;
+        }
         match &result {
             Ok(()) => self.refused.in_a_row = 0,
             Err(error) => {

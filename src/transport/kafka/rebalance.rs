@@ -2,7 +2,7 @@
 //!
 //! All of them run on the member's own thread, inside a poll or the consumer's drop.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Mutex, PoisonError};
@@ -20,8 +20,10 @@ use super::ffi;
 use super::log::ClientLog;
 use super::offsets::{list, offset_list, offsets};
 use super::outgoing::Outgoing;
+use crate::error::ErrorClass;
 use crate::transport::{
     Assigned, Follower, Received, RevokeReply, SourceEvent, Subscription, TopicPartition,
+    TransportError,
 };
 
 /// How long the callback asks for the followers' committed offsets; after that they come later.
@@ -40,6 +42,8 @@ pub(super) struct Group {
     start: Offset,
     revoke_wait: Duration,
     state: Mutex<Followers>,
+    /// Leaders and followers that may be committed.
+    owned: Mutex<HashSet<TopicPartition>>,
     commits: AtomicUsize,
     log: ClientLog,
     /// Callbacks that a poll has run.
@@ -72,6 +76,7 @@ impl Group {
             followers: subscription.followers.clone(),
             revoke_wait: subscription.revoke_wait,
             state: Mutex::default(),
+            owned: Mutex::default(),
             commits: AtomicUsize::new(0),
             log: ClientLog::new("consumer"),
             served: AtomicUsize::new(0),
@@ -106,6 +111,10 @@ impl Group {
         self.outgoing().is_deserted()
     }
 
+    fn owned(&self) -> std::sync::MutexGuard<'_, HashSet<TopicPartition>> {
+        self.owned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn followers_of(&self, leaders: &[TopicPartition]) -> Vec<TopicPartition> {
         let follow = |leader: &TopicPartition| {
             let leader = leader.clone();
@@ -116,11 +125,31 @@ impl Group {
         leaders.iter().flat_map(follow).collect()
     }
 
-    pub(super) fn commit(
+    /// Commits what is still ours. The broker takes a commit of any partition from any member, so one
+    /// that comes after the revoke would move the new owner's offset back.
+    pub(super) fn commit_owned(
         &self,
         consumer: &BaseConsumer<Self>,
         offsets: Vec<(TopicPartition, i64)>,
     ) {
+        let (ours, lost): (Vec<_>, Vec<_>) = {
+            let owned = self.owned();
+            offsets.into_iter().partition(|(partition, _)| owned.contains(partition))
+        };
+        if !lost.is_empty() {
+            let result = Err(TransportError {
+                what: "a commit came after its partitions were taken from this member".into(),
+                class: ErrorClass::Permanent,
+                source: None,
+            });
+            self.send(SourceEvent::Committed { offsets: lost, result });
+        }
+        if !ours.is_empty() {
+            self.commit(consumer, ours);
+        }
+    }
+
+    fn commit(&self, consumer: &BaseConsumer<Self>, offsets: Vec<(TopicPartition, i64)>) {
         match ffi::commit(consumer.client(), &offset_list(&offsets)) {
             Ok(()) => {
                 self.commits.fetch_add(1, Ordering::AcqRel);
@@ -180,6 +209,7 @@ impl Group {
         };
         match result {
             Ok(()) => {
+                self.owned().extend(assigned.iter().map(|assigned| assigned.partition.clone()));
                 self.state().assigned.append(&mut followers);
                 self.send(SourceEvent::Assigned(assigned));
             }
@@ -237,6 +267,7 @@ impl Group {
         });
         match assigned {
             Ok(positions) => {
+                self.owned().extend(pending.iter().cloned());
                 self.state().assigned.extend(pending);
                 self.send(SourceEvent::Assigned(positions));
             }
@@ -260,6 +291,7 @@ impl Group {
             state.assigned = kept;
             all.extend::<Vec<_>>(gone);
         }
+        self.owned().retain(|partition| !all.contains(partition));
         let lost = consumer.assignment_lost();
         let (release, answer) = std::sync::mpsc::sync_channel(1);
         // Nobody listens any more where the wait below was over first.

@@ -237,7 +237,7 @@ impl Member {
             Command::Pause(partitions) => self.consumer.pause(&list(&partitions)),
             Command::Resume(partitions) => self.consumer.resume(&list(&partitions)),
             Command::Commit(offsets) => {
-                self.consumer.context().commit(&self.consumer, offsets);
+                self.consumer.context().commit_owned(&self.consumer, offsets);
                 Ok(())
             }
             Command::Close => return std::ops::ControlFlow::Break(()),
