@@ -28,6 +28,8 @@ type LayerFn = Box<dyn Fn(Arc<dyn Call>) -> Arc<dyn Call> + Send + Sync>;
 pub struct ConsumerBuilder {
     group: Option<String>,
     handlers: Vec<Registered>,
+    /// Theirs, by number.
+    names: Vec<Arc<str>>,
     ignored: Vec<Ignored>,
     states: States,
     layers: Vec<LayerFn>,
@@ -117,6 +119,7 @@ impl ConsumerBuilder {
         Self {
             group,
             handlers: Vec::new(),
+            names: Vec::new(),
             ignored: Vec::new(),
             states: States::default(),
             layers: Vec::new(),
@@ -142,18 +145,20 @@ impl ConsumerBuilder {
     #[must_use]
     pub fn handle<Args: 'static, H: Handler<Args>>(mut self, handler: H) -> Self {
         match handler.name() {
-            Some(name) => self.handlers.push(Registered::new(name, handler)),
+            Some(name) => self.handle_named(name, handler),
             None => {
                 self.problems.push(BuildError::NoName { event: H::Event::NAME });
+                self
             }
         }
-        self
     }
 
     /// Adds a handler under a name: what retried records carry, so keep it over releases.
     #[must_use]
     pub fn handle_named<Args: 'static, H: Handler<Args>>(mut self, name: &str, handler: H) -> Self {
-        self.handlers.push(Registered::new(name, handler));
+        let number = self.names.len();
+        self.names.push(name.into());
+        self.handlers.push(Registered::new(number, name, handler));
         self
     }
 
@@ -440,7 +445,12 @@ impl ConsumerBuilder {
             topics: Arc::new(topics),
             settings: Arc::new(settings),
             hooks: Arc::new(self.hooks),
-            shared: Arc::new(Shared { group, states: self.states, publisher }),
+            shared: Arc::new(Shared {
+                group,
+                states: Arc::new(self.states),
+                publisher,
+                names: self.names.into(),
+            }),
             policies,
             retry,
             handler_timeout: self.handler_timeout,

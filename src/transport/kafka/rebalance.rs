@@ -41,6 +41,8 @@ pub(super) struct Group {
     revoke_wait: Duration,
     /// Records polled and not sent yet, all of one partition.
     batch: Mutex<Option<RecordBatch>>,
+    /// How many the last batch had: the next one is given room for as many.
+    room: AtomicUsize,
     state: Mutex<Followers>,
     commits: AtomicUsize,
     log: ClientLog,
@@ -74,6 +76,7 @@ impl Group {
             followers: subscription.followers.clone(),
             revoke_wait: subscription.revoke_wait,
             batch: Mutex::default(),
+            room: AtomicUsize::new(1),
             state: Mutex::default(),
             commits: AtomicUsize::new(0),
             log: ClientLog::new("consumer"),
@@ -104,7 +107,9 @@ impl Group {
             return;
         }
         let partition = TopicPartition { topic: record.topic.clone(), partition: record.partition };
-        let full = batch.replace(RecordBatch { partition, records: vec![record] });
+        let mut records = Vec::with_capacity(self.room.load(Ordering::Relaxed));
+        records.push(record);
+        let full = batch.replace(RecordBatch { partition, records });
         drop(batch);
         self.send_batch(full);
     }
@@ -117,6 +122,7 @@ impl Group {
 
     fn send_batch(&self, batch: Option<RecordBatch>) {
         if let Some(batch) = batch {
+            self.room.store(batch.records.len(), Ordering::Relaxed);
             let _ = self.events.blocking_send(SourceEvent::Records(batch));
         }
     }

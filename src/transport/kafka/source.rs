@@ -30,8 +30,9 @@ use crate::transport::{
 
 /// Batches that may wait for the runtime before the thread stops polling.
 const EVENTS: usize = 64;
-/// Records taken in one go before commands are looked at again.
-const TAKE: usize = 512;
+/// Records taken in one go before commands are looked at again, and so the most in a batch: one whose memory
+/// is small enough that freeing it does not make the allocator tidy up.
+const TAKE: usize = 256;
 /// Bytes of an allocation that keys, payloads and headers of many records share; it is freed with the last of them.
 const SHARED: usize = 32 * 1024;
 /// The thread's longest sleep: a lost wake-up costs this much and no more.
@@ -224,6 +225,8 @@ impl Member {
     /// Takes what is there, up to [`TAKE`] records; answers how much there was.
     fn take(&mut self) -> usize {
         let group = self.consumer.context();
+        // Their references to it are counted by whoever has the batch, and not by this thread too.
+        self.copies.topic = None;
         let (mut took, mut empty) = (0, 0);
         // `None` may also mean that an event was served, with more of them or records behind it: then
         // nothing wakes this thread again.
