@@ -29,6 +29,8 @@ type LayerFn = Box<dyn Fn(Arc<dyn Call>) -> Arc<dyn Call> + Send + Sync>;
 pub struct ConsumerBuilder {
     group: Option<String>,
     handlers: Vec<Registered>,
+    /// Theirs, by number.
+    names: Vec<Arc<str>>,
     ignored: Vec<Ignored>,
     states: States,
     classifiers: Classifiers,
@@ -119,6 +121,7 @@ impl ConsumerBuilder {
         Self {
             group,
             handlers: Vec::new(),
+            names: Vec::new(),
             ignored: Vec::new(),
             states: States::default(),
             classifiers: Classifiers::default(),
@@ -145,18 +148,20 @@ impl ConsumerBuilder {
     #[must_use]
     pub fn handle<Args: 'static, H: Handler<Args>>(mut self, handler: H) -> Self {
         match handler.name() {
-            Some(name) => self.handlers.push(Registered::new(name, handler)),
+            Some(name) => self.handle_named(name, handler),
             None => {
                 self.problems.push(BuildError::NoName { event: H::Event::NAME });
+                self
             }
         }
-        self
     }
 
     /// Adds a handler under a name: what retried records carry, so keep it over releases.
     #[must_use]
     pub fn handle_named<Args: 'static, H: Handler<Args>>(mut self, name: &str, handler: H) -> Self {
-        self.handlers.push(Registered::new(name, handler));
+        let number = self.names.len();
+        self.names.push(name.into());
+        self.handlers.push(Registered::new(number, name, handler));
         self
     }
 
@@ -457,9 +462,10 @@ impl ConsumerBuilder {
             hooks: Arc::new(self.hooks),
             shared: Arc::new(Shared {
                 group,
-                states: self.states,
-                classifiers: self.classifiers,
+                states: Arc::new(self.states),
+                classifiers: Arc::new(self.classifiers),
                 publisher,
+                names: self.names.into(),
             }),
             policies,
             retry,

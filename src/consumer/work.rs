@@ -28,6 +28,7 @@ use crate::telemetry;
 use crate::transport::{Aside, Observer, Received, Record, Step, StepKind};
 
 /// What one member's work shares.
+#[derive(Clone)]
 pub(super) struct Work {
     pub(super) shared: Arc<Shared>,
     pub(super) policies: Policies,
@@ -88,6 +89,12 @@ enum Verdict {
 /// What is rarely taken is boxed, so that the future of an event that goes well stays small: there is one for
 /// each event.
 impl Work {
+    /// The same for one shard.
+    pub(super) fn apart(&self) -> Arc<Self> {
+        let shared = Arc::new(Shared::clone(&self.shared));
+        Arc::new(Self { shared, ..self.clone() })
+    }
+
     /// Works on a record until it is done, or its assignment is revoked.
     pub(super) async fn on(
         &self,
@@ -165,7 +172,7 @@ impl Work {
         let record = &event.record;
         let delivery = Delivery {
             event: event.clone(),
-            handler: handler.name.clone(),
+            handler: handler.number,
             attempt: failures.saturating_add(1),
             shared: self.shared.clone(),
         };

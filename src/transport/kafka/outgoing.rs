@@ -14,12 +14,14 @@ pub(super) struct Outgoing {
     /// What was sent and, as far as is known, not received; of records the partition and how many.
     under_way: VecDeque<Option<(TopicPartition, usize)>>,
     most: usize,
+    /// How many the last batch had: the next one is given room for as many.
+    room: usize,
 }
 
 impl Outgoing {
     /// No more than `most` records of a partition are on their way at a time, or one batch.
     pub(super) fn new(events: mpsc::Sender<SourceEvent>, most: usize) -> Self {
-        Self { events, batch: None, under_way: VecDeque::new(), most }
+        Self { events, batch: None, under_way: VecDeque::new(), most, room: 1 }
     }
 
     /// Sends an event behind the records that were polled before it.
@@ -39,13 +41,16 @@ impl Outgoing {
         }
         self.flush();
         let partition = TopicPartition { topic: record.topic.clone(), partition: record.partition };
-        self.batch = Some(RecordBatch { partition, records: vec![record] });
+        let mut records = Vec::with_capacity(self.room);
+        records.push(record);
+        self.batch = Some(RecordBatch { partition, records });
     }
 
     /// Sends the batch at hand.
     pub(super) fn flush(&mut self) {
         let Some(batch) = self.batch.take() else { return };
-        let what = (batch.partition.clone(), batch.records.len());
+        self.room = batch.records.len();
+        let what = (batch.partition.clone(), self.room);
         self.wait_for_room(&what);
         self.forward(SourceEvent::Records(batch), Some(what));
     }

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::config::KafkaConfig;
 use super::embedded::EmbeddedBroker;
 use super::errors::{class, transport_error};
-use super::ffi::{self, TopicHandle};
+use super::ffi::{self, Loan, TopicHandle};
 use super::log::{ClientLog, TurnedAway};
 use super::probe::Probe;
 use crate::clock::BrokerClock;
@@ -198,7 +198,7 @@ impl Producer for KafkaProducer {
             receipt.settle(Err(refused(&record.topic, Code::InvalidTopic, self.turned_away())));
             return Ok(());
         };
-        let sent = Box::new(Sent { receipt, at: Instant::now() });
+        let sent = Sent { receipt, at: Instant::now() };
         let Err((code, sent)) = ffi::produce(self.client.client(), &topic, record, sent) else {
             return Ok(());
         };
@@ -319,10 +319,10 @@ impl ClientContext for Deliveries {
 }
 
 impl ProducerContext for Deliveries {
-    type DeliveryOpaque = Box<Sent>;
+    type DeliveryOpaque = Box<Loan<Sent>>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, sent: Box<Sent>) {
-        let Sent { receipt, at } = *sent;
+    fn delivery(&self, result: &DeliveryResult<'_>, loan: Box<Loan<Sent>>) {
+        let Sent { receipt, at } = loan.with;
         match result {
             Ok(message) => {
                 let appended_at = match message.timestamp() {

@@ -31,9 +31,10 @@ use crate::transport::{
 
 /// Batches that may wait for the runtime before the thread stops polling.
 const EVENTS: usize = 64;
-/// Records taken in one go before commands are looked at again, at most, and the part of the prefetch
-/// that they may be: a partition that is paused may get so many more.
-const TAKE: usize = 512;
+/// Records taken in one go before commands are looked at again, and so the most in a batch: one whose memory
+/// is small enough that freeing it does not make the allocator tidy up.
+const TAKE: usize = 256;
+/// The part of the prefetch that they may be: a partition that is paused may get so many more.
 const TAKE_OF_PREFETCH: usize = 8;
 /// The part of the prefetch that may be on its way of each partition.
 const ON_THEIR_WAY: usize = 4;
@@ -252,6 +253,8 @@ impl Member {
     /// Takes what is there, up to a bound; answers how much there was.
     fn take(&mut self) -> usize {
         let group = self.consumer.context();
+        // Their references to it are counted by whoever has the batch, and not by this thread too.
+        self.copies.topic = None;
         let (mut took, mut empty) = (0, 0);
         // `None` may also mean that an event was served, with more of them or records behind it: then
         // nothing wakes this thread again.
