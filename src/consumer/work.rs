@@ -21,7 +21,7 @@ use super::plan::Place;
 use super::read::{Policies, Reading};
 use super::slots::Slots;
 use crate::codec::envelope;
-use crate::event::Flow;
+use crate::event::{Flow, header};
 use crate::mapper::Events;
 use crate::retry::{Backoff, Chance, RetryPolicy};
 use crate::telemetry;
@@ -427,7 +427,18 @@ impl Work {
             Aside::DeadLetter => &self.counts.dead_lettered,
             Aside::Quarantine => &self.counts.quarantined,
         });
-        self.saw(received, StepKind::Moved { to: &record.topic, aside });
+        if let Some(observer) = &self.observer {
+            // Whose retry or dead letter it is stands on the record, put there a moment ago.
+            let attempt = record.headers.get_str(header::RETRY_ATTEMPT);
+            observer.saw(&Step {
+                group: &self.shared.group,
+                record: received,
+                metadata: None,
+                handler: record.headers.get_str(header::RETRY_HANDLER),
+                attempt: attempt.and_then(|text| text.parse().ok()).unwrap_or_default(),
+                what: StepKind::Moved { to: &record.topic, aside },
+            });
+        }
         Finish::Done { moved: true }
     }
 
