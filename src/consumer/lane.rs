@@ -241,7 +241,10 @@ impl Shard {
                 self.running.push(running);
                 continue;
             };
-            left.push(job.event_id());
+            // What only waits for a slot has not begun.
+            if job.place < job.assignment.begun() {
+                left.push(job.event_id());
+            }
             let lane = job.lane;
             drop(running);
             self.next(lane);
