@@ -62,6 +62,45 @@ async fn a_stop_under_load_finishes_and_commits_what_runs_and_the_next_one_goes_
     stop(second).await;
 }
 
+event!(Shared, "stop.shared");
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_joins_and_one_that_leaves_under_a_load_by_key_make_nothing_run_again() {
+    const EVENTS: u32 = 12_000;
+    let Some(broker) = kafka_address() else { return };
+    let seen = Seen::<(usize, Ran)>::default();
+    let member = async |number: usize| {
+        let seen = seen.clone();
+        consumer("shared", 4)
+            .handle_named("slow", move |Event(e): Event<Shared>, delivery: Delivery| {
+                let seen = seen.clone();
+                async move {
+                    // Each in a time of its own, so that keys go on side by side.
+                    tokio::time::sleep(Duration::from_millis(u64::from(e.n * 37 % 61))).await;
+                    seen.add((number, Ran::new(e.n, &delivery)));
+                    Ok::<(), HandlerError>(())
+                }
+            })
+            .build(&client("shared", &broker))
+            .unwrap()
+            .start()
+            .await
+            .unwrap()
+    };
+    let by = |number| seen.all().iter().filter(|(of, _)| *of == number).count();
+    let first = member(0).await;
+    let events = (0..EVENTS).map(|n| Shared::new(format!("k{}", n % 500), n));
+    Publisher::new(&client("source", &broker)).publish_all(events).await.unwrap();
+    let second = member(1).await;
+    eventually("the second one handles its part", SOON, || by(1) > 500).await;
+    assert!(seen.len() < EVENTS as usize, "it joined under load");
+    stop(first).await;
+    let all = || seen.all().iter().map(|(_, ran)| ran.n).collect::<BTreeSet<_>>().len();
+    eventually("the second one handles the rest", SOON, || all() == EVENTS as usize).await;
+    assert_eq!(seen.len(), EVENTS as usize, "none ran twice");
+    stop(second).await;
+}
+
 event!(Gone, "stop.gone");
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -93,7 +93,7 @@ async fn wanderer(
     };
     let builder = consumer("wandering", 4)
         .handle_named("third-time", answer::<Wandering>(third_time))
-        // By key, what was done behind an event that had not begun would run again at the next owner.
+        // By key, what lies before an event that has begun still begins when its partition is being taken.
         .order(Order::ByPartition)
         .retry(tiers(WANDERING_TIERS));
     owners.watch(builder, member).start_on(&client(member, broker)).await
