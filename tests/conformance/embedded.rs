@@ -40,7 +40,13 @@ impl Subject for Embedded {
     }
 
     fn lacks(&self) -> Vec<Lack> {
-        vec![Lack::new(Capability::AppendTime, "the mock cluster keeps no topic settings")]
+        vec![
+            Lack::new(Capability::AppendTime, "the mock cluster keeps no topic settings"),
+            Lack::new(
+                Capability::Atomicity,
+                "to the mock cluster a transaction's records are as others",
+            ),
+        ]
     }
 
     fn limits(&self) -> Limits {

@@ -117,6 +117,10 @@ pub enum Capability {
     Followers,
     /// A member that dies without leaving is replaced.
     Death,
+    /// There is a producer of transactions.
+    Transactions,
+    /// What is in a transaction is visible once all of it is committed, and never after an abort.
+    Atomicity,
 }
 
 impl fmt::Display for Capability {
@@ -132,6 +136,8 @@ impl fmt::Display for Capability {
             Self::Rebalance => "rebalance",
             Self::Followers => "followers",
             Self::Death => "death of a member",
+            Self::Transactions => "transactions",
+            Self::Atomicity => "atomicity",
         })
     }
 }
