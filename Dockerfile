@@ -8,8 +8,9 @@ WORKDIR /tidings
 COPY Cargo.toml Cargo.lock ./
 COPY macros macros
 COPY src src
-# The manifest names them.
+# The manifest names some of them.
 COPY benches benches
+COPY tests tests
 COPY example_service example_service
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/tidings/target \

@@ -16,7 +16,7 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot};
 
 use super::assignment::Assignment;
-use super::batch::BatchRecord;
+use super::batch::{BatchRecord, Local};
 use super::slots::Slots;
 use super::work::{Finish, Work};
 use crate::event::header;
@@ -26,7 +26,7 @@ const BUDGET: usize = 256;
 
 /// One event to be worked on.
 pub(super) struct Job {
-    pub(super) assignment: Arc<Assignment>,
+    pub(super) assignment: Local<Assignment>,
     /// Its place in the partition's ledger.
     pub(super) place: u64,
     pub(super) record: BatchRecord,
@@ -149,6 +149,7 @@ impl Shard {
                 budget -= 1;
                 if budget == 0 {
                     self.report();
+                    self.slots.give_back();
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
@@ -159,6 +160,7 @@ impl Shard {
             }
             self.report();
             if idle {
+                self.slots.give_back();
                 return Poll::Pending;
             }
         }
@@ -239,7 +241,10 @@ impl Shard {
                 self.running.push(running);
                 continue;
             };
-            left.push(job.event_id());
+            // What only waits for a slot has not begun.
+            if job.place < job.assignment.begun() {
+                left.push(job.event_id());
+            }
             let lane = job.lane;
             drop(running);
             self.next(lane);

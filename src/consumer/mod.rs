@@ -30,6 +30,7 @@
 mod assignment;
 mod batch;
 mod builder;
+mod classify;
 mod delivery;
 mod forward;
 mod handler;

@@ -34,8 +34,8 @@ pub(super) struct Partition {
     pub(super) refreshed: Instant,
     /// Whether the commit that keeps the group's place was refused.
     pub(super) keep: bool,
-    /// Events before the highest begun that will not be done in this assignment.
-    given_up: usize,
+    /// Places of events that will not be done in this assignment.
+    given_up: Vec<u64>,
 }
 
 /// An event that is not due yet, and its place in the ledger.
@@ -56,7 +56,7 @@ impl Partition {
             sent: None,
             refreshed: Instant::now(),
             keep: false,
-            given_up: 0,
+            given_up: Vec::new(),
         }
     }
 
@@ -80,12 +80,14 @@ impl Partition {
 
     /// Notes that the event at a place will not be done in this assignment.
     pub(super) fn give_up(&mut self, place: u64) {
-        self.given_up += usize::from(place < self.assignment.begun());
+        self.given_up.push(place);
     }
 
     /// Of a revoked one: whether all is done that can be, up to the highest event that has begun.
     pub(super) fn is_finished(&self) -> bool {
-        self.ledger.undone_before(self.assignment.begun()) <= self.given_up
+        let begun = self.assignment.begun();
+        let given_up = self.given_up.iter().filter(|place| **place < begun).count();
+        self.ledger.undone_before(begun) <= given_up
     }
 
     /// Sets whether a reason to pause holds; answers what the source has to be told.

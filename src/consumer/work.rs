@@ -21,13 +21,14 @@ use super::plan::Place;
 use super::read::{Policies, Reading};
 use super::slots::Slots;
 use crate::codec::envelope;
-use crate::event::Flow;
+use crate::event::{Flow, header};
 use crate::mapper::Events;
 use crate::retry::{Backoff, Chance, RetryPolicy};
 use crate::telemetry;
 use crate::transport::{Aside, Observer, Received, Record, Step, StepKind};
 
 /// What one member's work shares.
+#[derive(Clone)]
 pub(super) struct Work {
     pub(super) shared: Arc<Shared>,
     pub(super) policies: Policies,
@@ -88,6 +89,12 @@ enum Verdict {
 /// What is rarely taken is boxed, so that the future of an event that goes well stays small: there is one for
 /// each event.
 impl Work {
+    /// The same for one shard.
+    pub(super) fn apart(&self) -> Arc<Self> {
+        let shared = Arc::new(Shared::clone(&self.shared));
+        Arc::new(Self { shared, ..self.clone() })
+    }
+
     /// Works on a record until it is done, or its assignment is revoked.
     pub(super) async fn on(
         &self,
@@ -165,7 +172,7 @@ impl Work {
         let record = &event.record;
         let delivery = Delivery {
             event: event.clone(),
-            handler: handler.name.clone(),
+            handler: handler.number,
             attempt: failures.saturating_add(1),
             shared: self.shared.clone(),
         };
@@ -225,6 +232,7 @@ impl Work {
                 Err(error) => error,
             };
             drop(slot);
+            let error = error.classified(&self.shared.classifiers);
             if self.observer.is_some() {
                 let (kind, error) = (error.kind().as_str(), error.message());
                 self.delivery_saw(delivery, StepKind::Failed { kind, error: &error });
@@ -419,7 +427,18 @@ impl Work {
             Aside::DeadLetter => &self.counts.dead_lettered,
             Aside::Quarantine => &self.counts.quarantined,
         });
-        self.saw(received, StepKind::Moved { to: &record.topic, aside });
+        if let Some(observer) = &self.observer {
+            // Whose retry or dead letter it is stands on the record, put there a moment ago.
+            let attempt = record.headers.get_str(header::RETRY_ATTEMPT);
+            observer.saw(&Step {
+                group: &self.shared.group,
+                record: received,
+                metadata: None,
+                handler: record.headers.get_str(header::RETRY_HANDLER),
+                attempt: attempt.and_then(|text| text.parse().ok()).unwrap_or_default(),
+                what: StepKind::Moved { to: &record.topic, aside },
+            });
+        }
         Finish::Done { moved: true }
     }
 

@@ -1,3 +1,6 @@
 //! What helps to test services and transports; not for production.
 
 pub mod conformance;
+pub mod kit;
+
+pub use kit::{Expect, Fixture, Scenario, TestKit, hold_time};

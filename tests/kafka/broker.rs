@@ -28,6 +28,24 @@ impl OwnBroker {
         Self::start_with(&["--nodes", "3"]).await
     }
 
+    /// One whose clients come in by SASL_SSL.
+    #[cfg(feature = "kafka-tls")]
+    pub async fn start_secured() -> Option<Self> {
+        Self::start_with(&["--secure"]).await
+    }
+
+    /// A file of a secured broker: `ca.pem`, `user`, `password`.
+    #[cfg(feature = "kafka-tls")]
+    pub fn secret_path(&self, name: &str) -> PathBuf {
+        self.dir.join("secrets").join(name)
+    }
+
+    /// What is in it.
+    #[cfg(feature = "kafka-tls")]
+    pub fn secret(&self, name: &str) -> String {
+        std::fs::read_to_string(self.secret_path(name)).unwrap()
+    }
+
     async fn start_with(options: &[&str]) -> Option<Self> {
         let script = address("TIDINGS_DEV_KAFKA")?;
         let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(unique("kafka"));

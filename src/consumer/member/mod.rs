@@ -86,7 +86,7 @@ impl Member {
             .map(|_| {
                 let (to, inbox) = mpsc::unbounded_channel();
                 let slots = Slots::new(free.clone());
-                let shard = Shard::new(inbox, outbox.clone(), work.clone(), slots);
+                let shard = Shard::new(inbox, outbox.clone(), work.apart(), slots);
                 aborts.push(tasks.spawn(shard.run()));
                 to
             })

@@ -2,6 +2,7 @@
 
 mod commits;
 mod determinism;
+mod kinds;
 mod stage;
 mod stop;
 mod too_large;

@@ -142,7 +142,8 @@ impl Stage {
         self.deliver();
     }
 
-    fn append(&self, record: &Record) -> Delivered {
+    /// Puts a record on its topic.
+    pub(super) fn append(&self, record: &Record) -> Delivered {
         let now = self.0.clock.now();
         let partition = at(&record.topic, record.partition.unwrap_or(0));
         let mut state = self.state();

@@ -18,6 +18,7 @@ mod errors;
 mod ffi;
 mod log;
 mod offsets;
+mod outgoing;
 mod probe;
 mod producer;
 mod rebalance;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 
 pub use config::KafkaConfig;
 pub use embedded::EmbeddedBroker;
@@ -108,8 +110,9 @@ impl Kafka {
         let settings = client_config(&config.producer_properties());
         let waits = Waits::of(&config);
         let producer = KafkaProducer::start(&settings, &waits, clock.clone(), embedded.clone())?;
-        let admin =
-            KafkaAdmin::new(&client_config(&config.admin_properties()), embedded.clone())?.into();
+        let settings = client_config(&config.admin_properties());
+        let turned_away = producer.turned_away().clone();
+        let admin = KafkaAdmin::new(&settings, embedded.clone(), turned_away)?.into();
         Ok(Self(Arc::new(Client { config, service, clock, producer, admin, embedded })))
     }
 
@@ -142,7 +145,8 @@ impl Transport for Kafka {
 
     fn subscribe(&self, subscription: Subscription) -> Result<Source, TransportError> {
         let properties = self.0.config.consumer_properties(&subscription.group);
-        source::start(&client_config(&properties), subscription)
+        let prefetch = self.0.config.consumer().prefetch as usize;
+        source::start(&client_config(&properties), subscription, prefetch)
     }
 
     fn consumer_defaults(&self) -> ConsumerDefaults {
@@ -177,6 +181,8 @@ impl std::fmt::Debug for Kafka {
 
 fn client_config(properties: &Properties) -> ClientConfig {
     let mut config = ClientConfig::new();
+    // Else it depends on the process's logger whether a client hears what a broker turns it away for.
+    config.set_log_level(RDKafkaLogLevel::Info);
     for (name, value) in properties.iter() {
         config.set(name, value);
     }

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use super::errors::transport_error;
 use super::ffi::{self, TopicHandle};
 use super::offsets::list;
+use super::outgoing::Outgoing;
 use super::rebalance::Group;
 use crate::error::ErrorClass;
 use crate::event::TopicName;
@@ -30,8 +31,13 @@ use crate::transport::{
 
 /// Batches that may wait for the runtime before the thread stops polling.
 const EVENTS: usize = 64;
-/// Records taken in one go before commands are looked at again.
-const TAKE: usize = 512;
+/// Records taken in one go before commands are looked at again, and so the most in a batch: one whose memory
+/// is small enough that freeing it does not make the allocator tidy up.
+const TAKE: usize = 256;
+/// The part of the prefetch that they may be: a partition that is paused may get so many more.
+const TAKE_OF_PREFETCH: usize = 8;
+/// The part of the prefetch that may be on its way of each partition.
+const ON_THEIR_WAY: usize = 4;
 /// Bytes of an allocation that keys, payloads and headers of many records share; it is freed with the last of them.
 const SHARED: usize = 32 * 1024;
 /// The thread's longest sleep: a lost wake-up costs this much and no more.
@@ -42,10 +48,12 @@ const LAST_COMMITS: Duration = Duration::from_secs(5);
 pub(super) fn start(
     settings: &ClientConfig,
     subscription: Subscription,
+    prefetch: usize,
 ) -> Result<Source, TransportError> {
     let (events, receiver) = mpsc::channel(EVENTS);
     let control = Arc::new(Control::default());
-    let group = Group::new(&subscription, settings.get("auto.offset.reset"), events);
+    let outgoing = Outgoing::new(events, (prefetch / ON_THEIR_WAY).max(1));
+    let group = Group::new(&subscription, settings.get("auto.offset.reset"), outgoing);
     let mut consumer: BaseConsumer<Group> =
         settings.create_with_context(group).map_err(|error| {
             transport_error(format!("no consumer for group {:?}", subscription.group), error)
@@ -65,7 +73,8 @@ pub(super) fn start(
         .iter()
         .filter_map(|follower| TopicHandle::new(consumer.client(), follower.topic.as_str()))
         .collect();
-    let member = Member { followers, consumer, control: control.clone(), copies };
+    let most = TAKE.min(prefetch / TAKE_OF_PREFETCH).max(1);
+    let member = Member { followers, consumer, control: control.clone(), copies, most };
     std::thread::Builder::new()
         .name("tidings-consumer".into())
         .spawn(move || member.run())
@@ -188,6 +197,8 @@ struct Member {
     consumer: BaseConsumer<Group>,
     control: Arc<Control>,
     copies: Copies,
+    /// Records taken in one go.
+    most: usize,
 }
 
 impl Member {
@@ -239,13 +250,15 @@ impl Member {
         std::ops::ControlFlow::Continue(())
     }
 
-    /// Takes what is there, up to [`TAKE`] records; answers how much there was.
+    /// Takes what is there, up to a bound; answers how much there was.
     fn take(&mut self) -> usize {
         let group = self.consumer.context();
+        // Their references to it are counted by whoever has the batch, and not by this thread too.
+        self.copies.topic = None;
         let (mut took, mut empty) = (0, 0);
         // `None` may also mean that an event was served, with more of them or records behind it: then
         // nothing wakes this thread again.
-        while took < TAKE && empty < 2 {
+        while took < self.most && empty < 2 {
             let served = group.served();
             match self.consumer.poll(Duration::ZERO) {
                 None if group.served() != served => took += 1,

@@ -35,7 +35,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::task::AbortHandle;
 
-pub use broker::{Fault, FaultPlan, Lag, MemoryBroker, MemoryBrokerBuilder};
+pub use broker::{Backlog, Fault, FaultPlan, Lag, MemoryBroker, MemoryBrokerBuilder, Reader};
 pub use config::{Cleanup, Isolation, MemoryConfig, OffsetReset, TopicConfig};
 
 use self::admin::MemoryAdmin;

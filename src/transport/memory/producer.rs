@@ -320,8 +320,10 @@ impl Queue {
 
     fn after(&self, settled: usize) {
         if settled > 0 {
-            let left = lock(&self.records).len();
-            self.note(left);
+            // Said with the queue held: a record that is queued meanwhile must not be said away.
+            let records = lock(&self.records);
+            self.note(records.len());
+            drop(records);
             self.room.notify_waiters();
         }
     }

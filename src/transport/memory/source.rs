@@ -250,6 +250,8 @@ impl Member {
                 for tp in partitions {
                     if let Some(position) = self.positions.get_mut(&tp) {
                         position.paused = paused;
+                        let group = &self.subscription.group;
+                        self.shared.update(|state, _| state.pause(group, &tp, paused));
                     }
                 }
             }

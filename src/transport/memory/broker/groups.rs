@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::Reader;
 use crate::event::TopicName;
 use crate::transport::{Follower, TopicPartition};
 
@@ -25,6 +26,8 @@ pub(crate) struct Group {
     begun: BTreeMap<TopicPartition, i64>,
     /// What sources read or are about to read, until they leave: one that died is missed.
     sources: BTreeMap<u64, (Vec<TopicName>, Vec<Follower>)>,
+    /// What its members were told not to fetch.
+    paused: BTreeSet<TopicPartition>,
     /// Since when it has no member.
     empty: Option<Instant>,
     moved: u64,
@@ -241,11 +244,36 @@ impl Group {
 
     /// Notes where a partition without a committed offset is begun.
     pub(crate) fn begin(&mut self, tp: TopicPartition, offset: i64) {
+        self.paused.remove(&tp);
         self.begun.entry(tp).or_insert(offset);
     }
 
-    /// From where each partition that the group reads is still to be read.
+    /// Notes that whoever reads a partition fetches no more of it for now, or does again.
+    pub(crate) fn pause(&mut self, tp: TopicPartition, paused: bool) {
+        match paused {
+            true => self.paused.insert(tp),
+            false => self.paused.remove(&tp),
+        };
+    }
+
+    /// Who reads a partition of the group's.
+    pub(crate) fn reader(&self, tp: &TopicPartition) -> Reader {
+        match self.owners.get(tp) {
+            _ if self.sources.is_empty() => Reader::Gone,
+            None => Reader::Awaited,
+            Some(_) if self.paused.contains(tp) => Reader::Paused,
+            Some(_) => Reader::Reads,
+        }
+    }
+
+    /// From where each partition that the group reads is still to be read; of a group that all have
+    /// left in order, each partition that it has read.
     pub(crate) fn places(&self, partitions: &impl Partitions) -> BTreeMap<TopicPartition, i64> {
+        if self.sources.is_empty() {
+            let mut places = self.begun.clone();
+            places.extend(self.committed.iter().map(|(tp, to)| (tp.clone(), to.offset)));
+            return places;
+        }
         let mut places = BTreeMap::new();
         for (topics, followers) in self.sources.values() {
             let leaders = topics.iter().flat_map(|topic| numbered(topic, partitions(topic)));

@@ -1,6 +1,7 @@
 //! What the broker holds, and what each request does to it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -42,7 +43,11 @@ pub(crate) struct State {
     cleaned: Instant,
     looked: Instant,
     changed: bool,
+    hear: Option<Hear>,
 }
+
+/// Who is told of each record once readers of committed ones can see it.
+pub(super) type Hear = Box<dyn Fn(&Arc<Received>) + Send + Sync>;
 
 struct Topic {
     config: TopicConfig,
@@ -104,6 +109,7 @@ impl State {
             cleaned: now,
             looked: now,
             changed: false,
+            hear: None,
         }
     }
 
@@ -126,6 +132,10 @@ impl State {
     /// A seed for whoever needs chance of its own.
     pub(crate) fn draw(&mut self) -> u64 {
         self.rng.u64(..)
+    }
+
+    pub(super) fn hear(&mut self, hear: Hear) {
+        self.hear = Some(hear);
     }
 
     pub(super) fn take_changed(&mut self) -> bool {
@@ -308,6 +318,20 @@ impl State {
         self.config.topics.clone()
     }
 
+    /// Makes those of these topics that are not there, if that is set: alike, so that retry topics
+    /// have as many partitions as the main topic that is looked for with them.
+    pub(crate) fn look_for(&mut self, topics: &[TopicName]) {
+        if !self.config.create_when_asked {
+            return;
+        }
+        let mut config = self.defaults();
+        let there = topics.iter().map(|topic| self.partitions(topic)).max().unwrap_or_default();
+        config.partitions = config.partitions.max(there);
+        for topic in topics {
+            self.create_topic(topic.clone(), config.clone());
+        }
+    }
+
     fn partitions(&self, topic: &TopicName) -> i32 {
         count_in(&self.topics, topic)
     }
@@ -394,7 +418,7 @@ impl State {
             false => Timestamp::Created(record.timestamp.unwrap_or(time)),
         };
         let log = self.log(&place).expect("the partition was chosen among those of its topic");
-        let offset = log.append(time, transaction.map(|of| of.producer), |offset| Received {
+        let stored = log.append(time, transaction.map(|of| of.producer), |offset| Received {
             topic: record.topic,
             partition: place.partition,
             offset,
@@ -403,7 +427,10 @@ impl State {
             payload: record.payload.as_ref().map(copied),
             headers: record.headers,
         });
-        let appended_at = append_time.then_some(time);
+        if let (Some(hear), None) = (&self.hear, transaction) {
+            hear(&stored);
+        }
+        let (offset, appended_at) = (stored.offset, append_time.then_some(time));
         Delivered { partition: place.partition, offset, appended_at }
     }
 
@@ -556,11 +583,17 @@ impl State {
                 let log = topics.get(&partition.topic).and_then(|topic| topic.logs.get(index));
                 let records = log.map_or(0, |log| log.unread(from, isolation));
                 if records > 0 {
-                    lags.push(Lag { group: name.clone(), partition, from, records });
+                    let (group, reader) = (name.clone(), group.reader(&partition));
+                    lags.push(Lag { group, partition, from, records, reader });
                 }
             }
         }
         lags
+    }
+
+    pub(crate) fn pause(&mut self, group: &str, tp: &TopicPartition, paused: bool) {
+        self.group(group).pause(tp.clone(), paused);
+        self.changed = true;
     }
 
     // Transactions.
@@ -610,8 +643,9 @@ impl State {
     fn close_transaction(&mut self, producer: u64, open: &Open, committed: bool, now: Instant) {
         let time = self.millis(now);
         for tp in &open.partitions {
-            if let Some(log) = self.log(tp) {
-                log.end_transaction(producer, committed, time);
+            let ended = self.log(tp).map(|log| log.end_transaction(producer, committed, time));
+            if let Some(hear) = &self.hear {
+                ended.into_iter().flatten().for_each(|record| hear(&record));
             }
         }
         if committed {
