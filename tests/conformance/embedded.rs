@@ -32,7 +32,7 @@ impl Embedded {
 
 impl Subject for Embedded {
     fn name(&self) -> &str {
-        "librdkafka's mock cluster"
+        "the mock cluster of librdkafka"
     }
 
     fn client(&self, wanted: &ClientSpec) -> Result<Arc<dyn Transport>, BoxError> {

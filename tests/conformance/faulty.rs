@@ -21,6 +21,8 @@ use crate::memory::InMemory;
 /// What is wrong with a client's producer.
 type Fault = fn(&mut Record);
 
+type Wanted = fn(&Behaviour) -> bool;
+
 /// The memory transport with a fault.
 struct Faulty {
     inner: InMemory,
@@ -109,8 +111,8 @@ impl Producer for FaultyProducer {
     }
 }
 
-async fn report(fault: Fault, lacks: Vec<Lack>, wanted: fn(&Behaviour) -> bool) -> Report {
-    let inner = InMemory(MemoryBroker::new());
+async fn report(fault: Fault, lacks: Vec<Lack>, wanted: Wanted) -> Report {
+    let inner = InMemory { name: "memory", broker: MemoryBroker::new() };
     Suite::new(Faulty { inner, fault, lacks }).only(wanted).run().await
 }
 
@@ -131,7 +133,7 @@ fn headers_without_value(record: &mut Record) {
 
 #[tokio::test(start_paused = true)]
 async fn a_fault_fails_the_behaviours_that_it_breaks_and_says_what_was_seen() {
-    let faults: [(Fault, fn(&Behaviour) -> bool, &str); 5] = [
+    let faults: [(Fault, Wanted, &str); 5] = [
         (
             headers_without_value,
             |behaviour| behaviour.area() == "headers",
@@ -170,7 +172,7 @@ async fn a_fault_fails_the_behaviours_that_it_breaks_and_says_what_was_seen() {
 #[tokio::test(start_paused = true)]
 async fn what_is_declared_as_lacking_is_tried_and_reported_with_its_reason() {
     let lacks = || vec![Lack::new(Capability::HeadersWithoutValue, "it writes them as empty")];
-    let wanted: fn(&Behaviour) -> bool = |behaviour| behaviour.area() == "headers";
+    let wanted: Wanted = |behaviour| behaviour.area() == "headers";
     let declared = report(headers_without_value, lacks(), wanted).await;
     assert!(declared.is_conformant(), "{declared}");
     let table = declared.to_string();

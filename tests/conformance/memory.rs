@@ -10,7 +10,10 @@ use tidings::transport::memory::{Memory, MemoryBroker, MemoryConfig, OffsetReset
 
 const SESSION: Duration = Duration::from_secs(10);
 
-pub(crate) struct InMemory(pub(crate) MemoryBroker);
+pub(crate) struct InMemory {
+    pub(crate) name: &'static str,
+    pub(crate) broker: MemoryBroker,
+}
 
 impl InMemory {
     fn connect(&self, wanted: &ClientSpec) -> Result<Memory, BoxError> {
@@ -19,13 +22,13 @@ impl InMemory {
             Start::Latest => config.offset_reset(OffsetReset::Latest),
             _ => config,
         };
-        Ok(self.0.connect(config)?)
+        Ok(self.broker.connect(config)?)
     }
 }
 
 impl Subject for InMemory {
     fn name(&self) -> &str {
-        "memory"
+        self.name
     }
 
     fn client(&self, wanted: &ClientSpec) -> Result<Arc<dyn Transport>, BoxError> {
@@ -45,7 +48,8 @@ impl Subject for InMemory {
 
 #[tokio::test(start_paused = true)]
 async fn memory_does_what_a_transport_does() {
-    crate::conforms(InMemory(MemoryBroker::new()), 4).await;
+    let broker = MemoryBroker::new();
+    crate::conforms(InMemory { name: "memory", broker }, 4).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -54,5 +58,5 @@ async fn memory_that_takes_its_time_does_what_a_transport_does() {
         .seed(7)
         .latency(Duration::from_millis(1), Duration::from_millis(40))
         .build();
-    crate::conforms(InMemory(broker), 4).await;
+    crate::conforms(InMemory { name: "memory with latency", broker }, 4).await;
 }
