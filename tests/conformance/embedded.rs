@@ -41,6 +41,7 @@ impl Subject for Embedded {
 
     fn lacks(&self) -> Vec<Lack> {
         vec![
+            Lack::new(Capability::SizeLimit, "the mock cluster takes records of any size"),
             Lack::new(Capability::AppendTime, "the mock cluster keeps no topic settings"),
             Lack::new(
                 Capability::Atomicity,

@@ -105,6 +105,8 @@ pub enum Capability {
     HeaderNameBytes,
     /// A key may be empty, which is not the same as none.
     EmptyKeys,
+    /// There is a size above which a record is refused.
+    SizeLimit,
     /// Topics can keep the broker's append time.
     AppendTime,
     /// Topics keep the time that the producer said.
@@ -130,6 +132,7 @@ impl fmt::Display for Capability {
             Self::HeadersWithoutValue => "headers without value",
             Self::HeaderNameBytes => "header names of any bytes",
             Self::EmptyKeys => "empty keys",
+            Self::SizeLimit => "size limit",
             Self::AppendTime => "append time",
             Self::ProducerTime => "producer time",
             Self::StartAtLatest => "start at latest",
