@@ -15,7 +15,12 @@ use crate::error::ErrorClass;
 use crate::event::{EventId, Headers, IntegrationEvent, Source as ServiceName, TopicName};
 use crate::retry::{Chance, RetryPolicy, UnknownType};
 use crate::topic::TopicNaming;
-use crate::transport::*;
+use crate::transport::{
+    Admin, Assigned, ConsumerDefaults, Delivered, NewTopic, Offsets, ProduceError, Producer,
+    Receipt, Received, Record, RecordBatch, RevokeReply, Source, SourceControl, SourceEvent,
+    Subscription, Timestamp, TopicDescription, TopicPartition, Transport, TransportError,
+    Unreachable,
+};
 
 pub(super) const MAIN: TopicName = TopicName::from_static("noted");
 
