@@ -32,7 +32,7 @@ impl Embedded {
 
 impl Subject for Embedded {
     fn name(&self) -> &str {
-        "librdkafka's mock cluster"
+        "the mock cluster of librdkafka"
     }
 
     fn client(&self, wanted: &ClientSpec) -> Result<Arc<dyn Transport>, BoxError> {
@@ -40,7 +40,14 @@ impl Subject for Embedded {
     }
 
     fn lacks(&self) -> Vec<Lack> {
-        vec![Lack::new(Capability::AppendTime, "the mock cluster keeps no topic settings")]
+        vec![
+            Lack::new(Capability::SizeLimit, "the mock cluster takes records of any size"),
+            Lack::new(Capability::AppendTime, "the mock cluster keeps no topic settings"),
+            Lack::new(
+                Capability::Atomicity,
+                "to the mock cluster a transaction's records are as others",
+            ),
+        ]
     }
 
     fn limits(&self) -> Limits {

@@ -1,15 +1,20 @@
 //! The conformance suite over the transports that are here; each prints its table.
-#![cfg(all(feature = "testing", feature = "kafka"))]
+#![cfg(feature = "testing")]
 
+#[cfg(feature = "kafka")]
 mod embedded;
+mod faulty;
+#[cfg(feature = "kafka")]
 mod kafka;
+mod memory;
+#[cfg(feature = "kafka")]
 #[path = "../support/mod.rs"]
 mod support;
 
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use tidings::testing::conformance::{Subject, Suite};
+use tidings::testing::conformance::{Behaviour, Subject, Suite};
 
 /// `TIDINGS_CONFORMANCE=groups` runs the behaviours whose area or name holds that.
 const ONLY: &str = "TIDINGS_CONFORMANCE";
@@ -18,7 +23,7 @@ const ONLY: &str = "TIDINGS_CONFORMANCE";
 async fn conforms(subject: impl Subject, at_once: usize) {
     let file = format!("conformance-{}.md", subject.name().replace(' ', "-"));
     let only = std::env::var(ONLY).unwrap_or_default();
-    let wanted = move |behaviour: &tidings::testing::conformance::Behaviour| {
+    let wanted = move |behaviour: &Behaviour| {
         behaviour.area().contains(&only) || behaviour.name().contains(&only)
     };
     let report = Suite::new(subject).only(wanted).at_once(at_once).run().await;

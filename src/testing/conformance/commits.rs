@@ -182,8 +182,8 @@ async fn late(trial: &Trial) -> Verdict {
     // The old owner has not heard of it, and says what it did long ago.
     let answer = commit(trial, &a, vec![(moved.clone(), 3)]).await?;
     // A member that goes reads no more of its own, and commits nothing.
-    leave(trial, b).await?;
     let before = of(&a, &moved).len();
+    leave(trial, b).await?;
     let again = || of(&a, &moved).get(before).copied();
     let first = trial.until("the first member has it again", &[&a], again).await?;
     same(&format!("where it goes on, after a late commit that was answered {answer:?}"), 15, first)

@@ -4,40 +4,44 @@
 //! it, each with topics and groups of its own, and answers a [`Report`]: shown, it is a table of every
 //! behaviour and what became of it. Nothing is skipped.
 //!
-#![cfg_attr(feature = "kafka", doc = "```")]
-#![cfg_attr(not(feature = "kafka"), doc = "```ignore")]
+//! ```
 //! use std::sync::Arc;
 //! use tidings::error::BoxError;
-//! use tidings::testing::conformance::{Capability, ClientSpec, Lack, Subject, Suite};
+//! use tidings::testing::conformance::{ClientSpec, Mortal, Start, Subject, Suite};
 //! use tidings::transport::Transport;
-//! use tidings::transport::kafka::{EmbeddedBroker, Kafka, KafkaConfig};
+//! use tidings::transport::memory::{MemoryBroker, MemoryConfig, OffsetReset};
 //!
-//! struct Mock(EmbeddedBroker);
+//! struct InMemory(MemoryBroker);
 //!
-//! impl Subject for Mock {
+//! impl Subject for InMemory {
 //!     fn name(&self) -> &str {
-//!         "librdkafka's mock cluster"
+//!         "memory"
 //!     }
 //!
 //!     fn client(&self, wanted: &ClientSpec) -> Result<Arc<dyn Transport>, BoxError> {
-//!         let config = KafkaConfig::new(wanted.service.as_str(), "embedded:1");
-//!         Ok(Arc::new(Kafka::embedded(&self.0, config)?))
+//!         let config = MemoryConfig::new(&wanted.service);
+//!         Ok(Arc::new(self.0.connect(match wanted.start {
+//!             Start::Latest => config.offset_reset(OffsetReset::Latest),
+//!             _ => config,
+//!         })?))
 //!     }
 //!
-//!     fn lacks(&self) -> Vec<Lack> {
-//!         vec![Lack::new(Capability::AppendTime, "it keeps no topic settings")]
+//!     fn mortal(&self, wanted: &ClientSpec) -> Result<Option<Mortal>, BoxError> {
+//!         let client = self.0.client(&wanted.service)?;
+//!         let killed = client.clone();
+//!         Ok(Some(Mortal { client: Arc::new(client), kill: Box::new(move || killed.kill()) }))
 //!     }
 //! }
 //!
-//! # #[tokio::main]
-//! # async fn main() -> Result<(), BoxError> {
-//! let suite = Suite::new(Mock(EmbeddedBroker::start()?));
-//! // All of them, where a test has the time; here one area.
-//! let report = suite.only(|behaviour| behaviour.area() == "payloads").run().await;
+//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+//! # runtime.unwrap().block_on(async {
+//! let report = Suite::new(InMemory(MemoryBroker::new())).run().await;
+//! println!("{report}");
 //! assert!(report.is_conformant(), "{report}");
-//! # Ok(())
-//! # }
+//! # });
 //! ```
+//!
+//! Something that it cannot do would be declared by [`Subject::lacks`].
 //!
 //! # What becomes of a behaviour
 //!
@@ -69,6 +73,7 @@
 //! | `commits` | where the next one begins; what a revoke waits for; what comes too late |
 //! | `pauses` | nothing comes, nothing is lost, nothing comes twice |
 //! | `shutdown` | what a close sends, reports and ends |
+//! | `transactions` | records and offsets together or never; a newer producer fences an older one |
 //! | `consumers`, `tiers` | a publisher and a consumer on top of it: handled, committed, retried, dead, quarantined |
 //!
 //! # Time
@@ -96,6 +101,7 @@ mod subject;
 mod suite;
 mod tiers;
 mod topics;
+mod transactions;
 mod trial;
 
 pub use behaviour::{Behaviour, behaviours};

@@ -11,7 +11,7 @@ declare! { "payloads":
     empty = "an empty payload is no tombstone",
     tombstone = "a tombstone comes as one",
     large = "a large payload passes whole",
-    too_large = "too large a record is refused as permanent, and others go on",
+    too_large [SizeLimit] = "too large a record is refused as permanent, and others go on",
     empty_key [EmptyKeys] = "an empty key is not a missing one",
 }
 

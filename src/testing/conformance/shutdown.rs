@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::behaviour::{Verdict, declare, holds, same};
 use super::groups::partitions;
 use super::member::Join;
@@ -102,9 +104,11 @@ async fn deserted(trial: &Trial) -> Verdict {
     let a = trial.join(&one, Join::new(&group, [&topic]))?;
     let owned = || (a.state().partitions() == all).then_some(());
     trial.until("both partitions are owned", &[&a], owned).await?;
+    let deserted = Instant::now();
     a.kill(|| ());
     let b = trial.join(&other, Join::new(&group, [&topic]))?;
-    trial
-        .until("the next member has them", &[&b], || (b.state().partitions() == all).then_some(()))
-        .await
+    let has_all = || (b.state().partitions() == all).then_some(());
+    trial.until("the next member has them", &[&b], has_all).await?;
+    let (took, session) = (deserted.elapsed(), trial.limits().session);
+    holds(&format!("it took less than the session of {session:?}"), took < session, took)
 }

@@ -105,6 +105,8 @@ pub enum Capability {
     HeaderNameBytes,
     /// A key may be empty, which is not the same as none.
     EmptyKeys,
+    /// There is a size above which a record is refused.
+    SizeLimit,
     /// Topics can keep the broker's append time.
     AppendTime,
     /// Topics keep the time that the producer said.
@@ -117,6 +119,10 @@ pub enum Capability {
     Followers,
     /// A member that dies without leaving is replaced.
     Death,
+    /// There is a producer of transactions.
+    Transactions,
+    /// What is in a transaction is visible once all of it is committed, and never after an abort.
+    Atomicity,
 }
 
 impl fmt::Display for Capability {
@@ -126,12 +132,15 @@ impl fmt::Display for Capability {
             Self::HeadersWithoutValue => "headers without value",
             Self::HeaderNameBytes => "header names of any bytes",
             Self::EmptyKeys => "empty keys",
+            Self::SizeLimit => "size limit",
             Self::AppendTime => "append time",
             Self::ProducerTime => "producer time",
             Self::StartAtLatest => "start at latest",
             Self::Rebalance => "rebalance",
             Self::Followers => "followers",
             Self::Death => "death of a member",
+            Self::Transactions => "transactions",
+            Self::Atomicity => "atomicity",
         })
     }
 }

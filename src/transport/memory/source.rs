@@ -178,7 +178,7 @@ enum Woken {
     Told(Command),
     GivenUp(Offsets),
     Again,
-    /// Nobody can tell it anything any more.
+    /// Nobody listens to it, or can tell it anything, any more.
     Deserted,
 }
 
@@ -202,7 +202,7 @@ impl Member {
             let due = giving.as_ref().map(|giving| giving.deadline);
             let woken = tokio::select! {
                 biased;
-                () = events.closed() => return,
+                () = events.closed() => Woken::Deserted,
                 command = commands.recv() => command.map_or(Woken::Deserted, Woken::Told),
                 permit = events.reserve(), if !outbox.is_empty() => {
                     if let (Ok(permit), Some(event)) = (permit, outbox.pop_front()) {
@@ -222,7 +222,7 @@ impl Member {
                 Woken::Told(command) => self.told(command),
                 Woken::GivenUp(offsets) => self.given_up(offsets),
                 Woken::Again => {}
-                Woken::Deserted => return,
+                Woken::Deserted => return self.go(),
             }
         }
     }
@@ -255,7 +255,7 @@ impl Member {
                     }
                 }
             }
-            Command::Commit(offsets) => self.send_commit(offsets, Vec::new()),
+            Command::Commit(offsets) => self.commit_owned(offsets),
             Command::Close => self.closing = Some(Instant::now()),
         }
     }
@@ -270,7 +270,13 @@ impl Member {
         }
         self.beat_at = now + (self.session / 3).min(HEARTBEAT);
         let Some(id) = self.id else { return self.join(now) };
-        match self.shared.update(|state, now| state.heartbeat(&group, id, now)) {
+        let closing = self.closing.is_some();
+        let answer = self.shared.update(|state, now| match closing {
+            // Who leaves takes nothing more.
+            true => state.lives(&group, id, now).map(|()| Moves::default()),
+            false => state.heartbeat(&group, id, now),
+        });
+        match answer {
             Ok(moves) => {
                 self.moved = moved;
                 self.take(moves);
@@ -370,6 +376,24 @@ impl Member {
     }
 
     // Commits.
+
+    /// Commits what is still ours. The broker takes a commit of any partition from any member, so one
+    /// that comes after the revoke would move the new owner's offset back.
+    fn commit_owned(&mut self, offsets: Offsets) {
+        let (ours, lost): (Offsets, Offsets) =
+            offsets.into_iter().partition(|(tp, _)| self.positions.contains_key(tp));
+        if !lost.is_empty() {
+            let result = Err(TransportError {
+                what: "a commit came after its partitions were taken from this member".into(),
+                class: ErrorClass::Permanent,
+                source: None,
+            });
+            self.outbox.push_back(SourceEvent::Committed { offsets: lost, result });
+        }
+        if !ours.is_empty() {
+            self.send_commit(ours, Vec::new());
+        }
+    }
 
     fn send_commit(&mut self, offsets: Offsets, releases: Vec<TopicPartition>) {
         let takes = self.shared.update(|state, _| state.latency());
@@ -509,12 +533,17 @@ impl Member {
         if busy && since.elapsed() < LAST {
             return false;
         }
-        let reachable = self.shared.update(|state, now| state.unreachable(self.client, now));
-        if reachable.is_none() {
+        self.go();
+        true
+    }
+
+    /// Says good-bye, if the broker can hear it.
+    fn go(&self) {
+        let unreachable = self.shared.update(|state, now| state.unreachable(self.client, now));
+        if unreachable.is_none() {
             let group = &self.subscription.group;
             self.shared.update(|state, now| state.leave_group(group, self.source, self.id, now));
         }
-        true
     }
 }
 

@@ -506,11 +506,22 @@ impl State {
         member: MemberId,
         now: Instant,
     ) -> Result<Moves, Refusal> {
-        self.coordinated(now)?;
+        self.lives(group, member, now)?;
         let Self { groups, topics, .. } = self;
         let group = groups.get_mut(group).ok_or(Refusal::UnknownMember)?;
-        group.heartbeat(member, now).map_err(|_| Refusal::UnknownMember)?;
         Ok(group.moves(member, &|topic: &TopicName| count_in(topics, topic)))
+    }
+
+    /// Says that a member lives, and takes nothing.
+    pub(crate) fn lives(
+        &mut self,
+        group: &str,
+        member: MemberId,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        self.coordinated(now)?;
+        let group = self.groups.get_mut(group).ok_or(Refusal::UnknownMember)?;
+        group.heartbeat(member, now).map_err(|_| Refusal::UnknownMember)
     }
 
     pub(crate) fn release(&mut self, group: &str, member: MemberId, gone: &[TopicPartition]) {
