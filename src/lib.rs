@@ -84,6 +84,8 @@ pub mod mediator;
 pub mod publisher;
 pub mod retry;
 pub mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod topic;
 pub mod transport;
 #[cfg(feature = "axum")]

@@ -265,7 +265,8 @@ impl Member {
         }
         self.beat_at = now + (self.session / 3).min(HEARTBEAT);
         let Some(id) = self.id else { return self.join(now) };
-        match self.shared.update(|state, now| state.heartbeat(&group, id, now)) {
+        let closing = self.closing.is_some();
+        match self.shared.update(|state, now| state.heartbeat(&group, id, closing, now)) {
             Ok(moves) => {
                 self.moved = moved;
                 self.take(moves);
@@ -280,7 +281,8 @@ impl Member {
             return;
         }
         let (subscription, session) = (&self.subscription, self.session);
-        match self.shared.update(|state, now| state.join(subscription, session, now)) {
+        let client = self.client;
+        match self.shared.update(|state, now| state.join(client, subscription, session, now)) {
             Ok(id) => {
                 self.id = Some(id);
                 self.announced = false;

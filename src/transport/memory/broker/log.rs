@@ -76,16 +76,17 @@ impl Log {
         appended: Millis,
         transaction: Option<u64>,
         record: impl FnOnce(i64) -> Received,
-    ) -> i64 {
+    ) -> Arc<Received> {
         let offset = self.next;
         self.next += 1;
         let fate = transaction.map_or(Fate::Committed, |producer| {
             self.open.entry(producer).or_insert(offset);
             Fate::Open(producer)
         });
-        let body = Body::Record(Arc::new(record(offset)), fate);
+        let record = Arc::new(record(offset));
+        let body = Body::Record(record.clone(), fate);
         self.entries.push_back(Entry { offset, appended, body });
-        offset
+        record
     }
 
     /// Ends a producer's transaction: a marker, and its records are seen or never.
