@@ -5,10 +5,10 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /tidings
 # Not rust-toolchain.toml: the image is the toolchain, and lacks components that only development needs.
-COPY Cargo.toml Cargo.lock README.md ./
+COPY Cargo.toml Cargo.lock ./
 COPY macros macros
 COPY src src
-COPY docs docs
+# The manifest names some of them.
 COPY benches benches
 COPY tests tests
 COPY example_service example_service

@@ -1,7 +1,9 @@
 //! `consume_dispatch`: a preloaded topic through decoding to an empty handler, committed after it.
 //!
-//! Raw is a `StreamConsumer` in one loop: decode, handle, and a commit of what was handled as often as Tidings commits.
-//! It reads no metadata, keeps no order among concurrent handlers and has no answer to a failure.
+//! Raw is a `StreamConsumer` in one loop: see from its header what the event is, decode, handle, and commit what was
+//! handled as often as Tidings commits. It reads no other metadata, keeps no order among concurrent handlers and has
+//! no answer to a failure. `raw_blind` does not even look at the header, and takes every record for the same event:
+//! it promises less, so it has no gate.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,8 +13,10 @@ use std::time::Duration;
 use futures::StreamExt;
 use rdkafka::Message;
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
+use rdkafka::message::{BorrowedMessage, Headers as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tidings::consumer::{Consumer, Event, HandlerError, Order, TopicSetup};
+use tidings::event::{IntegrationEvent as _, header};
 use tidings::publisher::Publisher;
 use tidings::retry::RetryPolicy;
 use tidings::transport::kafka::{Kafka, KafkaConfig};
@@ -37,9 +41,9 @@ pub(crate) async fn run(config: &KafkaConfig) -> bool {
     load(&kafka, broker.stored(&topic)..events).await;
     let total = broker.stored(&topic);
 
-    let mut arms = ["by_key", "by_partition", "raw_stream"].map(Arm::new);
+    let mut arms = ["by_key", "by_partition", "raw_stream", "raw_blind"].map(Arm::new);
     for round in 0..=rounds {
-        let mut order = [0, 1, 2];
+        let mut order = [0, 1, 2, 3];
         if round % 2 == 1 {
             order.reverse();
         }
@@ -49,7 +53,8 @@ pub(crate) async fn run(config: &KafkaConfig) -> bool {
             match arm {
                 0 => ours(&kafka, &group, Order::ByKey, &progress).await,
                 1 => ours(&kafka, &group, Order::ByPartition, &progress).await,
-                _ => raw(config, &group, &topic, &progress).await,
+                2 => raw(config, &group, &topic, &progress, is_placed).await,
+                _ => raw(config, &group, &topic, &progress, |_| true).await,
             }
             assert_eq!(progress.handled.load(Ordering::Acquire), total, "each event once");
             assert_eq!(broker.committed(&topic, &group), total, "all that was handled");
@@ -60,9 +65,12 @@ pub(crate) async fn run(config: &KafkaConfig) -> bool {
         }
     }
     arms.iter().for_each(Arm::show);
-    let [by_key, by_partition, raw] = &arms;
-    let by_key = compare("consume_dispatch", by_key, raw, GATE);
-    compare("consume_dispatch", by_partition, raw, GATE) && by_key
+    let [by_key, by_partition, raw, blind] = &arms;
+    for arm in [by_key, by_partition] {
+        compare("consume_dispatch", arm, blind, None);
+    }
+    let by_key = compare("consume_dispatch", by_key, raw, Some(GATE));
+    compare("consume_dispatch", by_partition, raw, Some(GATE)) && by_key
 }
 
 /// Publishes what is missing on the topic.
@@ -134,7 +142,21 @@ async fn ours(kafka: &Kafka, group: &str, order: Order, progress: &Arc<Progress>
     assert!(report.failures.is_empty(), "{report:?}");
 }
 
-async fn raw(config: &KafkaConfig, group: &str, topic: &str, progress: &Progress) {
+/// Whether a record's header says that it is the event that is handled.
+#[allow(clippy::disallowed_methods, reason = "whoever writes it by hand has no other way")]
+fn is_placed(message: &BorrowedMessage<'_>) -> bool {
+    let mut headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+    let said = headers.find(|header| header.key == header::TYPE);
+    said.and_then(|header| header.value) == Some(OrderPlaced::NAME.as_bytes())
+}
+
+async fn raw(
+    config: &KafkaConfig,
+    group: &str,
+    topic: &str,
+    progress: &Progress,
+    is_placed: impl Fn(&BorrowedMessage<'_>) -> bool,
+) {
     let (every, interval) = (config.consumer().commit_every, config.consumer().commit_interval);
     let consumer: StreamConsumer =
         native(&config.consumer_properties(group)).create().expect("a consumer");
@@ -152,6 +174,7 @@ async fn raw(config: &KafkaConfig, group: &str, topic: &str, progress: &Progress
     };
     while progress.sample.get().is_none() {
         let message = timeout(LONG, consumer.recv()).await.expect("an event").expect("an event");
+        assert!(is_placed(&message), "there is no other event");
         let event: OrderPlaced =
             serde_json::from_slice(message.payload().unwrap_or_default()).expect("JSON");
         black_box(event);

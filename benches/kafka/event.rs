@@ -46,8 +46,11 @@ impl OrderPlaced {
         }
     }
 
-    pub(crate) fn some(count: u64) -> Vec<Self> {
-        (0..count).map(Self::numbered).collect()
+    /// So many events, in batches of `size`.
+    pub(crate) fn batches(count: u64, size: usize) -> Vec<Vec<Self>> {
+        let from = (0..count).step_by(size);
+        let until = |from| count.min(from + size as u64);
+        from.map(|from| (from..until(from)).map(Self::numbered).collect()).collect()
     }
 }
 

@@ -86,8 +86,9 @@ impl Arm {
     }
 }
 
-/// Sets one arm beside another, prints the JSON line, and says whether the ratio of their rates reaches `gate`.
-pub(crate) fn compare(bench: &str, arm: &Arm, vs: &Arm, gate: f64) -> bool {
+/// Sets one arm beside another, prints the JSON line, and says whether the ratio of their rates reaches `gate`,
+/// where there is one.
+pub(crate) fn compare(bench: &str, arm: &Arm, vs: &Arm, gate: Option<f64>) -> bool {
     let pairs = arm.rounds.iter().zip(&vs.rounds);
     let rates: Vec<_> =
         pairs.clone().map(|(a, b)| a.events_per_second() / b.events_per_second()).collect();
@@ -111,7 +112,7 @@ pub(crate) fn compare(bench: &str, arm: &Arm, vs: &Arm, gate: f64) -> bool {
         "events": arm.rounds.first().map(|round| round.events),
     });
     println!("{line}");
-    ratio >= gate
+    gate.is_none_or(|gate| ratio >= gate)
 }
 
 fn round(value: f64) -> f64 {

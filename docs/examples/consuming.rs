@@ -68,6 +68,40 @@ pub async fn greet(
 }
 // ANCHOR_END: errors
 
+// ANCHOR: classify
+use tidings::consumer::FailureKind;
+
+impl MailError {
+    /// What trying again is good for, wherever the error comes from.
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            Self::Refused => FailureKind::Permanent,
+            Self::ServerAway => FailureKind::Outage,
+            Self::Later => FailureKind::Transient,
+        }
+    }
+}
+
+/// Says nothing of its errors, and need not.
+pub async fn remind(
+    Event(user): Event<UserCreated>,
+    State(mailer): State<Mailer>,
+) -> Result<(), HandlerError> {
+    mailer.send(&user.email).await?;
+    Ok(())
+}
+
+pub fn reminding(mailer: Mailer, kafka: &Kafka) -> Result<Consumer, BoxError> {
+    let consumer = Consumer::builder("reminders")
+        .handle(remind)
+        .state(mailer)
+        .classify(MailError::kind)
+        .classify(|_: &std::io::Error| FailureKind::Outage)
+        .build(kafka)?;
+    Ok(consumer)
+}
+// ANCHOR_END: classify
+
 #[derive(Debug, Serialize, Deserialize, IntegrationEvent)]
 #[event(key = user_id)]
 pub struct UserGreeted {
@@ -187,6 +221,7 @@ async fn every_handler_of_a_consumer_takes_the_event() {
 async fn a_consumer_with_layers_and_other_handlers_can_be_built() {
     let kafka = super::embedded("email-service");
     layered(Mailer::default(), &kafka).unwrap();
+    reminding(Mailer::default(), &kafka).unwrap();
     let others = Consumer::builder("g").handle(greet).handle(greet_and_tell).handle(greet_adults);
     others.state(Mailer::default()).build(&kafka).unwrap();
 }

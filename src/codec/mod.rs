@@ -30,6 +30,10 @@ pub enum Format {
 impl Format {
     /// The format of a media type as found in `content-type`; parameters are ignored.
     pub fn of_content_type(content_type: &str) -> Option<Self> {
+        #[cfg(feature = "json")]
+        if content_type == json::CONTENT_TYPE {
+            return Some(Self::Json);
+        }
         let essence = content_type.split(';').next().unwrap_or_default().trim();
         match essence {
             #[cfg(feature = "json")]

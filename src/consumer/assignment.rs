@@ -1,6 +1,6 @@
 //! One assignment of a partition, as the work on it sees it.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -15,15 +15,19 @@ pub(super) struct Assignment {
     pub(super) id: u64,
     pub(super) partition: TopicPartition,
     pub(super) place: Place,
-    revoked: AtomicBool,
-    dropped: AtomicBool,
+    /// The highest place at which work has begun, plus one; and in its highest bits how the end stands.
+    /// One number, so that no work begins unseen while it is revoked.
+    state: AtomicU64,
     wake: Notify,
-    running: AtomicUsize,
     /// Work that waits because a retry or dead-letter topic does not take its event.
     pub(super) stuck: AtomicUsize,
     /// Work that waits because a handler says that the world is down.
     pub(super) outage: AtomicUsize,
 }
+
+const REVOKED: u64 = 1 << 63;
+const DROPPED: u64 = 1 << 62;
+const BEGUN: u64 = DROPPED - 1;
 
 /// Counts up until it is dropped.
 pub(super) struct Counted<'a>(&'a AtomicUsize);
@@ -47,51 +51,51 @@ impl Assignment {
             id,
             partition,
             place,
-            revoked: AtomicBool::new(false),
-            dropped: AtomicBool::new(false),
+            state: AtomicU64::new(0),
             wake: Notify::new(),
-            running: AtomicUsize::new(0),
             stuck: AtomicUsize::new(0),
             outage: AtomicUsize::new(0),
         }
     }
 
-    /// Whether work on one more event may begin; if so, [`left`](Self::left) must follow.
-    pub(super) fn enter(&self) -> bool {
-        self.running.fetch_add(1, Ordering::SeqCst);
-        if self.revoked.load(Ordering::SeqCst) {
-            self.left();
-            return false;
-        }
-        true
+    /// Notes that work on the event at this place of the ledger begins; `false` when it must not any
+    /// more: its partition is revoked, and no later event of it has begun. Those before one that has
+    /// begun are still to be done, for else that one would be done again.
+    pub(super) fn begin(&self, place: u64) -> bool {
+        let begin = |state| {
+            may_begin(state, place).then(|| state & !BEGUN | (state & BEGUN).max(place + 1))
+        };
+        self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, begin).is_ok()
     }
 
-    pub(super) fn left(&self) {
-        self.running.fetch_sub(1, Ordering::SeqCst);
+    /// Whether [`begin`](Self::begin) would answer `true`.
+    pub(super) fn may_begin(&self, place: u64) -> bool {
+        may_begin(self.state.load(Ordering::SeqCst), place)
     }
 
-    pub(super) fn is_idle(&self) -> bool {
-        self.running.load(Ordering::SeqCst) == 0
+    /// The place behind the highest one that has begun.
+    pub(super) fn begun(&self) -> u64 {
+        self.state.load(Ordering::SeqCst) & BEGUN
     }
 
-    /// No new work begins and waiting work gives up; what runs may finish.
+    /// Nothing begins any more behind what has begun, and work that waits for the world gives up.
     pub(super) fn revoke(&self) {
-        self.revoked.store(true, Ordering::SeqCst);
+        self.state.fetch_or(REVOKED, Ordering::SeqCst);
         self.wake.notify_waiters();
     }
 
-    /// What still runs is to be dropped.
+    /// Nothing begins any more, and what still runs is to be dropped.
     pub(super) fn drop_work(&self) {
-        self.revoke();
-        self.dropped.store(true, Ordering::SeqCst);
+        self.state.fetch_or(REVOKED | DROPPED, Ordering::SeqCst);
+        self.wake.notify_waiters();
     }
 
     pub(super) fn is_revoked(&self) -> bool {
-        self.revoked.load(Ordering::SeqCst)
+        self.state.load(Ordering::SeqCst) & REVOKED != 0
     }
 
     pub(super) fn is_dropped(&self) -> bool {
-        self.dropped.load(Ordering::SeqCst)
+        self.state.load(Ordering::SeqCst) & DROPPED != 0
     }
 
     /// Waits; answers `false`, at once, when the assignment is revoked.
@@ -106,4 +110,8 @@ impl Assignment {
             revoked.await;
         }
     }
+}
+
+fn may_begin(state: u64, place: u64) -> bool {
+    state & DROPPED == 0 && (state & REVOKED == 0 || place < state & BEGUN)
 }

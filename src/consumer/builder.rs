@@ -7,10 +7,11 @@ use std::time::Duration;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::classify::Classifiers;
 use super::delivery::{Delivery, Shared, States};
 use super::handler::{Call, Handler, HandlerService, Registered, layered};
 use super::hooks::Hooks;
-use super::outcome::Handled;
+use super::outcome::{FailureKind, Handled};
 use super::plan::{MainTopic, Route, Topics};
 use super::read::Policies;
 use super::running::Consumer;
@@ -28,8 +29,11 @@ type LayerFn = Box<dyn Fn(Arc<dyn Call>) -> Arc<dyn Call> + Send + Sync>;
 pub struct ConsumerBuilder {
     group: Option<String>,
     handlers: Vec<Registered>,
+    /// Theirs, by number.
+    names: Vec<Arc<str>>,
     ignored: Vec<Ignored>,
     states: States,
+    classifiers: Classifiers,
     layers: Vec<LayerFn>,
     hooks: Hooks,
     publisher: Option<Publisher>,
@@ -117,8 +121,10 @@ impl ConsumerBuilder {
         Self {
             group,
             handlers: Vec::new(),
+            names: Vec::new(),
             ignored: Vec::new(),
             states: States::default(),
+            classifiers: Classifiers::default(),
             layers: Vec::new(),
             hooks: Hooks::default(),
             publisher: None,
@@ -142,18 +148,20 @@ impl ConsumerBuilder {
     #[must_use]
     pub fn handle<Args: 'static, H: Handler<Args>>(mut self, handler: H) -> Self {
         match handler.name() {
-            Some(name) => self.handlers.push(Registered::new(name, handler)),
+            Some(name) => self.handle_named(name, handler),
             None => {
                 self.problems.push(BuildError::NoName { event: H::Event::NAME });
+                self
             }
         }
-        self
     }
 
     /// Adds a handler under a name: what retried records carry, so keep it over releases.
     #[must_use]
     pub fn handle_named<Args: 'static, H: Handler<Args>>(mut self, name: &str, handler: H) -> Self {
-        self.handlers.push(Registered::new(name, handler));
+        let number = self.names.len();
+        self.names.push(name.into());
+        self.handlers.push(Registered::new(number, name, handler));
         self
     }
 
@@ -171,6 +179,18 @@ impl ConsumerBuilder {
         if !self.states.insert(state) {
             self.problems.push(BuildError::StateTwice(std::any::type_name::<S>()));
         }
+        self
+    }
+
+    /// Says what kind of failure an error of type `E` is: a handler that ends with one, through `?`
+    /// too, need not say it. It counts as a cause of another error as well; the outermost error that
+    /// is known decides. What a handler says itself stands.
+    #[must_use]
+    pub fn classify<E: std::error::Error + 'static>(
+        mut self,
+        kind: impl Fn(&E) -> FailureKind + Send + Sync + 'static,
+    ) -> Self {
+        self.classifiers.add(kind);
         self
     }
 
@@ -252,8 +272,8 @@ impl ConsumerBuilder {
         self
     }
 
-    /// How long running handlers may go on when their partition is revoked. Default 10 s; keep it
-    /// well under the session time-out, since the group waits for it.
+    /// How long what has begun, and what lies before it, may go on when its partition is revoked.
+    /// Default 10 s; keep it well under the session time-out, since the group waits for it.
     #[must_use]
     pub fn revoke_drain(mut self, wait: Duration) -> Self {
         self.revoke_drain = wait;
@@ -440,7 +460,13 @@ impl ConsumerBuilder {
             topics: Arc::new(topics),
             settings: Arc::new(settings),
             hooks: Arc::new(self.hooks),
-            shared: Arc::new(Shared { group, states: self.states, publisher }),
+            shared: Arc::new(Shared {
+                group,
+                states: Arc::new(self.states),
+                classifiers: Arc::new(self.classifiers),
+                publisher,
+                names: self.names.into(),
+            }),
             policies,
             retry,
             handler_timeout: self.handler_timeout,

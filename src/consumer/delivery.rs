@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::HandlerError;
 use super::batch::BatchRecord;
+use super::classify::Classifiers;
 use crate::codec::cloudevents::Incoming;
 use crate::event::{Headers, IntegrationEvent, Metadata};
 use crate::publisher::Publisher;
@@ -15,7 +16,8 @@ use crate::transport::Received;
 #[derive(Clone)]
 pub struct Delivery {
     pub(super) event: Arc<ReceivedEvent>,
-    pub(super) handler: Arc<str>,
+    /// The handler's number.
+    pub(super) handler: usize,
     pub(super) attempt: u32,
     pub(super) shared: Arc<Shared>,
 }
@@ -27,10 +29,17 @@ pub(super) struct ReceivedEvent {
 }
 
 /// What all deliveries of a consumer share.
+///
+/// Each shard has a clone of its own: a count of references that several threads change for each event costs
+/// more than what it counts.
+#[derive(Clone)]
 pub(super) struct Shared {
     pub(super) group: Arc<str>,
-    pub(super) states: States,
+    pub(super) states: Arc<States>,
+    pub(super) classifiers: Arc<Classifiers>,
     pub(super) publisher: Publisher,
+    /// The handlers' names, by number.
+    pub(super) names: Arc<[Arc<str>]>,
 }
 
 impl Delivery {
@@ -69,7 +78,7 @@ impl Delivery {
 
     /// The handler's name, as written to `x-retry-handler`.
     pub fn handler(&self) -> &str {
-        &self.handler
+        &self.shared.names[self.handler]
     }
 
     /// Which delivery to this handler it is: 1, then one more for each tier. Immediate retries are

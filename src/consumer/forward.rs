@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::assignment::{Assignment, Counted};
 use super::health::{Blocked, MemberHealth};
 use super::pause::Reason;
+use super::work::at;
 use crate::clock::{BrokerClock, Millis, millis};
 use crate::codec::cloudevents;
 use crate::event::{Headers, TopicName, header};
@@ -108,9 +109,12 @@ impl Forward {
     /// Sends the record; `false` when the assignment was revoked before the broker had it.
     ///
     /// There is one copy of it on the way at a time: the client may still send one that nobody has
-    /// heard of for long, and a second one would double the event.
+    /// heard of for long, and a second one would double the event. One that is too large is sent
+    /// without what it can do without; where that is too large too, it is tried again as any other:
+    /// the event is not given up, and what stands in the way can be raised.
     pub(super) async fn send(
         &self,
+        received: &Received,
         record: &Record,
         assignment: &Assignment,
         health: &MemberHealth,
@@ -119,9 +123,9 @@ impl Forward {
         let mut tries: u32 = 0;
         loop {
             let mut blocked = |error: &ProduceError| {
-                let why = format!("a failed event cannot be moved to {}: {error}", record.topic);
-                let partition = &assignment.partition;
-                tracing::warn!(%partition, topic = %record.topic, %error, "the failure path is blocked; trying again");
+                let (at, topic, partition) = (at(received), &record.topic, &assignment.partition);
+                let why = format!("the failed event {at} cannot be moved to {topic}: {error}");
+                tracing::warn!(record = at, %topic, %error, "the failure path is blocked; trying again");
                 match &stuck {
                     Some((blocked, _)) => blocked.say(why),
                     None => {
@@ -130,7 +134,11 @@ impl Forward {
                     }
                 }
             };
-            match self.try_send(record, assignment, &mut blocked).await {
+            let mut outcome = self.try_send(record, assignment, &mut blocked).await;
+            if let Some(Err(ProduceError::TooLarge { .. })) = outcome {
+                outcome = self.try_send(&lean(record), assignment, &mut blocked).await;
+            }
+            match outcome {
                 None => return false,
                 Some(Ok(())) => return true,
                 Some(Err(error)) => blocked(&error),
@@ -185,6 +193,13 @@ fn record(
         headers,
         timestamp: None,
     }
+}
+
+/// The same record without the headers that nothing follows from.
+fn lean(record: &Record) -> Record {
+    let only_told = [header::ERROR_MESSAGE, header::FIRST_FAILED_AT, header::LAST_FAILED_AT];
+    let kept = |name: &[u8]| !only_told.iter().any(|told| told.as_bytes() == name);
+    Record { headers: record.headers.filtered(kept), ..record.clone() }
 }
 
 fn addressed(headers: &mut Headers, address: &Address<'_>) {

@@ -16,7 +16,7 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot};
 
 use super::assignment::Assignment;
-use super::batch::BatchRecord;
+use super::batch::{BatchRecord, Local};
 use super::slots::Slots;
 use super::work::{Finish, Work};
 use crate::event::header;
@@ -26,7 +26,7 @@ const BUDGET: usize = 256;
 
 /// One event to be worked on.
 pub(super) struct Job {
-    pub(super) assignment: Arc<Assignment>,
+    pub(super) assignment: Local<Assignment>,
     /// Its place in the partition's ledger.
     pub(super) place: u64,
     pub(super) record: BatchRecord,
@@ -67,7 +67,7 @@ pub(super) struct Shard {
     lanes: HashMap<u64, VecDeque<Job>, BuildHasherDefault<Spread>>,
     ready: VecDeque<Job>,
     running: FuturesUnordered<Running>,
-    done: Vec<(Done, Arc<Assignment>)>,
+    done: Vec<Done>,
 }
 
 /// A lane's number is a keyed hash already. Its low bits have chosen the shard, so they are moved away from where
@@ -149,6 +149,7 @@ impl Shard {
                 budget -= 1;
                 if budget == 0 {
                     self.report();
+                    self.slots.give_back();
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
@@ -159,6 +160,7 @@ impl Shard {
             }
             self.report();
             if idle {
+                self.slots.give_back();
                 return Poll::Pending;
             }
         }
@@ -175,12 +177,13 @@ impl Shard {
     }
 
     fn begin(&mut self, job: Job, cx: &mut Context<'_>) {
-        if !job.assignment.enter() {
+        if !job.assignment.may_begin(job.place) {
             return self.next(job.lane);
         }
         let (work, slots) = (self.work.clone(), self.slots.clone());
         let (assignment, record) = (job.assignment.clone(), job.record.clone());
-        let work = Box::pin(async move { work.on(&assignment, &record, &slots).await });
+        let place = job.place;
+        let work = Box::pin(async move { work.on(&assignment, place, &record, &slots).await });
         let mut running = Running { job: Some(job), work };
         // Most handlers of a busy consumer are done at their first poll.
         match Pin::new(&mut running).poll(cx) {
@@ -190,10 +193,28 @@ impl Shard {
     }
 
     fn end(&mut self, job: Job, finish: Finish) {
+        if !matches!(finish, Finish::Done { .. }) {
+            self.give_up_behind(&job);
+        }
         self.next(job.lane);
         let left = (finish == Finish::Abandoned).then(|| job.event_id());
-        let done = Done { assignment: job.assignment.id, place: job.place, finish, left };
-        self.done.push((done, job.assignment));
+        self.done.push(Done { assignment: job.assignment.id, place: job.place, finish, left });
+    }
+
+    /// What waits on its lane behind an event that was not done must not be done before it.
+    fn give_up_behind(&mut self, job: &Job) {
+        let Some(waiting) = self.lanes.get_mut(&job.lane) else { return };
+        let id = job.assignment.id;
+        let (behind, others): (VecDeque<_>, _) =
+            std::mem::take(waiting).into_iter().partition(|job| job.assignment.id == id);
+        *waiting = others;
+        let given_up = |Job { place, .. }| Done {
+            assignment: id,
+            place,
+            finish: Finish::NotBegun,
+            left: None,
+        };
+        self.done.extend(behind.into_iter().map(given_up));
     }
 
     fn next(&mut self, lane: u64) {
@@ -205,15 +226,12 @@ impl Shard {
         }
     }
 
-    /// Hands over what is done, and only then says that it is no longer running.
+    /// Hands over what is done.
     fn report(&mut self) {
-        if self.done.is_empty() {
-            return;
+        if !self.done.is_empty() {
+            // Fails only when the member is gone.
+            let _ = self.outbox.send(std::mem::take(&mut self.done));
         }
-        let (done, assignments): (Vec<_>, Vec<_>) = self.done.drain(..).unzip();
-        // Fails only when the member is gone.
-        let _ = self.outbox.send(done);
-        assignments.iter().for_each(|assignment| assignment.left());
     }
 
     fn drop_work(&mut self) -> Vec<String> {
@@ -223,8 +241,10 @@ impl Shard {
                 self.running.push(running);
                 continue;
             };
-            left.push(job.event_id());
-            job.assignment.left();
+            // What only waits for a slot has not begun.
+            if job.place < job.assignment.begun() {
+                left.push(job.event_id());
+            }
             let lane = job.lane;
             drop(running);
             self.next(lane);

@@ -54,6 +54,12 @@ impl Ledger {
         self.open.len()
     }
 
+    /// How many offsets before this place are not done.
+    pub(super) fn undone_before(&self, place: u64) -> usize {
+        let before = usize::try_from(place.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        self.open.iter().take(before).filter(|(_, done)| !done).count()
+    }
+
     /// Whether an offset was read before.
     pub(super) fn has_passed(&self, offset: i64) -> bool {
         match self.open.back() {
@@ -77,6 +83,7 @@ mod tests {
         assert_eq!(ledger.watermark(), None);
         ledger.done(places[0]);
         assert_eq!(ledger.watermark(), Some(12));
+        assert_eq!([0, 2, 3, 9].map(|place| ledger.undone_before(place)), [0, 0, 1, 1]);
         ledger.done(places[2]);
         assert_eq!((ledger.watermark(), ledger.open()), (Some(16), 0));
         ledger.done(places[0]);

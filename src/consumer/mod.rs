@@ -30,6 +30,7 @@
 mod assignment;
 mod batch;
 mod builder;
+mod classify;
 mod delivery;
 mod forward;
 mod handler;
@@ -47,6 +48,8 @@ mod running;
 mod settings;
 mod slots;
 mod stop;
+#[cfg(all(test, feature = "json"))]
+mod tests;
 mod work;
 
 pub use builder::{BuildError, ConsumerBuilder};

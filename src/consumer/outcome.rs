@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::classify::Classifiers;
 use crate::codec::DecodeError;
 use crate::error::BoxError;
 use crate::mapper::{Events, IntoEvents};
@@ -68,7 +69,7 @@ impl<T: IntoEvents> IntoOutcome for T {
 #[non_exhaustive]
 pub enum FailureKind {
     /// May pass: immediate retries, then the tiers, then the dead-letter topic. What an error is
-    /// when it does not say.
+    /// that nobody says anything of.
     Transient,
     /// Fails each time: the dead-letter topic at once.
     Permanent,
@@ -97,42 +98,54 @@ impl fmt::Display for FailureKind {
     }
 }
 
-/// A handler's failure. Any error becomes one with `?`, and is transient unless it is said to be
-/// something else: `HandlerError::permanent(error)` or [`Failing`].
+/// A handler's failure. Any error becomes one with `?`. It is what the handler says of it, with
+/// `HandlerError::permanent(error)` or [`Failing`]; else what
+/// [`classify`](super::ConsumerBuilder::classify) says of its type; else transient.
 #[derive(Debug)]
 pub struct HandlerError {
-    kind: FailureKind,
+    /// `None` where nothing was said.
+    kind: Option<FailureKind>,
     cause: BoxError,
 }
 
 impl HandlerError {
     /// May pass.
     pub fn transient(cause: impl Into<BoxError>) -> Self {
-        Self { kind: FailureKind::Transient, cause: cause.into() }
+        Self { kind: Some(FailureKind::Transient), cause: cause.into() }
     }
 
     /// Fails each time.
     pub fn permanent(cause: impl Into<BoxError>) -> Self {
-        Self { kind: FailureKind::Permanent, cause: cause.into() }
+        Self { kind: Some(FailureKind::Permanent), cause: cause.into() }
     }
 
     /// The world is down.
     pub fn outage(cause: impl Into<BoxError>) -> Self {
-        Self { kind: FailureKind::Outage, cause: cause.into() }
+        Self { kind: Some(FailureKind::Outage), cause: cause.into() }
     }
 
     pub(super) fn undecodable(cause: DecodeError) -> Self {
-        Self { kind: FailureKind::Undecodable, cause: cause.into() }
+        Self { kind: Some(FailureKind::Undecodable), cause: cause.into() }
     }
 
     pub(super) fn unknown_format() -> Self {
         let cause = "the payload's content type is not known here".into();
-        Self { kind: FailureKind::Undecodable, cause }
+        Self { kind: Some(FailureKind::Undecodable), cause }
+    }
+
+    /// An error of which nothing was said.
+    pub(super) fn unsaid(cause: impl Into<BoxError>) -> Self {
+        Self { kind: None, cause: cause.into() }
+    }
+
+    /// The same error, of the kind that its type is said to be where the handler has said nothing.
+    pub(super) fn classified(self, classifiers: &Classifiers) -> Self {
+        Self { kind: self.kind.or_else(|| classifiers.kind(&*self.cause)), cause: self.cause }
     }
 
     /// What it says about trying again.
     pub fn kind(&self) -> FailureKind {
-        self.kind
+        self.kind.unwrap_or(FailureKind::Transient)
     }
 
     /// The error and its causes on one line.
@@ -143,7 +156,7 @@ impl HandlerError {
 
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for HandlerError {
     fn from(error: E) -> Self {
-        Self::transient(error)
+        Self::unsaid(error)
     }
 }
 

@@ -32,6 +32,10 @@ pub(super) struct Partition {
     /// The offset of the last commit that was sent.
     pub(super) sent: Option<i64>,
     pub(super) refreshed: Instant,
+    /// Whether the commit that keeps the group's place was refused.
+    pub(super) keep: bool,
+    /// Places of events that will not be done in this assignment.
+    given_up: Vec<u64>,
 }
 
 /// An event that is not due yet, and its place in the ledger.
@@ -51,6 +55,8 @@ impl Partition {
             committed,
             sent: None,
             refreshed: Instant::now(),
+            keep: false,
+            given_up: Vec::new(),
         }
     }
 
@@ -70,6 +76,18 @@ impl Partition {
             self.sent = None;
         }
         self.ledger.read(offset)
+    }
+
+    /// Notes that the event at a place will not be done in this assignment.
+    pub(super) fn give_up(&mut self, place: u64) {
+        self.given_up.push(place);
+    }
+
+    /// Of a revoked one: whether all is done that can be, up to the highest event that has begun.
+    pub(super) fn is_finished(&self) -> bool {
+        let begun = self.assignment.begun();
+        let given_up = self.given_up.iter().filter(|place| **place < begun).count();
+        self.ledger.undone_before(begun) <= given_up
     }
 
     /// Sets whether a reason to pause holds; answers what the source has to be told.
@@ -115,9 +133,10 @@ impl Partition {
         self.waiting.pop_front().map(|waiting| (waiting.record, waiting.place))
     }
 
-    /// When the next event comes due.
+    /// When the next event comes due. Of a partition that goes, none does: nothing of it begins.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.waiting.front().map(|waiting| waiting.due)
+        let waiting = self.waiting.front().filter(|_| !self.assignment.is_revoked());
+        waiting.map(|waiting| waiting.due)
     }
 
     /// Whether enough of a tier waits in memory, which is more when the first is due soon; a paused

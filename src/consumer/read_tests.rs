@@ -45,8 +45,8 @@ fn place(tier: Option<usize>) -> Place {
     let policy = RetryPolicy::tiers((1..=TIERS as u64).map(Duration::from_secs));
     let around = TopicPlan::of(&MAIN, "mail", &policy, &TopicNaming::default()).unwrap();
     let handlers = vec![
-        Arc::new(Registered::new("first", first)),
-        Arc::new(Registered::new("second", second)),
+        Arc::new(Registered::new(0, "first", first)),
+        Arc::new(Registered::new(1, "second", second)),
     ];
     let routes = vec![Route { event: Placed::NAME, version: 1, handlers }];
     Place { main: Arc::new(MainTopic { name: MAIN, number: 0, around, routes }), tier }

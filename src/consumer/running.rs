@@ -208,8 +208,8 @@ impl RunningConsumer {
         }
     }
 
-    /// Fetches nothing more, lets running handlers finish up to `drain`, commits and leaves the
-    /// group. Returns at the latest a few seconds after the drain, even when the client hangs.
+    /// Fetches nothing more, finishes what has begun and what lies before it, up to `drain`, commits and
+    /// leaves the group. Returns at the latest a few seconds after the drain, even when the client hangs.
     pub async fn stop(mut self, drain: Duration) -> StopReport {
         // Members that have ended already do not listen.
         let _ = self.stop.send(Some(Instant::now() + drain));

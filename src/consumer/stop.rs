@@ -4,8 +4,9 @@
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[must_use = "a stop that was not clean is worth a line in the log"]
 pub struct StopReport {
-    /// Ids of the events whose work was begun and not finished: their handlers were still running at
-    /// the deadline, or they waited for a retry in place, an outage to end, or a blocked retry topic.
+    /// Ids of the events that were to be finished and were not: at the deadline their handlers were
+    /// running, or they waited for one to end before them or for a retry in place; or they were given
+    /// up at once, since they waited for an outage to end or a blocked retry topic.
     pub unfinished: Vec<String>,
     /// Members whose client did not leave the group in time; the broker finds out by itself.
     pub stuck_members: usize,

@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures::FutureExt;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use super::assignment::{Assignment, Counted};
 use super::batch::BatchRecord;
@@ -21,13 +21,14 @@ use super::plan::Place;
 use super::read::{Policies, Reading};
 use super::slots::Slots;
 use crate::codec::envelope;
-use crate::event::Flow;
+use crate::event::{Flow, header};
 use crate::mapper::Events;
 use crate::retry::{Backoff, Chance, RetryPolicy};
 use crate::telemetry;
 use crate::transport::{Aside, Observer, Received, Record, Step, StepKind};
 
 /// What one member's work shares.
+#[derive(Clone)]
 pub(super) struct Work {
     pub(super) shared: Arc<Shared>,
     pub(super) policies: Policies,
@@ -69,6 +70,14 @@ impl Finish {
     }
 }
 
+/// Where an event stands: its assignment, its place in the ledger there, and what it runs in.
+#[derive(Clone, Copy)]
+struct Turn<'a> {
+    assignment: &'a Assignment,
+    place: u64,
+    slots: &'a Slots,
+}
+
 /// How one handler ended.
 enum Verdict {
     Done,
@@ -80,38 +89,34 @@ enum Verdict {
 /// What is rarely taken is boxed, so that the future of an event that goes well stays small: there is one for
 /// each event.
 impl Work {
+    /// The same for one shard.
+    pub(super) fn apart(&self) -> Arc<Self> {
+        let shared = Arc::new(Shared::clone(&self.shared));
+        Arc::new(Self { shared, ..self.clone() })
+    }
+
     /// Works on a record until it is done, or its assignment is revoked.
     pub(super) async fn on(
         &self,
         assignment: &Assignment,
+        place: u64,
         record: &BatchRecord,
         slots: &Slots,
     ) -> Finish {
-        let place = &assignment.place;
-        match self.policies.read(place, record) {
+        match self.policies.read(&assignment.place, record) {
             Reading::Run { event, handlers, failures } => {
-                let span = crate::receive_span!(
-                    self.system,
-                    record.topic.as_str(),
-                    record.partition,
-                    record.offset,
-                    &*self.shared.group
-                );
-                if !span.is_disabled() {
-                    span.record(
-                        "messaging.message.id",
-                        tracing::field::display(&event.incoming.metadata.id),
-                    );
-                    if let Some(trace) = &event.incoming.metadata.trace {
-                        telemetry::follow(&span, trace);
-                    }
-                }
-                self.run(assignment, event, handlers, failures, slots).instrument(span).await
+                let span = self.receiving(&event);
+                let turn = Turn { assignment, place, slots };
+                let run = pin!(self.run(turn, event, handlers, failures));
+                run.instrument(span).await
             }
             Reading::Skip => {
                 Counts::one(&self.counts.skipped);
                 self.saw(record, StepKind::Skipped);
                 Finish::Done { moved: false }
+            }
+            Reading::DeadLetter { .. } | Reading::Quarantine { .. } if !assignment.begin(place) => {
+                Finish::NotBegun
             }
             Reading::DeadLetter { reason, handler, failures } => {
                 let handler = handler.as_deref();
@@ -127,19 +132,36 @@ impl Work {
         }
     }
 
+    fn receiving(&self, event: &ReceivedEvent) -> Span {
+        let ReceivedEvent { record, incoming } = event;
+        let span = crate::receive_span!(
+            self.system,
+            record.topic.as_str(),
+            record.partition,
+            record.offset,
+            &*self.shared.group
+        );
+        if !span.is_disabled() {
+            let metadata = &incoming.metadata;
+            span.record("messaging.message.id", tracing::field::display(&metadata.id));
+            if let Some(trace) = &metadata.trace {
+                telemetry::follow(&span, trace);
+            }
+        }
+        span
+    }
+
     async fn run(
         &self,
-        assignment: &Assignment,
+        turn: Turn<'_>,
         event: Arc<ReceivedEvent>,
         handlers: &[Arc<Registered>],
         failures: u32,
-        slots: &Slots,
     ) -> Finish {
         if let [handler] = handlers {
-            return self.one(assignment, &event, handler, failures, slots).await;
+            return self.one(turn, &event, handler, failures).await;
         }
-        let all =
-            handlers.iter().map(|handler| self.one(assignment, &event, handler, failures, slots));
+        let all = handlers.iter().map(|handler| self.one(turn, &event, handler, failures));
         let all = Box::pin(futures::future::join_all(all)).await;
         all.into_iter().reduce(Finish::and).unwrap_or(Finish::Done { moved: false })
     }
@@ -147,16 +169,15 @@ impl Work {
     /// One handler with its immediate retries, and what follows when they are used up.
     async fn one(
         &self,
-        assignment: &Assignment,
+        turn: Turn<'_>,
         event: &Arc<ReceivedEvent>,
         handler: &Arc<Registered>,
         failures: u32,
-        slots: &Slots,
     ) -> Finish {
         let record = &event.record;
         let delivery = Delivery {
             event: event.clone(),
-            handler: handler.name.clone(),
+            handler: handler.number,
             attempt: failures.saturating_add(1),
             shared: self.shared.clone(),
         };
@@ -175,10 +196,9 @@ impl Work {
         }
         let mut flow = event.incoming.metadata.flow();
         flow.trace = telemetry::trace_of(&span).or(flow.trace);
-        let verdict = flow
-            .scope(self.attempts(assignment, handler, &delivery, slots))
-            .instrument(span.clone())
-            .await;
+        // Pinned before it is wrapped: what wraps it would move it, and it is large.
+        let attempts = pin!(self.attempts(turn, handler, &delivery));
+        let verdict = flow.scope(attempts).instrument(span.clone()).await;
         let outcome = match &verdict {
             Verdict::Done => "done",
             Verdict::Failed(kind, _) => kind.as_str(),
@@ -192,6 +212,7 @@ impl Work {
             Verdict::Abandoned => Finish::Abandoned,
             Verdict::Failed(kind, message) => {
                 span.record("error.type", kind.as_str());
+                let assignment = turn.assignment;
                 Box::pin(self.failed(assignment, record, handler, failures, kind, &message))
                     .instrument(span)
                     .await
@@ -199,23 +220,17 @@ impl Work {
         }
     }
 
-    async fn attempts(
-        &self,
-        assignment: &Assignment,
-        handler: &Registered,
-        delivery: &Delivery,
-        slots: &Slots,
-    ) -> Verdict {
+    async fn attempts(&self, turn: Turn<'_>, handler: &Registered, delivery: &Delivery) -> Verdict {
+        let Turn { assignment, place, slots } = turn;
         let (mut retries, mut probes) = (0, 0);
         let mut outage = None;
         loop {
             let slot = slots.take().await;
-            if assignment.is_revoked() {
-                let begun = retries > 0 || probes > 0;
-                return if begun { Verdict::Abandoned } else { Verdict::NotBegun };
+            if !assignment.begin(place) {
+                return Verdict::NotBegun;
             }
             self.delivery_saw(delivery, StepKind::Begun);
-            let error = match self.attempt(handler, delivery.clone()).await {
+            let error = match self.attempt(handler, delivery).await {
                 Ok(handled) => match self.conclude(delivery, handled).await {
                     Ok(()) => return Verdict::Done,
                     Err(error) => error,
@@ -223,28 +238,32 @@ impl Work {
                 Err(error) => error,
             };
             drop(slot);
+            let error = error.classified(&self.shared.classifiers);
             if self.observer.is_some() {
                 let (kind, error) = (error.kind().as_str(), error.message());
                 self.delivery_saw(delivery, StepKind::Failed { kind, error: &error });
             }
-            let wait = match error.kind() {
+            let (wait, keeps) = match error.kind() {
                 FailureKind::Permanent | FailureKind::Undecodable => {
                     return Verdict::Failed(error.kind(), error.message());
                 }
                 FailureKind::Outage => {
                     probes += 1;
-                    outage.get_or_insert_with(|| Outage::begin(self, assignment, &error));
-                    self.probe.delay(probes)
+                    outage.get_or_insert_with(|| Box::new(Outage::begin(self, assignment, &error)));
+                    (self.probe.delay(probes), false)
                 }
                 FailureKind::Transient if retries < self.retry.immediate => {
                     outage = None;
                     retries += 1;
-                    self.retry.backoff.jittered(retries, &self.chance)
+                    (self.retry.backoff.jittered(retries, &self.chance), true)
                 }
                 FailureKind::Transient => return Verdict::Failed(error.kind(), error.message()),
             };
             tracing::debug!(kind = %error.kind(), error = error.message(), ?wait, "trying again");
-            if !assignment.wait(wait).await {
+            // A revoke has time for a retry in place, and none for the world to come back.
+            if keeps {
+                Box::pin(tokio::time::sleep(wait)).await;
+            } else if !Box::pin(assignment.wait(wait)).await {
                 return Verdict::Abandoned;
             }
         }
@@ -254,15 +273,16 @@ impl Work {
     async fn attempt(
         &self,
         handler: &Registered,
-        delivery: Delivery,
+        delivery: &Delivery,
     ) -> Result<Handled, HandlerError> {
         // The call itself may panic too, before there is a future.
-        let call = AssertUnwindSafe(async { handler.call.call(delivery).await }).catch_unwind();
+        let call =
+            AssertUnwindSafe(async { handler.call.call(delivery.clone()).await }).catch_unwind();
         let mut call = pin!(call);
         // Most handlers of a busy consumer are done at their first poll, and need no timer.
         let done = match futures::poll!(call.as_mut()) {
             Poll::Ready(done) => Ok(done),
-            Poll::Pending => tokio::time::timeout(self.handler_timeout, call).await,
+            Poll::Pending => Box::pin(tokio::time::timeout(self.handler_timeout, call)).await,
         };
         match done {
             Ok(Ok(result)) => result,
@@ -406,7 +426,7 @@ impl Work {
         record: &Record,
         aside: Aside,
     ) -> Finish {
-        if !self.forward.send(record, assignment, &self.health).await {
+        if !self.forward.send(received, record, assignment, &self.health).await {
             return Finish::Abandoned;
         }
         Counts::one(match aside {
@@ -414,7 +434,18 @@ impl Work {
             Aside::DeadLetter => &self.counts.dead_lettered,
             Aside::Quarantine => &self.counts.quarantined,
         });
-        self.saw(received, StepKind::Moved { to: &record.topic, aside });
+        if let Some(observer) = &self.observer {
+            // Whose retry or dead letter it is stands on the record, put there a moment ago.
+            let attempt = record.headers.get_str(header::RETRY_ATTEMPT);
+            observer.saw(&Step {
+                group: &self.shared.group,
+                record: received,
+                metadata: None,
+                handler: record.headers.get_str(header::RETRY_HANDLER),
+                attempt: attempt.and_then(|text| text.parse().ok()).unwrap_or_default(),
+                what: StepKind::Moved { to: &record.topic, aside },
+            });
+        }
         Finish::Done { moved: true }
     }
 
@@ -460,7 +491,8 @@ impl<'a> Outage<'a> {
     }
 }
 
-fn at(record: &Received) -> String {
+/// Where a record lies, for messages.
+pub(super) fn at(record: &Received) -> String {
     format!("{}/{}@{}", record.topic, record.partition, record.offset)
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 
 /// Headers in wire order. Names and values are bytes: a stranger may have written anything.
 ///
@@ -61,10 +61,13 @@ impl Headers {
     pub fn push_raw(&mut self, name: &[u8], value: Option<&[u8]>) {
         let bytes = value.unwrap_or_default();
         self.buffer.reserve(LENGTHS + name.len() + bytes.len());
-        self.buffer.put_u32_ne(size(name.len()));
-        self.buffer.put_u32_ne(value.map_or(NULL, |value| size(value.len())));
-        self.buffer.put_slice(name);
-        self.buffer.put_slice(bytes);
+        let mut lengths = [0; LENGTHS];
+        lengths[..4].copy_from_slice(&size(name.len()).to_ne_bytes());
+        let value = value.map_or(NULL, |value| size(value.len()));
+        lengths[4..].copy_from_slice(&value.to_ne_bytes());
+        self.buffer.extend_from_slice(&lengths);
+        self.buffer.extend_from_slice(name);
+        self.buffer.extend_from_slice(bytes);
         self.len += 1;
     }
 

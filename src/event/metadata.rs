@@ -52,7 +52,7 @@ impl Metadata {
             trace: flow.trace.clone(),
             id,
             source,
-            event_type: name.into(),
+            event_type: super::shared(name),
             version,
             time: Utc::now().trunc_subsecs(3),
             subject: None,
@@ -80,7 +80,7 @@ pub struct InvalidAttribute {
 }
 
 macro_rules! attribute {
-    ($(#[$doc:meta])* $name:ident, $what:literal, $max:literal) => {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $max:literal, $kept:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(Arc<str>);
@@ -95,7 +95,7 @@ macro_rules! attribute {
                 if text.is_empty() || text.len() > $max || text.chars().any(char::is_control) {
                     return Err(InvalidAttribute { what: $what, max: $max });
                 }
-                Ok(Self(text.into()))
+                Ok(Self($kept(text)))
             }
 
             /// The text.
@@ -120,13 +120,13 @@ macro_rules! attribute {
 
 attribute!(
     /// The service that published an event (`ce_source`): 1 to 255 bytes.
-    Source, "a source", 255
+    Source, "a source", 255, super::shared
 );
 attribute!(
     /// What an event is about within its source (`ce_subject`): 1 to 1,024 bytes.
-    Subject, "a subject", 1024
+    Subject, "a subject", 1024, Arc::from
 );
 attribute!(
     /// Whose event it is, where a service serves many (`ce_tenantid`): 1 to 255 bytes.
-    Tenant, "a tenant", 255
+    Tenant, "a tenant", 255, super::shared
 );

@@ -12,6 +12,7 @@ mod id;
 mod integration;
 mod key;
 mod metadata;
+mod text;
 mod topic_name;
 mod trace;
 
@@ -23,5 +24,6 @@ pub use id::{EventId, InvalidEventId};
 pub use integration::{IntegrationEvent, simple_type_name};
 pub use key::{InvalidKey, PartitionKey, ToPartitionKey};
 pub use metadata::{InvalidAttribute, Metadata, Source, Subject, Tenant};
+pub(crate) use text::shared;
 pub use topic_name::{InvalidTopicName, TopicName};
 pub use trace::{InvalidTraceContext, TraceContext};

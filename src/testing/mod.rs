@@ -1,3 +1,7 @@
 //! What helps to test services and transports; not for production.
 
+pub mod conformance;
+pub mod kit;
 pub mod sim;
+
+pub use kit::{Expect, Fixture, Scenario, TestKit, hold_time};

@@ -82,6 +82,49 @@ pub trait Transport: Send + Sync + 'static {
     }
 }
 
+/// A client that is shared is a client.
+impl<T: Transport + ?Sized> Transport for Arc<T> {
+    fn service(&self) -> &ServiceName {
+        (**self).service()
+    }
+
+    fn system(&self) -> &'static str {
+        (**self).system()
+    }
+
+    fn producer(&self) -> Arc<dyn Producer> {
+        (**self).producer()
+    }
+
+    fn admin(&self) -> Arc<dyn Admin> {
+        (**self).admin()
+    }
+
+    fn subscribe(&self, subscription: Subscription) -> Result<Source, TransportError> {
+        (**self).subscribe(subscription)
+    }
+
+    fn clock(&self) -> &BrokerClock {
+        (**self).clock()
+    }
+
+    fn chance(&self) -> Chance {
+        (**self).chance()
+    }
+
+    fn consumer_defaults(&self) -> ConsumerDefaults {
+        (**self).consumer_defaults()
+    }
+
+    fn transactions(&self, id: &str) -> Result<Arc<dyn Transactions>, TransactionError> {
+        (**self).transactions(id)
+    }
+
+    fn observer(&self) -> Option<Arc<dyn Observer>> {
+        (**self).observer()
+    }
+}
+
 /// What a transport's configuration says about consumers.
 #[derive(Debug, Clone)]
 pub struct ConsumerDefaults {

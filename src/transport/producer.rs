@@ -74,6 +74,14 @@ pub enum ProduceError {
         /// What the client said.
         reason: String,
     },
+    /// It is larger than its topic takes.
+    #[error("{topic} takes no record of this size ({reason}); raise its max.message.bytes")]
+    TooLarge {
+        /// Where it was to go.
+        topic: TopicName,
+        /// What the client said.
+        reason: String,
+    },
     /// No answer came in time. It may have been stored or not.
     #[error("no acknowledgement within {waited:?}; the record may or may not have been stored")]
     NoAnswer {
@@ -91,6 +99,7 @@ impl ProduceError {
         match self {
             Self::QueueFull { .. } | Self::NoAnswer { .. } => ErrorClass::Retriable,
             Self::Refused { class, .. } => *class,
+            Self::TooLarge { .. } => ErrorClass::Permanent,
             Self::Closed => ErrorClass::Fatal,
         }
     }

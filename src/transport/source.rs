@@ -47,7 +47,8 @@ pub trait SourceControl: Send + Sync + std::fmt::Debug + 'static {
     fn pause(&self, partitions: Vec<TopicPartition>);
     /// Fetches them again.
     fn resume(&self, partitions: Vec<TopicPartition>);
-    /// Commits: the next offset to read of each partition. Answered by [`SourceEvent::Committed`].
+    /// Commits: the next offset to read of each partition. Answered by [`SourceEvent::Committed`], of
+    /// which there may be several. A partition that is no longer ours is not committed.
     fn commit(&self, offsets: Offsets);
     /// Leaves the group; the event channel closes afterwards.
     fn close(&self);

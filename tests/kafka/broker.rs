@@ -8,29 +8,61 @@ use crate::support::{address, unique};
 /// Several brokers that start at once on a small machine take longer than one after another.
 static STARTING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-/// A broker that ends with this value.
+/// A broker, or a cluster of them, that ends with this value.
 pub struct OwnBroker {
     script: String,
     dir: PathBuf,
+    /// For clients: of each node, `host:port`.
     pub address: String,
 }
 
 impl OwnBroker {
     /// Starts one with broker properties (`key=value`); `None`, said aloud, where there is no script.
     pub async fn start(settings: &[&str]) -> Option<Self> {
+        let settings: Vec<_> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
+        Self::start_with(&settings).await
+    }
+
+    /// Three nodes: topics have three replicas, and a record is safe once two have it.
+    pub async fn start_three() -> Option<Self> {
+        Self::start_with(&["--nodes", "3"]).await
+    }
+
+    /// One whose clients come in by SASL_SSL.
+    #[cfg(feature = "kafka-tls")]
+    pub async fn start_secured() -> Option<Self> {
+        Self::start_with(&["--secure"]).await
+    }
+
+    /// A file of a secured broker: `ca.pem`, `user`, `password`.
+    #[cfg(feature = "kafka-tls")]
+    pub fn secret_path(&self, name: &str) -> PathBuf {
+        self.dir.join("secrets").join(name)
+    }
+
+    /// What is in it.
+    #[cfg(feature = "kafka-tls")]
+    pub fn secret(&self, name: &str) -> String {
+        std::fs::read_to_string(self.secret_path(name)).unwrap()
+    }
+
+    async fn start_with(options: &[&str]) -> Option<Self> {
         let script = address("TIDINGS_DEV_KAFKA")?;
         let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(unique("kafka"));
         let mut broker = Self { script, dir, address: String::new() };
-        let mut arguments = vec!["start"];
-        settings.iter().for_each(|setting| arguments.extend(["--set", setting]));
         let _turn = STARTING.lock().await;
-        broker.address = broker.run(&arguments).await;
+        broker.address = broker.run(&[&["start"], options].concat()).await;
         Some(broker)
     }
 
     /// kill -9, as a crash would.
     pub async fn kill(&self) {
         self.run(&["kill"]).await;
+    }
+
+    /// kill -9 of one node, counted from 1.
+    pub async fn kill_node(&self, node: u32) {
+        self.run(&["kill", "--node", &node.to_string()]).await;
     }
 
     /// The same port and data as before.

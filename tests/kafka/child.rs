@@ -22,6 +22,8 @@ fn a_subject_of_other_tests() {
             "consume" => crate::kills::subject(&broker, log).await,
             #[cfg(feature = "axum")]
             "serve" => crate::stop::subject(&broker, log).await,
+            #[cfg(feature = "kafka-tls")]
+            "knock" => crate::security::subject(&broker, log).await,
             other => panic!("there is no subject {other}"),
         }
     });
@@ -40,12 +42,18 @@ pub fn new_log() -> PathBuf {
 
 impl Subject {
     pub fn start(name: &str, broker: &str, log: &Path) -> Self {
+        Self::start_with(name, broker, log, &[])
+    }
+
+    /// With these variables, which nobody else can see in its arguments.
+    pub fn start_with(name: &str, broker: &str, log: &Path, variables: &[(&str, &str)]) -> Self {
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["child::a_subject_of_other_tests", "--exact", "--nocapture"])
             .env(SUBJECT, name)
             .env(BROKER, broker)
             .env(LOG, log)
             .env(PREFIX, prefix())
+            .envs(variables.iter().copied())
             .stdout(Stdio::null())
             .spawn()
             .unwrap();

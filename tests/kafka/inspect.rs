@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -42,6 +42,13 @@ impl Inspector {
             Offset::Offset(offset) => Some(offset),
             _ => None,
         }
+    }
+
+    /// How many replicas each partition of a topic has.
+    pub fn replicas(&self, topic: &TopicName) -> Vec<usize> {
+        let metadata = self.0.fetch_metadata(Some(topic.as_str()), SOON).unwrap();
+        let partitions = metadata.topics()[0].partitions().iter();
+        partitions.map(|partition| partition.replicas().len()).collect()
     }
 
     /// How many records a topic holds.
@@ -112,13 +119,21 @@ pub async fn put(
     answer.await.unwrap().unwrap()
 }
 
+fn admin(brokers: &str) -> AdminClient<DefaultClientContext> {
+    ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap()
+}
+
+/// Sets a topic's configuration.
+pub async fn set(brokers: &str, topic: &TopicName, name: &str, value: &str) {
+    let change = AlterConfig::new(ResourceSpecifier::Topic(topic.as_str())).set(name, value);
+    let done = admin(brokers).alter_configs(&[change], &AdminOptions::new()).await.unwrap();
+    done.into_iter().for_each(|result| drop(result.unwrap()));
+}
+
 /// Deletes topics and waits until they are gone.
 pub async fn delete(kafka: &Kafka, brokers: &str, topics: &[&TopicName]) {
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", brokers);
-    let admin: AdminClient<DefaultClientContext> = config.create().unwrap();
     let names: Vec<_> = topics.iter().map(|topic| topic.as_str()).collect();
-    for result in admin.delete_topics(&names, &AdminOptions::new()).await.unwrap() {
+    for result in admin(brokers).delete_topics(&names, &AdminOptions::new()).await.unwrap() {
         result.unwrap();
     }
     let names: Vec<_> = topics.iter().map(|topic| (*topic).clone()).collect();

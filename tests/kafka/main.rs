@@ -17,12 +17,17 @@ mod failure;
 mod hang;
 mod inspect;
 mod kills;
+mod large;
+mod nodes;
 mod outage;
 mod path;
 #[cfg(feature = "axum")]
 mod readiness;
 mod retention;
+#[cfg(feature = "kafka-tls")]
+mod security;
 mod stage;
 mod stop;
 mod tiers;
 mod topics;
+mod transactions;

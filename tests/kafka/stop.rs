@@ -52,11 +52,13 @@ async fn a_stop_under_load_finishes_and_commits_what_runs_and_the_next_one_goes_
     for partition in 0..3 {
         let committed = offsets.committed(&topic(Busy::TOPIC), partition).unwrap_or(0);
         assert!((0..committed).all(|offset| done.contains(&(partition, offset))));
+        let done = done.iter().filter(|(of, _)| *of == partition).count();
+        assert_eq!(committed, done as i64, "what is done is committed, without a gap");
     }
     let second = busy(&kafka, &seen).start().await.unwrap();
     let all = || seen.all().iter().map(|ran| ran.n).collect::<BTreeSet<_>>().len();
     eventually("the next one handles the rest", SOON, || all() == 5_000).await;
-    println!("{} of 5000 ran twice", seen.len() - 5_000);
+    assert_eq!(seen.len(), 5_000, "none ran twice");
     stop(second).await;
 }
 

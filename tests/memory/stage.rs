@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use tidings::IntegrationEvent;
 use tidings::consumer::{Consumer, ConsumerBuilder, Event, HandlerError};
 use tidings::retry::RetryPolicy;
+use tidings::transport::TopicSetup;
 use tidings::transport::memory::MemoryBroker;
 use tokio::time::Instant;
 
@@ -62,7 +63,7 @@ pub fn consumer(
             }
         })
         .retry(RetryPolicy::tiers([secs(5), secs(60)]).immediate(0))
-        .topics(tidings::transport::TopicSetup::Create { partitions: Some(4), replication: None })
+        .topics(TopicSetup::Create { partitions: Some(4), replication: None })
 }
 
 /// Waits until no group has anything to read or to commit.

@@ -9,7 +9,9 @@ use chrono::{DateTime, SecondsFormat, TimeZone, Utc};
 
 use super::Format;
 use crate::clock::Millis;
-use crate::event::{EventId, Headers, Metadata, Source, Subject, Tenant, TraceContext, header};
+use crate::event::{
+    EventId, Headers, Metadata, Source, Subject, Tenant, TraceContext, header, shared,
+};
 
 #[cfg(feature = "json")]
 mod structured;
@@ -203,10 +205,11 @@ pub fn read(
 }
 
 fn is_structured(content_type: &str) -> bool {
-    content_type
-        .split(';')
-        .next()
-        .is_some_and(|essence| essence.trim().eq_ignore_ascii_case(STRUCTURED))
+    content_type.len() >= STRUCTURED.len()
+        && content_type
+            .split(';')
+            .next()
+            .is_some_and(|essence| essence.trim().eq_ignore_ascii_case(STRUCTURED))
 }
 
 /// Attributes as text, whichever mode they came in.
@@ -254,7 +257,7 @@ impl Attributes<'_> {
         };
         let event_type: Arc<str> = match self.event_type {
             Some("") => return Err(missing("type")),
-            Some(name) => name.into(),
+            Some(name) => shared(name),
             None if plain => "".into(),
             None => return Err(missing("type")),
         };

@@ -62,11 +62,11 @@ where
     }
 }
 
-/// What the handler said, or the layer's own error, which is transient.
+/// What the handler said, or the layer's own error, of which nothing was said.
 fn failure(error: impl Into<BoxError>) -> HandlerError {
     match error.into().downcast::<HandlerFailure>() {
         Ok(failure) => failure.0,
-        Err(error) => HandlerError::transient(error),
+        Err(error) => HandlerError::unsaid(error),
     }
 }
 

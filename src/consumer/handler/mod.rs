@@ -64,6 +64,8 @@ impl<Args: 'static, H: Handler<Args>> Call for Erased<H, Args> {
 
 /// A handler as the registry keeps it.
 pub(super) struct Registered {
+    /// Which one of its consumer's it is.
+    pub(super) number: usize,
     pub(super) name: Arc<str>,
     pub(super) event: &'static str,
     pub(super) version: u32,
@@ -73,10 +75,15 @@ pub(super) struct Registered {
 }
 
 impl Registered {
-    pub(super) fn new<Args: 'static, H: Handler<Args>>(name: &str, handler: H) -> Self {
+    pub(super) fn new<Args: 'static, H: Handler<Args>>(
+        number: usize,
+        name: &str,
+        handler: H,
+    ) -> Self {
         let mut needs = Needs::default();
         H::needs(&mut needs);
         Self {
+            number,
             name: name.into(),
             event: H::Event::NAME,
             version: H::Event::VERSION,

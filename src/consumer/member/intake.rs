@@ -1,12 +1,13 @@
 //! Taking records: onto lanes, or into memory until they are due; and when to take no more.
 
 use std::hash::{DefaultHasher, Hasher};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::super::assignment::Assignment;
-use super::super::batch::BatchRecord;
+use super::super::batch::{BatchRecord, Local};
 use super::super::lane::{Job, ToShard};
 use super::super::partition::Partition;
 use super::super::pause::{Change, Reason};
@@ -17,6 +18,13 @@ use crate::transport::{Received, RecordBatch, Timestamp};
 /// How long nothing is received because a partition is full, before that partition is paused. A busy
 /// consumer is full for moments; the group waits for it no longer than this.
 const STALL: Duration = Duration::from_millis(100);
+
+/// What one shard gets of a batch.
+struct Share {
+    assignment: Local<Assignment>,
+    records: Local<Vec<Received>>,
+    jobs: Vec<Job>,
+}
 
 impl Member {
     pub(super) fn received(&mut self, batch: RecordBatch) {
@@ -34,15 +42,23 @@ impl Member {
         let assignment = partition.assignment.clone();
         match assignment.place.tier {
             None => {
-                let mut jobs: Vec<Vec<Job>> = self.shards.iter().map(|_| Vec::new()).collect();
-                for record in BatchRecord::all(records) {
+                let records = Arc::new(records);
+                let mut shares: Vec<Option<Share>> = self.shards.iter().map(|_| None).collect();
+                for (at, record) in records.iter().enumerate() {
                     let place = partition.read(record.offset);
-                    let lane = self.lanes.of(&assignment, &record);
-                    let shard = usize::try_from(lane % jobs.len() as u64).unwrap_or_default();
-                    jobs[shard].push(Job { assignment: assignment.clone(), place, record, lane });
+                    let lane = self.lanes.of(&assignment, record);
+                    let shard = usize::try_from(lane % shares.len() as u64).unwrap_or_default();
+                    let share = shares[shard].get_or_insert_with(|| Share {
+                        assignment: Arc::new(assignment.clone()),
+                        records: Arc::new(records.clone()),
+                        jobs: Vec::with_capacity(records.len()),
+                    });
+                    let record = BatchRecord::of(&share.records, at);
+                    let assignment = share.assignment.clone();
+                    share.jobs.push(Job { assignment, place, record, lane });
                 }
-                for (shard, jobs) in self.shards.iter().zip(jobs) {
-                    if !jobs.is_empty() {
+                for (shard, share) in self.shards.iter().zip(shares) {
+                    if let Some(Share { jobs, .. }) = share {
                         // Fails only when the shard has ended, and it ends after this member.
                         let _ = shard.send(ToShard::Work(jobs));
                     }
@@ -80,10 +96,11 @@ impl Member {
         if assignment.is_revoked() {
             return;
         }
+        let shared = Arc::new(assignment.clone());
         while let Some((record, place)) = partition.take_due(now) {
             let lane = self.lanes.of(&assignment, &record);
             let shard = usize::try_from(lane % self.shards.len() as u64).unwrap_or_default();
-            let job = Job { assignment: assignment.clone(), place, record, lane };
+            let job = Job { assignment: shared.clone(), place, record, lane };
             let _ = self.shards[shard].send(ToShard::Work(vec![job]));
         }
         let enough = partition.waits_enough(now, self.settings.prefetch);

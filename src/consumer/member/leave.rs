@@ -6,24 +6,23 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::super::partition::Partition;
 use super::super::stop::MemberReport;
-use super::{Member, TICK};
+use super::Member;
 use crate::transport::SourceEvent;
 
 /// How long a member that was told to stop waits for the source beyond the deadline.
 const LEAVE: Duration = Duration::from_secs(5);
 
 impl Member {
-    /// Finishes what runs, up to the deadline; commits; leaves the group.
+    /// Finishes what runs and what lies before it, up to the deadline; commits; leaves the group.
     pub(super) async fn leave(mut self, deadline: Instant) -> MemberReport {
         self.stopping = true;
         self.partitions.values().for_each(|partition| partition.assignment.revoke());
-        while !self.partitions.values().all(|partition| partition.assignment.is_idle()) {
+        while !self.partitions.values().all(Partition::is_finished) {
             tokio::select! {
                 biased;
                 () = sleep_until(deadline) => break,
                 Some(done) = self.done.recv() => self.completed(done),
                 Some(event) = self.source.events.recv() => self.happened(event),
-                () = tokio::time::sleep(TICK / 10) => {}
             }
             self.finish_revokes();
         }

@@ -19,6 +19,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use self::intake::Lanes;
+use self::progress::Refused;
 use self::rebalance::Revoke;
 use super::hooks::Hooks;
 use super::lane::{Done, Shard, ToShard};
@@ -59,6 +60,7 @@ pub(super) struct Member {
     lanes: Lanes,
     finished: u64,
     committed_at: Instant,
+    refused: Refused,
     stopping: bool,
     /// Events whose work was begun and not finished when the member stopped.
     left: Vec<String>,
@@ -84,7 +86,7 @@ impl Member {
             .map(|_| {
                 let (to, inbox) = mpsc::unbounded_channel();
                 let slots = Slots::new(free.clone());
-                let shard = Shard::new(inbox, outbox.clone(), work.clone(), slots);
+                let shard = Shard::new(inbox, outbox.clone(), work.apart(), slots);
                 aborts.push(tasks.spawn(shard.run()));
                 to
             })
@@ -109,6 +111,7 @@ impl Member {
             lanes,
             finished: 0,
             committed_at: Instant::now(),
+            refused: Refused::default(),
             stopping: false,
             left: Vec::new(),
             failed: None,
@@ -164,26 +167,7 @@ impl Member {
                 self.revoked(&partitions, lost, reply)
             }
             SourceEvent::Records(batch) => self.received(batch),
-            SourceEvent::Committed { offsets, result } => {
-                if let Err(error) = &result {
-                    tracing::warn!(
-                        error = crate::error::chain(error),
-                        "a commit was not taken; it is sent again"
-                    );
-                }
-                for (partition, offset) in offsets {
-                    let id = self.ids.get(&partition);
-                    let Some(partition) = id.and_then(|id| self.partitions.get_mut(id)) else {
-                        continue;
-                    };
-                    match &result {
-                        Ok(()) => partition.committed = Some(offset),
-                        Err(_) if partition.sent == Some(offset) => partition.sent = None,
-                        Err(_) => {}
-                    }
-                }
-                self.work.health.committed(result.map_err(|error| crate::error::chain(&error)));
-            }
+            SourceEvent::Committed { offsets, result } => self.committed(offsets, result),
             SourceEvent::Error(error) => {
                 let text = crate::error::chain(&error);
                 match error.class {

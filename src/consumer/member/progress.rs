@@ -1,6 +1,7 @@
 //! What is done, and what of it the broker knows.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -8,6 +9,22 @@ use super::super::lane::Done;
 use super::super::pause::Reason;
 use super::super::work::Finish;
 use super::Member;
+use crate::retry::Backoff;
+use crate::transport::{CommitFailed, Offsets};
+
+/// Until commits that were refused are sent again: a group that takes in a member refuses them for a moment.
+const AGAIN: Backoff = Backoff::exponential(Duration::from_millis(100)).cap(Duration::from_secs(2));
+/// So many in a row are worth a word.
+const GOES_ON: u32 = 3;
+
+/// Commits that were refused.
+#[derive(Default)]
+pub(super) struct Refused {
+    /// How many since the last that was taken.
+    in_a_row: u32,
+    /// When what they said is sent again.
+    again: Option<Instant>,
+}
 
 impl Member {
     pub(super) fn completed(&mut self, done: Vec<Done>) {
@@ -27,8 +44,11 @@ impl Member {
                         self.balance(assignment);
                     }
                 }
-                Finish::Abandoned | Finish::NotBegun => {}
-                Finish::Fatal(why) => self.fail(why),
+                Finish::Abandoned | Finish::NotBegun => partition.give_up(place),
+                Finish::Fatal(why) => {
+                    partition.give_up(place);
+                    self.fail(why);
+                }
             }
         }
         if urgent || self.finished >= self.settings.commit_every_events {
@@ -53,16 +73,52 @@ impl Member {
         }
     }
 
+    /// Notes what became of a commit. What was refused is sent again soon, as the ledger says then.
+    pub(super) fn committed(&mut self, offsets: Offsets, result: Result<(), CommitFailed>) {
+        let ours = offsets.iter().any(|(partition, _)| self.ids.contains_key(partition));
+        if result.is_err() && !ours {
+            // What was lost before its commit was carried out says nothing about other commits.
+            return;
+        }
+        match &result {
+            Ok(()) => self.refused.in_a_row = 0,
+            Err(error) => {
+                let (refused, now) = (&mut self.refused, Instant::now());
+                refused.in_a_row = refused.in_a_row.saturating_add(1);
+                refused.again.get_or_insert(now + AGAIN.delay(refused.in_a_row));
+                let error = crate::error::chain(error);
+                match refused.in_a_row {
+                    GOES_ON.. => tracing::warn!(error, "commits are refused; they are sent again"),
+                    _ => tracing::debug!(error, "a commit was refused; it is sent again"),
+                }
+            }
+        }
+        for (partition, offset) in offsets {
+            let id = self.ids.get(&partition);
+            let Some(partition) = id.and_then(|id| self.partitions.get_mut(id)) else { continue };
+            match &result {
+                Ok(()) => partition.committed = Some(offset),
+                Err(_) if partition.sent == Some(offset) => partition.sent = None,
+                // Nothing is done here yet: it was to keep the group's place.
+                Err(_) if partition.sent.is_none() => partition.keep = true,
+                Err(_) => {}
+            }
+        }
+        self.work.health.committed(result.map_err(|error| crate::error::chain(&error)));
+    }
+
     /// What has to be looked at without an event: time for a commit, blocked partitions.
     pub(super) fn look_around(&mut self) {
-        if self.committed_at.elapsed() >= self.settings.commit_every {
+        let (mut keep, now) = (Vec::new(), Instant::now());
+        let again = self.refused.again.take_if(|at| *at <= now).is_some();
+        if again || self.committed_at.elapsed() >= self.settings.commit_every {
             self.commit();
         }
-        let (mut keep, now) = (Vec::new(), Instant::now());
         for id in self.partitions.keys().copied().collect::<Vec<_>>() {
             let partition = self.partitions.get_mut(&id).expect("the ids were just read");
             let assignment = partition.assignment.clone();
-            if partition.refreshed.elapsed() >= self.settings.offset_refresh {
+            let stale = partition.refreshed.elapsed() >= self.settings.offset_refresh;
+            if stale || again && std::mem::take(&mut partition.keep) {
                 partition.refreshed = Instant::now();
                 keep.extend(
                     partition.place_to_keep().map(|offset| (assignment.partition.clone(), offset)),

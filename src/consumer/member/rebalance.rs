@@ -14,7 +14,7 @@ use super::Member;
 use crate::event::TopicName;
 use crate::transport::{Assigned, RevokeReply, TopicPartition};
 
-/// Partitions that go once their running work is done, or at the deadline.
+/// Partitions that go once all before their highest begun event is done, or at the deadline.
 pub(super) struct Revoke {
     ids: Vec<u64>,
     deadline: Instant,
@@ -68,14 +68,13 @@ impl Member {
         let mut index = 0;
         while index < self.revokes.len() {
             let Revoke { ids, deadline, .. } = &self.revokes[index];
-            let idle =
-                ids.iter().all(|id| self.partitions.get(id).is_none_or(|p| p.assignment.is_idle()));
-            if !idle && now < *deadline {
+            let finished =
+                ids.iter().all(|id| self.partitions.get(id).is_none_or(Partition::is_finished));
+            if !finished && now < *deadline {
                 index += 1;
                 continue;
             }
             let Revoke { ids, reply, .. } = self.revokes.swap_remove(index);
-            // A shard hands over what is done before it says that it is idle.
             while let Ok(done) = self.done.try_recv() {
                 self.completed(done);
             }

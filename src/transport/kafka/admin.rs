@@ -14,7 +14,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::embedded::EmbeddedBroker;
 use super::errors::{class, transport_error};
-use super::log::ClientLog;
+use super::log::{ClientLog, TurnedAway};
 use crate::error::ErrorClass;
 use crate::event::TopicName;
 use crate::transport::{Admin, NewTopic, TopicDescription, TransportError};
@@ -27,6 +27,8 @@ pub(super) struct KafkaAdmin {
     client: Arc<AdminClient<AdminContext>>,
     /// The embedded broker has no call to create topics; it is asked directly.
     embedded: Option<EmbeddedBroker>,
+    /// As the producer hears it: nobody serves an admin client's log.
+    turned_away: TurnedAway,
 }
 
 struct AdminContext(ClientLog);
@@ -45,11 +47,12 @@ impl KafkaAdmin {
     pub(super) fn new(
         settings: &ClientConfig,
         embedded: Option<EmbeddedBroker>,
+        turned_away: TurnedAway,
     ) -> Result<Self, TransportError> {
         let context = AdminContext(ClientLog::new("admin"));
         let client = AdminClient::from_config_and_context(settings, context)
             .map_err(|error| transport_error("the Kafka admin client cannot be made", error))?;
-        Ok(Self { client: Arc::new(client), embedded })
+        Ok(Self { client: Arc::new(client), embedded, turned_away })
     }
 
     /// How many partitions each topic has. The cluster's whole metadata is asked for, since asking
@@ -68,7 +71,9 @@ impl KafkaAdmin {
             source: Some(error.into()),
         })?;
         let metadata = metadata.map_err(|error| {
-            transport_error("the broker does not say which topics there are", error)
+            let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
+            let what = "the broker does not say which topics there are";
+            transport_error(format!("{what}: {}", self.turned_away.explain(code)), error)
         })?;
         let known: HashMap<_, _> =
             metadata.topics().iter().map(|topic| (topic.name(), topic)).collect();

@@ -8,7 +8,7 @@ use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr::{self, NonNull};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::TopicPartitionList;
@@ -34,6 +34,8 @@ pub(super) fn headers(message: &BorrowedMessage<'_>, buffer: &mut BytesMut) -> H
     }
     // SAFETY: `native` belongs to the message, which outlives this function.
     let count = unsafe { sys::rd_kafka_header_cnt(native) };
+    // SAFETY: the call has no conditions.
+    let known_layout = unsafe { sys::rd_kafka_version() } == KNOWN_LAYOUT;
     Headers::within(buffer, |headers| {
         for index in 0..count {
             let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
@@ -48,7 +50,7 @@ pub(super) fn headers(message: &BorrowedMessage<'_>, buffer: &mut BytesMut) -> H
             let value = (!value.is_null())
                 .then(|| unsafe { std::slice::from_raw_parts(value.cast(), size) });
             // SAFETY: `name` is what `rd_kafka_header_get_all` has just answered beside this value.
-            headers.push_raw(unsafe { name_bytes(name, value) }, value);
+            headers.push_raw(unsafe { name_bytes(name, value, known_layout) }, value);
         }
     })
 }
@@ -57,12 +59,16 @@ pub(super) fn headers(message: &BorrowedMessage<'_>, buffer: &mut BytesMut) -> H
 /// the length is kept beside it, in a layout that is checked before it is believed.
 ///
 /// # Safety
-/// `name` and `value` are as answered by `rd_kafka_header_get_all` for a header that is alive.
-unsafe fn name_bytes<'a>(name: *const c_char, value: Option<&[u8]>) -> &'a [u8] {
+/// `name` and `value` are as answered by `rd_kafka_header_get_all` for a header that is alive, and
+/// `known_layout` only where the library is the one of [`KNOWN_LAYOUT`].
+unsafe fn name_bytes<'a>(
+    name: *const c_char,
+    value: Option<&[u8]>,
+    known_layout: bool,
+) -> &'a [u8] {
     // SAFETY: librdkafka ends every name with a NUL.
     let visible = unsafe { CStr::from_ptr(name) }.to_bytes();
-    // SAFETY: the call has no conditions.
-    if unsafe { sys::rd_kafka_version() } != KNOWN_LAYOUT {
+    if !known_layout {
         return visible;
     }
     // SAFETY: in the known version `rd_kafka_header_t` is {ser_size, value_size, name_size, value,
@@ -113,22 +119,30 @@ impl Drop for TopicHandle {
     }
 }
 
-/// Queues a copy of the record. On success `opaque` belongs to librdkafka until the delivery report.
+/// What goes with a record through librdkafka, and the payload that it reads until it gives that back.
+pub(super) struct Loan<T> {
+    _payload: Option<Bytes>,
+    pub(super) with: T,
+}
+
+/// Queues the record: a copy of its headers and key, and its payload as it lies. `with` goes along and comes
+/// back with the delivery report.
 ///
 /// # Errors
-/// The code says why it was not queued; `opaque` comes back with it.
+/// The code says why it was not queued; `with` comes back with it.
 pub(super) fn produce<C: ClientContext, T>(
     client: &Client<C>,
     topic: &TopicHandle,
     record: &Record,
-    opaque: Box<T>,
-) -> Result<(), (RDKafkaErrorCode, Box<T>)> {
-    let opaque = Box::into_raw(opaque);
+    with: T,
+) -> Result<(), (RDKafkaErrorCode, T)> {
     let headers = native_headers(&record.headers);
     let (payload, payload_len) = raw(record.payload.as_deref());
     let (key, key_len) = raw(record.key.as_deref());
-    // SAFETY: each tag is followed by the arguments that it asks for; payload and key are copied
-    // (MSG_F_COPY) during the call, and the headers are librdkafka's from a successful call on.
+    let opaque = Box::into_raw(Box::new(Loan { _payload: record.payload.clone(), with }));
+    // SAFETY: each tag is followed by the arguments that it asks for; the key is copied during the call, the
+    // payload's bytes are kept where they are by the loan, which librdkafka has until the delivery report,
+    // and the headers are librdkafka's from a successful call on.
     let error = unsafe {
         sys::rd_kafka_producev(
             client.native_ptr(),
@@ -136,8 +150,6 @@ pub(super) fn produce<C: ClientContext, T>(
             topic.0.as_ptr(),
             sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_PARTITION,
             record.partition.unwrap_or(UNASSIGNED),
-            sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_MSGFLAGS,
-            sys::RD_KAFKA_MSG_F_COPY,
             sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_VALUE,
             payload,
             payload_len,
@@ -161,7 +173,7 @@ pub(super) fn produce<C: ClientContext, T>(
         unsafe { sys::rd_kafka_headers_destroy(headers) };
     }
     // SAFETY: made by `Box::into_raw` above, and the failed call has not kept it.
-    Err((error.into(), unsafe { Box::from_raw(opaque) }))
+    Err((error.into(), unsafe { Box::from_raw(opaque) }.with))
 }
 
 fn raw(bytes: Option<&[u8]>) -> (*mut c_void, usize) {

@@ -18,15 +18,18 @@ mod errors;
 mod ffi;
 mod log;
 mod offsets;
+mod outgoing;
 mod probe;
 mod producer;
 mod rebalance;
 mod source;
+mod transactions;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 
 pub use config::KafkaConfig;
 pub use embedded::EmbeddedBroker;
@@ -34,7 +37,11 @@ pub use embedded::EmbeddedBroker;
 use self::admin::KafkaAdmin;
 use self::config::{InvalidKafkaConfig, Properties};
 use self::producer::{KafkaProducer, Waits};
-use super::{Admin, ConsumerDefaults, Producer, Source, Subscription, Transport, TransportError};
+use self::transactions::KafkaTransactions;
+use super::{
+    Admin, ConsumerDefaults, Producer, Source, Subscription, TransactionError, Transactions,
+    Transport, TransportError,
+};
 use crate::clock::BrokerClock;
 use crate::error::ErrorClass;
 use crate::event::Source as ServiceName;
@@ -53,6 +60,7 @@ struct Client {
     clock: BrokerClock,
     producer: Arc<KafkaProducer>,
     admin: Arc<KafkaAdmin>,
+    embedded: Option<EmbeddedBroker>,
 }
 
 /// Why there is no client.
@@ -99,15 +107,13 @@ impl Kafka {
             source: Some(error.into()),
         })?;
         let clock = BrokerClock::new();
-        let waits = Waits {
-            capacity: config.producer().queue_capacity as usize,
-            send: config.producer().send_wait,
-            delivery: config.producer().delivery_wait,
-        };
         let settings = client_config(&config.producer_properties());
+        let waits = Waits::of(&config);
         let producer = KafkaProducer::start(&settings, &waits, clock.clone(), embedded.clone())?;
-        let admin = KafkaAdmin::new(&client_config(&config.admin_properties()), embedded)?;
-        Ok(Self(Arc::new(Client { config, service, clock, producer, admin: Arc::new(admin) })))
+        let settings = client_config(&config.admin_properties());
+        let turned_away = producer.turned_away().clone();
+        let admin = KafkaAdmin::new(&settings, embedded.clone(), turned_away)?.into();
+        Ok(Self(Arc::new(Client { config, service, clock, producer, admin, embedded })))
     }
 
     /// The configuration that it was made with.
@@ -139,7 +145,8 @@ impl Transport for Kafka {
 
     fn subscribe(&self, subscription: Subscription) -> Result<Source, TransportError> {
         let properties = self.0.config.consumer_properties(&subscription.group);
-        source::start(&client_config(&properties), subscription)
+        let prefetch = self.0.config.consumer().prefetch as usize;
+        source::start(&client_config(&properties), subscription, prefetch)
     }
 
     fn consumer_defaults(&self) -> ConsumerDefaults {
@@ -155,6 +162,15 @@ impl Transport for Kafka {
             commit_every: consumer.commit_interval,
         }
     }
+
+    fn transactions(&self, id: &str) -> Result<Arc<dyn Transactions>, TransactionError> {
+        let Client { config, clock, embedded, .. } = &*self.0;
+        let mut settings = client_config(&config.producer_properties());
+        settings.set("transactional.id", id);
+        let waits = Waits::of(config);
+        let producer = KafkaProducer::start(&settings, &waits, clock.clone(), embedded.clone())?;
+        Ok(Arc::new(KafkaTransactions::new(id, producer)))
+    }
 }
 
 impl std::fmt::Debug for Kafka {
@@ -165,6 +181,8 @@ impl std::fmt::Debug for Kafka {
 
 fn client_config(properties: &Properties) -> ClientConfig {
     let mut config = ClientConfig::new();
+    // Else it depends on the process's logger whether a client hears what a broker turns it away for.
+    config.set_log_level(RDKafkaLogLevel::Info);
     for (name, value) in properties.iter() {
         config.set(name, value);
     }

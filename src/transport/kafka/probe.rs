@@ -3,8 +3,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::types::RDKafkaErrorCode as Code;
-
 use crate::transport::Unreachable;
 
 /// Between two questions.
@@ -34,26 +32,26 @@ impl Probe {
     /// Asks until `ask`, which may take so long, answers that there is nobody left to ask.
     pub(super) fn start(
         &self,
-        ask: impl Fn(Duration) -> Option<Result<(), Code>> + Send + 'static,
+        ask: impl Fn(Duration) -> Option<Result<(), String>> + Send + 'static,
     ) -> std::io::Result<()> {
         let probe = self.clone();
         std::thread::Builder::new().name("tidings-probe".into()).spawn(move || probe.run(&ask))?;
         Ok(())
     }
 
-    fn run(&self, ask: &dyn Fn(Duration) -> Option<Result<(), Code>>) {
+    fn run(&self, ask: &dyn Fn(Duration) -> Option<Result<(), String>>) {
         loop {
             let asked = Instant::now();
             let Some(answer) = ask(ANSWER) else { return };
             let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             match answer {
                 Ok(()) => *state = State::Up,
-                Err(code) => {
+                Err(reason) => {
                     let since = match *state {
                         State::Down { since, .. } | State::Unknown(since) => since,
                         State::Up => asked,
                     };
-                    *state = State::Down { since, reason: code.to_string() };
+                    *state = State::Down { since, reason };
                 }
             }
             drop(state);

@@ -16,10 +16,11 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::config::KafkaConfig;
 use super::embedded::EmbeddedBroker;
 use super::errors::{class, transport_error};
-use super::ffi::{self, TopicHandle};
-use super::log::ClientLog;
+use super::ffi::{self, Loan, TopicHandle};
+use super::log::{ClientLog, TurnedAway};
 use super::probe::Probe;
 use crate::clock::BrokerClock;
 use crate::error::ErrorClass;
@@ -66,11 +67,25 @@ struct Queue {
     clock: BrokerClock,
 }
 
+/// The client of a producer that may be transactional.
+pub(super) type TransactionalClient = BaseProducer<Deliveries>;
+
 /// The settings that the producer needs beside librdkafka's.
 pub(super) struct Waits {
     pub(super) capacity: usize,
     pub(super) send: Duration,
     pub(super) delivery: Duration,
+}
+
+impl Waits {
+    pub(super) fn of(config: &KafkaConfig) -> Self {
+        let producer = config.producer();
+        Self {
+            capacity: producer.queue_capacity as usize,
+            send: producer.send_wait,
+            delivery: producer.delivery_wait,
+        }
+    }
 }
 
 impl KafkaProducer {
@@ -131,12 +146,25 @@ impl KafkaProducer {
         Ok(producer)
     }
 
-    /// Whether the broker answers within `within`.
-    fn ask_broker(&self, within: Duration) -> Result<(), Code> {
+    /// The client itself, for what only a transaction asks of it.
+    pub(super) fn client(&self) -> &TransactionalClient {
+        &self.client
+    }
+
+    /// What brokers turn this client away for, and every other of the same service.
+    pub(super) fn turned_away(&self) -> &TurnedAway {
+        self.client.context().log.turned_away()
+    }
+
+    /// Whether the broker answers within `within`, and if not why.
+    fn ask_broker(&self, within: Duration) -> Result<(), String> {
         if let Some((code, _)) = self.client.client().fatal_error() {
-            return Err(code);
+            return Err(code.to_string());
         }
-        ffi::ask_broker(self.client.client(), within)
+        let answer = ffi::ask_broker(self.client.client(), within);
+        answer.map_err(|code| self.turned_away().explain(code))?;
+        self.turned_away().set(None);
+        Ok(())
     }
 
     fn topic(&self, topic: &TopicName) -> Option<Arc<TopicHandle>> {
@@ -167,10 +195,10 @@ impl Producer for KafkaProducer {
         }
         let Some(topic) = self.topic(&record.topic) else {
             self.queue.give_place();
-            receipt.settle(Err(refused(&record.topic, Code::InvalidTopic)));
+            receipt.settle(Err(refused(&record.topic, Code::InvalidTopic, self.turned_away())));
             return Ok(());
         };
-        let sent = Box::new(Sent { receipt, at: Instant::now() });
+        let sent = Sent { receipt, at: Instant::now() };
         let Err((code, sent)) = ffi::produce(self.client.client(), &topic, record, sent) else {
             return Ok(());
         };
@@ -179,7 +207,7 @@ impl Producer for KafkaProducer {
             return Err(sent.receipt);
         }
         self.queue.give_place();
-        sent.receipt.settle(Err(refused(&record.topic, code)));
+        sent.receipt.settle(Err(refused(&record.topic, code, self.turned_away())));
         Ok(())
     }
 
@@ -275,7 +303,7 @@ pub(super) struct Sent {
     at: Instant,
 }
 
-struct Deliveries {
+pub(super) struct Deliveries {
     queue: Arc<Queue>,
     log: ClientLog,
 }
@@ -291,10 +319,10 @@ impl ClientContext for Deliveries {
 }
 
 impl ProducerContext for Deliveries {
-    type DeliveryOpaque = Box<Sent>;
+    type DeliveryOpaque = Box<Loan<Sent>>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, sent: Box<Sent>) {
-        let Sent { receipt, at } = *sent;
+    fn delivery(&self, result: &DeliveryResult<'_>, loan: Box<Loan<Sent>>) {
+        let Sent { receipt, at } = loan.with;
         match result {
             Ok(message) => {
                 let appended_at = match message.timestamp() {
@@ -318,7 +346,7 @@ impl ProducerContext for Deliveries {
                     receipt.settle(Err(ProduceError::Closed));
                 } else {
                     let topic = TopicName::new(message.topic()).expect("it was one");
-                    let error = refused(&topic, code);
+                    let error = refused(&topic, code, self.log.turned_away());
                     tracing::warn!(%topic, id = receipt.id().map(tracing::field::display), %error, "not published");
                     receipt.settle(Err(error));
                 }
@@ -329,6 +357,12 @@ impl ProducerContext for Deliveries {
     }
 }
 
-fn refused(topic: &TopicName, code: Code) -> ProduceError {
-    ProduceError::Refused { topic: topic.clone(), class: class(code), reason: code.to_string() }
+fn refused(topic: &TopicName, code: Code, turned_away: &TurnedAway) -> ProduceError {
+    let (topic, reason) = (topic.clone(), turned_away.explain(code));
+    match code {
+        Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => {
+            ProduceError::TooLarge { topic, reason }
+        }
+        code => ProduceError::Refused { topic, class: class(code), reason },
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! All of them run on the member's own thread, inside a poll or the consumer's drop.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Mutex, PoisonError};
@@ -14,15 +14,16 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtoc
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::{RDKafkaErrorCode as Code, RDKafkaRespErr};
-use tokio::sync::mpsc;
 
 use super::errors::transport_error;
 use super::ffi;
 use super::log::ClientLog;
 use super::offsets::{list, offset_list, offsets};
+use super::outgoing::Outgoing;
+use crate::error::ErrorClass;
 use crate::transport::{
-    Assigned, Follower, Received, RecordBatch, RevokeReply, SourceEvent, Subscription,
-    TopicPartition,
+    Assigned, Follower, Received, RevokeReply, SourceEvent, Subscription, TopicPartition,
+    TransportError,
 };
 
 /// How long the callback asks for the followers' committed offsets; after that they come later.
@@ -34,14 +35,15 @@ const FOLLOWERS_RETRY: Duration = Duration::from_secs(1);
 
 /// The context of a member's consumer.
 pub(super) struct Group {
-    events: mpsc::Sender<SourceEvent>,
+    /// Only the member's own thread asks for it.
+    outgoing: Mutex<Outgoing>,
     followers: Vec<Follower>,
     /// Where leaders without a committed offset begin; `Invalid` leaves it to the client.
     start: Offset,
     revoke_wait: Duration,
-    /// Records polled and not sent yet, all of one partition.
-    batch: Mutex<Option<RecordBatch>>,
     state: Mutex<Followers>,
+    /// Leaders and followers that may be committed.
+    owned: Mutex<HashSet<TopicPartition>>,
     commits: AtomicUsize,
     log: ClientLog,
     /// Callbacks that a poll has run.
@@ -62,10 +64,10 @@ impl Group {
     pub(super) fn new(
         subscription: &Subscription,
         reset: Option<&str>,
-        events: mpsc::Sender<SourceEvent>,
+        outgoing: Outgoing,
     ) -> Self {
         Self {
-            events,
+            outgoing: Mutex::new(outgoing),
             start: match reset {
                 Some("earliest") => Offset::Beginning,
                 Some("latest") => Offset::End,
@@ -73,8 +75,8 @@ impl Group {
             },
             followers: subscription.followers.clone(),
             revoke_wait: subscription.revoke_wait,
-            batch: Mutex::default(),
             state: Mutex::default(),
+            owned: Mutex::default(),
             commits: AtomicUsize::new(0),
             log: ClientLog::new("consumer"),
             served: AtomicUsize::new(0),
@@ -86,43 +88,31 @@ impl Group {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn outgoing(&self) -> std::sync::MutexGuard<'_, Outgoing> {
+        self.outgoing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Sends an event behind the records that were polled before it.
     pub(super) fn send(&self, event: SourceEvent) {
-        self.flush();
-        // Fails only when the runtime is gone: then nobody has to know.
-        let _ = self.events.blocking_send(event);
+        self.outgoing().send(event);
     }
 
     /// Adds a record to the batch of its partition.
     pub(super) fn push(&self, record: Received) {
-        let mut batch = self.batch.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(batch) = &mut *batch
-            && batch.partition.partition == record.partition
-            && batch.partition.topic == record.topic
-        {
-            batch.records.push(record);
-            return;
-        }
-        let partition = TopicPartition { topic: record.topic.clone(), partition: record.partition };
-        let full = batch.replace(RecordBatch { partition, records: vec![record] });
-        drop(batch);
-        self.send_batch(full);
+        self.outgoing().push(record);
     }
 
     /// Sends the batch at hand.
     pub(super) fn flush(&self) {
-        let batch = self.batch.lock().unwrap_or_else(PoisonError::into_inner).take();
-        self.send_batch(batch);
-    }
-
-    fn send_batch(&self, batch: Option<RecordBatch>) {
-        if let Some(batch) = batch {
-            let _ = self.events.blocking_send(SourceEvent::Records(batch));
-        }
+        self.outgoing().flush();
     }
 
     pub(super) fn is_deserted(&self) -> bool {
-        self.events.is_closed()
+        self.outgoing().is_deserted()
+    }
+
+    fn owned(&self) -> std::sync::MutexGuard<'_, HashSet<TopicPartition>> {
+        self.owned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn followers_of(&self, leaders: &[TopicPartition]) -> Vec<TopicPartition> {
@@ -135,11 +125,31 @@ impl Group {
         leaders.iter().flat_map(follow).collect()
     }
 
-    pub(super) fn commit(
+    /// Commits what is still ours. The broker takes a commit of any partition from any member, so one
+    /// that comes after the revoke would move the new owner's offset back.
+    pub(super) fn commit_owned(
         &self,
         consumer: &BaseConsumer<Self>,
         offsets: Vec<(TopicPartition, i64)>,
     ) {
+        let (ours, lost): (Vec<_>, Vec<_>) = {
+            let owned = self.owned();
+            offsets.into_iter().partition(|(partition, _)| owned.contains(partition))
+        };
+        if !lost.is_empty() {
+            let result = Err(TransportError {
+                what: "a commit came after its partitions were taken from this member".into(),
+                class: ErrorClass::Permanent,
+                source: None,
+            });
+            self.send(SourceEvent::Committed { offsets: lost, result });
+        }
+        if !ours.is_empty() {
+            self.commit(consumer, ours);
+        }
+    }
+
+    fn commit(&self, consumer: &BaseConsumer<Self>, offsets: Vec<(TopicPartition, i64)>) {
         match ffi::commit(consumer.client(), &offset_list(&offsets)) {
             Ok(()) => {
                 self.commits.fetch_add(1, Ordering::AcqRel);
@@ -199,6 +209,7 @@ impl Group {
         };
         match result {
             Ok(()) => {
+                self.owned().extend(assigned.iter().map(|assigned| assigned.partition.clone()));
                 self.state().assigned.append(&mut followers);
                 self.send(SourceEvent::Assigned(assigned));
             }
@@ -256,6 +267,7 @@ impl Group {
         });
         match assigned {
             Ok(positions) => {
+                self.owned().extend(pending.iter().cloned());
                 self.state().assigned.extend(pending);
                 self.send(SourceEvent::Assigned(positions));
             }
@@ -279,6 +291,7 @@ impl Group {
             state.assigned = kept;
             all.extend::<Vec<_>>(gone);
         }
+        self.owned().retain(|partition| !all.contains(partition));
         let lost = consumer.assignment_lost();
         let (release, answer) = std::sync::mpsc::sync_channel(1);
         // Nobody listens any more where the wait below was over first.

@@ -20,18 +20,24 @@ use tokio::sync::mpsc;
 use super::errors::transport_error;
 use super::ffi::{self, TopicHandle};
 use super::offsets::list;
+use super::outgoing::Outgoing;
 use super::rebalance::Group;
 use crate::error::ErrorClass;
 use crate::event::TopicName;
 use crate::transport::{
-    Received, Source, SourceControl, SourceEvent, Subscription, Timestamp, TopicPartition,
-    TransportError,
+    GroupMember, Received, Source, SourceControl, SourceEvent, Subscription, Timestamp,
+    TopicPartition, TransportError,
 };
 
 /// Batches that may wait for the runtime before the thread stops polling.
 const EVENTS: usize = 64;
-/// Records taken in one go before commands are looked at again.
-const TAKE: usize = 512;
+/// Records taken in one go before commands are looked at again, and so the most in a batch: one whose memory
+/// is small enough that freeing it does not make the allocator tidy up.
+const TAKE: usize = 256;
+/// The part of the prefetch that they may be: a partition that is paused may get so many more.
+const TAKE_OF_PREFETCH: usize = 8;
+/// The part of the prefetch that may be on its way of each partition.
+const ON_THEIR_WAY: usize = 4;
 /// Bytes of an allocation that keys, payloads and headers of many records share; it is freed with the last of them.
 const SHARED: usize = 32 * 1024;
 /// The thread's longest sleep: a lost wake-up costs this much and no more.
@@ -42,10 +48,12 @@ const LAST_COMMITS: Duration = Duration::from_secs(5);
 pub(super) fn start(
     settings: &ClientConfig,
     subscription: Subscription,
+    prefetch: usize,
 ) -> Result<Source, TransportError> {
     let (events, receiver) = mpsc::channel(EVENTS);
     let control = Arc::new(Control::default());
-    let group = Group::new(&subscription, settings.get("auto.offset.reset"), events);
+    let outgoing = Outgoing::new(events, (prefetch / ON_THEIR_WAY).max(1));
+    let group = Group::new(&subscription, settings.get("auto.offset.reset"), outgoing);
     let mut consumer: BaseConsumer<Group> =
         settings.create_with_context(group).map_err(|error| {
             transport_error(format!("no consumer for group {:?}", subscription.group), error)
@@ -65,7 +73,8 @@ pub(super) fn start(
         .iter()
         .filter_map(|follower| TopicHandle::new(consumer.client(), follower.topic.as_str()))
         .collect();
-    let member = Member { followers, consumer, control: control.clone(), copies };
+    let most = TAKE.min(prefetch / TAKE_OF_PREFETCH).max(1);
+    let member = Member { followers, consumer, control: control.clone(), copies, most };
     std::thread::Builder::new()
         .name("tidings-consumer".into())
         .spawn(move || member.run())
@@ -83,6 +92,8 @@ struct Control {
     woken: Condvar,
     started: Instant,
     polled: AtomicU64,
+    /// Who the member was when the group last said something.
+    member: Mutex<Option<GroupMember>>,
 }
 
 #[derive(Default)]
@@ -105,6 +116,7 @@ impl Default for Control {
             woken: Condvar::new(),
             started: Instant::now(),
             polled: AtomicU64::new(0),
+            member: Mutex::default(),
         }
     }
 }
@@ -171,6 +183,10 @@ impl SourceControl for Control {
     fn polled(&self) -> Duration {
         Duration::from_millis(self.now().saturating_sub(self.polled.load(Ordering::Relaxed)))
     }
+
+    fn member(&self) -> Option<GroupMember> {
+        self.member.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// What the thread owns.
@@ -181,10 +197,13 @@ struct Member {
     consumer: BaseConsumer<Group>,
     control: Arc<Control>,
     copies: Copies,
+    /// Records taken in one go.
+    most: usize,
 }
 
 impl Member {
     fn run(mut self) {
+        let mut served = 0;
         loop {
             while let Some(command) = self.control.next() {
                 if self.carry_out(command).is_break() {
@@ -193,6 +212,10 @@ impl Member {
                 }
             }
             let took = self.take();
+            if served != self.consumer.context().served() {
+                served = self.consumer.context().served();
+                self.say_who();
+            }
             self.control.polled.store(self.control.now(), Ordering::Relaxed);
             if self.consumer.context().is_deserted() {
                 return;
@@ -204,12 +227,18 @@ impl Member {
         }
     }
 
+    /// The group numbers its generations: who the member is changes with each rebalance.
+    fn say_who(&self) {
+        let member = self.consumer.group_metadata().map(|who| GroupMember::new(Arc::new(who)));
+        *self.control.member.lock().unwrap_or_else(PoisonError::into_inner) = member;
+    }
+
     fn carry_out(&self, command: Command) -> std::ops::ControlFlow<()> {
         let result = match command {
             Command::Pause(partitions) => self.consumer.pause(&list(&partitions)),
             Command::Resume(partitions) => self.consumer.resume(&list(&partitions)),
             Command::Commit(offsets) => {
-                self.consumer.context().commit(&self.consumer, offsets);
+                self.consumer.context().commit_owned(&self.consumer, offsets);
                 Ok(())
             }
             Command::Close => return std::ops::ControlFlow::Break(()),
@@ -221,13 +250,15 @@ impl Member {
         std::ops::ControlFlow::Continue(())
     }
 
-    /// Takes what is there, up to [`TAKE`] records; answers how much there was.
+    /// Takes what is there, up to a bound; answers how much there was.
     fn take(&mut self) -> usize {
         let group = self.consumer.context();
+        // Their references to it are counted by whoever has the batch, and not by this thread too.
+        self.copies.topic = None;
         let (mut took, mut empty) = (0, 0);
         // `None` may also mean that an event was served, with more of them or records behind it: then
         // nothing wakes this thread again.
-        while took < TAKE && empty < 2 {
+        while took < self.most && empty < 2 {
             let served = group.served();
             match self.consumer.poll(Duration::ZERO) {
                 None if group.served() != served => took += 1,

@@ -35,7 +35,9 @@ use std::sync::{Arc, Mutex};
 
 use tokio::task::AbortHandle;
 
-pub use broker::{Fault, FaultPlan, Lag, MemoryBroker, MemoryBrokerBuilder, Operation, Watcher};
+pub use broker::{
+    Backlog, Fault, FaultPlan, Lag, MemoryBroker, MemoryBrokerBuilder, Operation, Reader, Watcher,
+};
 pub use config::{Cleanup, Isolation, MemoryConfig, OffsetReset, TopicConfig};
 
 use self::admin::MemoryAdmin;

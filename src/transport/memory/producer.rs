@@ -327,18 +327,20 @@ impl Queue {
 
     fn after(&self, settled: usize) {
         if settled > 0 {
-            let left = lock(&self.records).len();
-            self.note(left);
+            // Said with the queue held: a record that is queued meanwhile must not be said away.
+            let records = lock(&self.records);
+            self.note(records.len());
+            drop(records);
             self.room.notify_waiters();
         }
     }
 }
 
 fn refused(topic: &TopicName, refusal: &Refusal) -> ProduceError {
-    ProduceError::Refused {
-        topic: topic.clone(),
-        class: refusal.class(),
-        reason: refusal.to_string(),
+    let (topic, reason) = (topic.clone(), refusal.to_string());
+    match refusal {
+        Refusal::TooLarge(_) => ProduceError::TooLarge { topic, reason },
+        refusal => ProduceError::Refused { topic, class: refusal.class(), reason },
     }
 }
 

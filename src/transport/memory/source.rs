@@ -36,6 +36,7 @@ pub(super) fn start(
     let (events, receiver) = mpsc::channel(EVENTS);
     let (commands, inbox) = mpsc::unbounded_channel();
     let now = Instant::now();
+    let source = shared.update(|state, _| state.expect(&subscription));
     let control = Arc::new(Control {
         commands,
         group: subscription.group.clone(),
@@ -44,6 +45,7 @@ pub(super) fn start(
     let member = Member {
         shared,
         client,
+        source,
         session: config.session,
         reset: config.reset,
         isolation: config.isolation,
@@ -128,6 +130,7 @@ impl std::fmt::Debug for Control {
 struct Member {
     shared: Arc<Shared>,
     client: u64,
+    source: u64,
     session: Duration,
     reset: OffsetReset,
     isolation: Isolation,
@@ -247,6 +250,8 @@ impl Member {
                 for tp in partitions {
                     if let Some(position) = self.positions.get_mut(&tp) {
                         position.paused = paused;
+                        let group = &self.subscription.group;
+                        self.shared.update(|state, _| state.pause(group, &tp, paused));
                     }
                 }
             }
@@ -507,9 +512,9 @@ impl Member {
             return false;
         }
         let reachable = self.shared.update(|state, now| state.unreachable(self.client, now));
-        if let (Some(id), None) = (self.id, reachable) {
-            let group = self.subscription.group.clone();
-            self.shared.update(|state, now| state.leave_group(&group, id, now));
+        if reachable.is_none() {
+            let group = &self.subscription.group;
+            self.shared.update(|state, now| state.leave_group(group, self.source, self.id, now));
         }
         true
     }

@@ -78,8 +78,6 @@ choices! {
         ScramSha256 = "SCRAM-SHA-256",
         /// User name and password, never sent. Feature `kafka-tls`.
         ScramSha512 = "SCRAM-SHA-512",
-        /// A token. Feature `kafka-tls`.
-        OauthBearer = "OAUTHBEARER",
         /// Kerberos. Feature `kafka-gssapi`.
         Gssapi = "GSSAPI",
     }

@@ -15,7 +15,10 @@ use super::{KafkaConfig, Pem};
 const TUNING: &[(&str, &str)] =
     &[("socket.keepalive.enable", "true"), ("reconnect.backoff.max.ms", "2000")];
 
-const PRODUCER: &[(&str, &str)] = &[("partitioner", "murmur2_random")];
+/// How large a record may be is its topic's to say (`max.message.bytes`), and up to what a consumer can receive at
+/// all not the client's: a failed record is sent on with more headers than it was read with.
+const PRODUCER: &[(&str, &str)] =
+    &[("partitioner", "murmur2_random"), ("message.max.bytes", "100000000")];
 
 /// The wait for a full queue is what a fast consumer sleeps at librdkafka's default of 1,000 ms.
 const CONSUMER: &[(&str, &str)] = &[

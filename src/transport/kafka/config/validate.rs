@@ -161,7 +161,8 @@ impl Check<'_> {
                 );
             }
         }
-        let needs_tls = !matches!(mechanism, SaslMechanism::Plain | SaslMechanism::Gssapi);
+        let needs_tls =
+            matches!(mechanism, SaslMechanism::ScramSha256 | SaslMechanism::ScramSha512);
         let without_tls = needs_tls && !cfg!(feature = "kafka-tls");
         self.report_if(
             without_tls,

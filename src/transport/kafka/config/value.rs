@@ -68,7 +68,6 @@ macro_rules! values_by_text {
 
 values_by_text!(
     SecurityProtocol,
-    SaslMechanism,
     Acks,
     Compression,
     AutoOffsetReset,
@@ -78,6 +77,23 @@ values_by_text!(
     Backoff,
     UnknownType
 );
+
+impl Value for SaslMechanism {
+    fn read(&mut self, text: &str) -> Result<(), String> {
+        *self = parsed(text).map_err(|why| match text.to_ascii_uppercase().as_str() {
+            "OAUTHBEARER" => format!(
+                "{why}: tokens need a source, and this version has none; use SCRAM-SHA-512, or the protocol SSL with \
+                 a certificate of this client's"
+            ),
+            _ => why,
+        })?;
+        Ok(())
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
 
 impl Value for String {
     fn read(&mut self, text: &str) -> Result<(), String> {

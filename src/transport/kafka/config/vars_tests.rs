@@ -122,6 +122,7 @@ fn a_value_that_cannot_be_read_names_its_variable() {
         ("KAFKA_PRODUCER_RETRIES", "-1", "\"-1\" is not a whole number"),
         ("KAFKA__PRODUCER__IDEMPOTENCE", "maybe", "neither `true` nor `false`"),
         ("KAFKA__PRODUCER__COMPRESSION", "brotli", "none of `none`, `gzip`"),
+        ("KAFKA__SASL__MECHANISM", "oauthbearer", "this version has none; use SCRAM-SHA-512"),
         ("KAFKA__FAILURE__RETRY_TIERS", "5s,60s", "is written \"1m\""),
         ("KAFKA__FAILURE__BACKOFF", "cubic", "is no backoff"),
         ("KAFKA__FAILURE__UNKNOWN_TYPE", "drop", "none of `ignore`"),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::Reader;
 use crate::event::TopicName;
 use crate::transport::{Follower, TopicPartition};
 
@@ -23,6 +24,10 @@ pub(crate) struct Group {
     committed: BTreeMap<TopicPartition, Committed>,
     /// Where partitions without a committed offset were begun.
     begun: BTreeMap<TopicPartition, i64>,
+    /// What sources read or are about to read, until they leave: one that died is missed.
+    sources: BTreeMap<u64, (Vec<TopicName>, Vec<Follower>)>,
+    /// What its members were told not to fetch.
+    paused: BTreeSet<TopicPartition>,
     /// Since when it has no member.
     empty: Option<Instant>,
     moved: u64,
@@ -74,6 +79,16 @@ impl Group {
         };
         self.members.insert(id, member);
         self.empty = None;
+    }
+
+    /// A source is going to join.
+    pub(crate) fn expect(&mut self, source: u64, topics: &[TopicName], followers: &[Follower]) {
+        self.sources.insert(source, (topics.to_vec(), followers.to_vec()));
+    }
+
+    /// A source has left in order.
+    pub(crate) fn miss_no_more(&mut self, source: u64) {
+        self.sources.remove(&source);
     }
 
     /// Counts what may have moved partitions.
@@ -229,20 +244,43 @@ impl Group {
 
     /// Notes where a partition without a committed offset is begun.
     pub(crate) fn begin(&mut self, tp: TopicPartition, offset: i64) {
+        self.paused.remove(&tp);
         self.begun.entry(tp).or_insert(offset);
     }
 
-    /// From where each partition that the group reads is still to be read.
+    /// Notes that whoever reads a partition fetches no more of it for now, or does again.
+    pub(crate) fn pause(&mut self, tp: TopicPartition, paused: bool) {
+        match paused {
+            true => self.paused.insert(tp),
+            false => self.paused.remove(&tp),
+        };
+    }
+
+    /// Who reads a partition of the group's.
+    pub(crate) fn reader(&self, tp: &TopicPartition) -> Reader {
+        match self.owners.get(tp) {
+            _ if self.sources.is_empty() => Reader::Gone,
+            None => Reader::Awaited,
+            Some(_) if self.paused.contains(tp) => Reader::Paused,
+            Some(_) => Reader::Reads,
+        }
+    }
+
+    /// From where each partition that the group reads is still to be read; of a group that all have
+    /// left in order, each partition that it has read.
     pub(crate) fn places(&self, partitions: &impl Partitions) -> BTreeMap<TopicPartition, i64> {
+        if self.sources.is_empty() {
+            let mut places = self.begun.clone();
+            places.extend(self.committed.iter().map(|(tp, to)| (tp.clone(), to.offset)));
+            return places;
+        }
         let mut places = BTreeMap::new();
-        for member in self.members.values() {
-            let leaders = member.topics.iter().flat_map(|topic| numbered(topic, partitions(topic)));
-            for leader in leaders {
-                for tp in bundle(&leader, &member.followers, partitions) {
-                    let begun = self.begun.get(&tp).copied();
-                    let place = self.committed(&tp).or(begun).unwrap_or(0);
-                    places.insert(tp, place);
-                }
+        for (topics, followers) in self.sources.values() {
+            let leaders = topics.iter().flat_map(|topic| numbered(topic, partitions(topic)));
+            for tp in leaders.flat_map(|leader| bundle(&leader, followers, partitions)) {
+                let begun = self.begun.get(&tp).copied();
+                let place = self.committed(&tp).or(begun).unwrap_or(0);
+                places.insert(tp, place);
             }
         }
         places
@@ -297,7 +335,8 @@ mod tests {
         let moves = group.moves(1, &four);
         assert_eq!((moves.revoke.len(), moves.assign.len()), (4, 0));
         group.release(1, &moves.revoke);
-        let taken = group.moves(2, &four).assign;
+        let mut taken = group.moves(2, &four).assign;
+        taken.sort();
         assert_eq!(taken, moves.revoke);
         for tp in taken.iter().filter(|tp| tp.topic == TIER) {
             let leader = TopicPartition { topic: MAIN, partition: tp.partition };

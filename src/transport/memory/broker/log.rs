@@ -89,21 +89,29 @@ impl Log {
         record
     }
 
-    /// Ends a producer's transaction: a marker, and its records are seen or never.
-    pub(crate) fn end_transaction(&mut self, producer: u64, committed: bool, now: Millis) {
+    /// Ends a producer's transaction: a marker, and its records are seen or never. Answers those that are.
+    pub(crate) fn end_transaction(
+        &mut self,
+        producer: u64,
+        committed: bool,
+        now: Millis,
+    ) -> Vec<Arc<Received>> {
+        let mut seen = Vec::new();
         if self.open.remove(&producer).is_none() {
-            return;
+            return seen;
         }
         let end = if committed { Fate::Committed } else { Fate::Aborted };
         for entry in &mut self.entries {
-            if let Body::Record(_, fate) = &mut entry.body
+            if let Body::Record(record, fate) = &mut entry.body
                 && *fate == Fate::Open(producer)
             {
                 *fate = end;
+                seen.extend(committed.then(|| record.clone()));
             }
         }
         self.entries.push_back(Entry { offset: self.next, appended: now, body: Body::Marker });
         self.next += 1;
+        seen
     }
 
     /// Up to `most` records from `from` on, as a reader of this isolation sees them.

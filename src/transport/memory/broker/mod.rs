@@ -40,6 +40,7 @@ pub struct MemoryBrokerBuilder {
     pub(super) started_at: Option<Millis>,
     pub(super) topics: TopicConfig,
     pub(super) auto_create: bool,
+    pub(super) create_when_asked: bool,
     pub(super) latency: (Duration, Duration),
     pub(super) offsets_retention: Duration,
 }
@@ -62,6 +63,39 @@ pub struct Lag {
     pub from: i64,
     /// How many records lie there.
     pub records: usize,
+    /// Who reads it.
+    pub reader: Reader,
+}
+
+/// Who reads a partition for a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reader {
+    /// A consumer of the group.
+    Reads,
+    /// One that was told not to fetch it for now.
+    Paused,
+    /// Nobody yet, or any more: a consumer is about to get it, or has died and not left.
+    Awaited,
+    /// Nobody: all consumers of the group have left in order.
+    Gone,
+}
+
+/// What is still on its way through a broker, seen at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Backlog {
+    /// Records that clients have queued and the broker has not taken.
+    pub queued: usize,
+    /// What groups have to read yet, those included whose consumers have all left.
+    pub lag: Vec<Lag>,
+}
+
+impl Backlog {
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.queued == 0 && self.lag.is_empty()
+    }
 }
 
 impl MemoryBroker {
@@ -77,6 +111,7 @@ impl MemoryBroker {
             started_at: None,
             topics: TopicConfig::default(),
             auto_create: true,
+            create_when_asked: false,
             latency: (Duration::ZERO, Duration::ZERO),
             offsets_retention: Duration::from_secs(7 * 24 * 60 * 60),
         }
@@ -124,8 +159,20 @@ impl MemoryBroker {
     }
 
     /// What each group has to read yet, retry topics included, as its consumers would see it.
+    /// Groups whose consumers have all left in order read nothing.
     pub fn lag(&self) -> Vec<Lag> {
-        self.0.update(|state, _| state.lag(Isolation::ReadCommitted))
+        let mut lag = self.backlog().lag;
+        lag.retain(|lag| lag.reader != Reader::Gone);
+        lag
+    }
+
+    /// What is queued, and what each group has to read yet: when both are empty, everything that was
+    /// published is handled, with all that followed from it.
+    pub fn backlog(&self) -> Backlog {
+        self.0.update(|state, _| Backlog {
+            queued: state.queued(),
+            lag: state.lag(Isolation::ReadCommitted),
+        })
     }
 
     /// Records that clients have queued and the broker has not taken.
@@ -184,6 +231,12 @@ impl MemoryBroker {
     pub fn observe(&self, observer: Arc<dyn Observer>) {
         *self.0.observer.lock().unwrap_or_else(PoisonError::into_inner) = Some(observer);
     }
+
+    /// Lets `hear` hear of each record, in the order in which readers of committed ones could see them.
+    /// It is called with the broker held: be short, and do not call the broker.
+    pub fn on_record(&self, hear: impl Fn(&Arc<Received>) + Send + Sync + 'static) {
+        self.0.update(|state, _| state.hear(Box::new(hear)));
+    }
 }
 
 impl Default for MemoryBroker {
@@ -224,6 +277,14 @@ impl MemoryBrokerBuilder {
     #[must_use]
     pub fn auto_create(mut self, auto_create: bool) -> Self {
         self.auto_create = auto_create;
+        self
+    }
+
+    /// Whether a topic is made when it is looked for, so that a start finds it that only verifies
+    /// its topics. Default: no.
+    #[must_use]
+    pub fn create_when_asked(mut self, create: bool) -> Self {
+        self.create_when_asked = create;
         self
     }
 

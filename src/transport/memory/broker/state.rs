@@ -1,6 +1,7 @@
 //! What the broker holds, and what each request does to it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -46,7 +47,11 @@ pub(crate) struct State {
     /// What was done since somebody was last told; nothing where nobody watches.
     operations: Vec<Operation>,
     watched: bool,
+    hear: Option<Hear>,
 }
+
+/// Who is told of each record once readers of committed ones can see it.
+pub(super) type Hear = Box<dyn Fn(&Arc<Received>) + Send + Sync>;
 
 struct Topic {
     config: TopicConfig,
@@ -110,6 +115,7 @@ impl State {
             changed: false,
             operations: Vec::new(),
             watched: false,
+            hear: None,
         }
     }
 
@@ -132,6 +138,10 @@ impl State {
     /// A seed for whoever needs chance of its own.
     pub(crate) fn draw(&mut self) -> u64 {
         self.rng.u64(..)
+    }
+
+    pub(super) fn hear(&mut self, hear: Hear) {
+        self.hear = Some(hear);
     }
 
     pub(super) fn take_changed(&mut self) -> bool {
@@ -346,6 +356,20 @@ impl State {
         self.config.topics.clone()
     }
 
+    /// Makes those of these topics that are not there, if that is set: alike, so that retry topics
+    /// have as many partitions as the main topic that is looked for with them.
+    pub(crate) fn look_for(&mut self, topics: &[TopicName]) {
+        if !self.config.create_when_asked {
+            return;
+        }
+        let mut config = self.defaults();
+        let there = topics.iter().map(|topic| self.partitions(topic)).max().unwrap_or_default();
+        config.partitions = config.partitions.max(there);
+        for topic in topics {
+            self.create_topic(topic.clone(), config.clone());
+        }
+    }
+
     fn partitions(&self, topic: &TopicName) -> i32 {
         count_in(&self.topics, topic)
     }
@@ -450,9 +474,11 @@ impl State {
             payload: record.payload.as_ref().map(copied),
             headers: record.headers,
         });
-        let offset = stored.offset;
+        if let (Some(hear), None) = (&self.hear, transaction) {
+            hear(&stored);
+        }
+        let (offset, appended_at) = (stored.offset, append_time.then_some(time));
         self.note(|| Operation::Appended { client, record: stored, doubled: false });
-        let appended_at = append_time.then_some(time);
         Delivered { partition: place.partition, offset, appended_at }
     }
 
@@ -478,6 +504,14 @@ impl State {
         self.changed = true;
     }
 
+    /// A source is going to join; answers what it is called.
+    pub(crate) fn expect(&mut self, subscription: &Subscription) -> u64 {
+        let source = self.new_id();
+        let Subscription { group, topics, followers, .. } = subscription;
+        self.group(group).expect(source, topics, followers);
+        source
+    }
+
     pub(crate) fn join(
         &mut self,
         client: u64,
@@ -494,9 +528,20 @@ impl State {
         Ok(id)
     }
 
-    pub(crate) fn leave_group(&mut self, group: &str, member: MemberId, now: Instant) {
-        self.group(group).leave(member, now);
-        self.note_left(group, member, false);
+    /// A source has ended in order; its member, if it has one, leaves.
+    pub(crate) fn leave_group(
+        &mut self,
+        group: &str,
+        source: u64,
+        member: Option<MemberId>,
+        now: Instant,
+    ) {
+        let left = self.group(group);
+        left.miss_no_more(source);
+        if let Some(member) = member {
+            left.leave(member, now);
+            self.note_left(group, member, false);
+        }
         self.balance();
     }
 
@@ -613,11 +658,17 @@ impl State {
                 let log = topics.get(&partition.topic).and_then(|topic| topic.logs.get(index));
                 let records = log.map_or(0, |log| log.unread(from, isolation));
                 if records > 0 {
-                    lags.push(Lag { group: name.clone(), partition, from, records });
+                    let (group, reader) = (name.clone(), group.reader(&partition));
+                    lags.push(Lag { group, partition, from, records, reader });
                 }
             }
         }
         lags
+    }
+
+    pub(crate) fn pause(&mut self, group: &str, tp: &TopicPartition, paused: bool) {
+        self.group(group).pause(tp.clone(), paused);
+        self.changed = true;
     }
 
     // Transactions.
@@ -667,8 +718,9 @@ impl State {
     fn close_transaction(&mut self, producer: u64, open: &Open, committed: bool, now: Instant) {
         let time = self.millis(now);
         for tp in &open.partitions {
-            if let Some(log) = self.log(tp) {
-                log.end_transaction(producer, committed, time);
+            let ended = self.log(tp).map(|log| log.end_transaction(producer, committed, time));
+            if let Some(hear) = &self.hear {
+                ended.into_iter().flatten().for_each(|record| hear(&record));
             }
         }
         if committed {

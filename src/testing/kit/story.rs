@@ -1,0 +1,171 @@
+//! What happened, in order: each record that readers could see, and each step that a consumer took.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::seen::Seen;
+use crate::event::{TopicName, header};
+use crate::transport::{Aside, Observer, Received, Step, StepKind};
+
+/// The kit's observer. It is told of records with the broker held, so it never asks the broker.
+pub(super) struct Story {
+    began: Instant,
+    told: Mutex<Told>,
+}
+
+#[derive(Default)]
+struct Told {
+    entries: Vec<Arc<Entry>>,
+    seen: HashMap<(TopicName, i32, i64), Arc<Seen>>,
+}
+
+/// One thing that happened.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// Since the kit was made.
+    pub(super) at: Duration,
+    pub(super) record: Arc<Seen>,
+    pub(super) what: What,
+}
+
+#[derive(Debug)]
+pub(super) enum What {
+    /// Readers could see the record.
+    Stored,
+    /// A consumer did something with it.
+    Step(Taken),
+}
+
+/// A step that a consumer took.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) group: String,
+    pub(super) handler: Option<String>,
+    /// What the consumer takes the event for.
+    pub(super) event: Option<Arc<str>>,
+    pub(super) attempt: u32,
+    pub(super) what: Did,
+}
+
+#[derive(Debug)]
+pub(super) enum Did {
+    Begin,
+    Finish,
+    Drop { reason: String },
+    Fail { kind: String, error: String },
+    Move { to: TopicName, aside: Aside, copy: Option<Arc<Seen>> },
+    Skip,
+}
+
+impl Story {
+    pub(super) fn new() -> Self {
+        Self { began: Instant::now(), told: Mutex::default() }
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long ago the kit was made.
+    pub(super) fn age(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    pub(super) fn entries(&self) -> Vec<Arc<Entry>> {
+        self.told().entries.clone()
+    }
+
+    /// Readers can see a record.
+    pub(super) fn stored(&self, record: &Arc<Received>) {
+        let mut told = self.told();
+        let record = told.seen(record);
+        let at = self.began.elapsed();
+        told.entries.push(Arc::new(Entry { at, record, what: What::Stored }));
+    }
+}
+
+impl Told {
+    fn seen(&mut self, record: &Arc<Received>) -> Arc<Seen> {
+        let place = (record.topic.clone(), record.partition, record.offset);
+        self.seen.entry(place).or_insert_with(|| Arc::new(Seen::new(record.clone()))).clone()
+    }
+
+    /// The record on a topic aside that this one was moved to and that no other step has claimed.
+    fn copy(&self, of: &Seen, to: &TopicName, handler: Option<&str>) -> Option<Arc<Seen>> {
+        let claimed = |copy: &Arc<Seen>| {
+            self.entries.iter().any(|entry| match &entry.what {
+                What::Step(Taken { what: Did::Move { copy: Some(other), .. }, .. }) => {
+                    Arc::ptr_eq(other, copy)
+                }
+                _ => false,
+            })
+        };
+        let stored = self.entries.iter().rev().filter(|entry| matches!(entry.what, What::Stored));
+        let copies = stored.map(|entry| &entry.record).filter(|copy| {
+            copy.record.topic == *to
+                && copy.header(header::RETRY_HANDLER) == handler
+                && of.is_copied_by(copy)
+        });
+        copies.into_iter().find(|copy| !claimed(copy)).cloned()
+    }
+}
+
+impl Observer for Story {
+    fn saw(&self, step: &Step<'_>) {
+        let at = self.began.elapsed();
+        let mut told = self.told();
+        let place = (step.record.topic.clone(), step.record.partition, step.record.offset);
+        let record = match told.seen.get(&place) {
+            Some(seen) => seen.clone(),
+            None => told.seen(&Arc::new(step.record.clone())),
+        };
+        let what = match step.what {
+            StepKind::Begun => Did::Begin,
+            StepKind::Done => Did::Finish,
+            StepKind::Dropped { reason } => Did::Drop { reason: reason.to_owned() },
+            StepKind::Failed { kind, error } => {
+                Did::Fail { kind: kind.to_owned(), error: error.to_owned() }
+            }
+            StepKind::Moved { to, aside } => {
+                let copy = told.copy(&record, to, step.handler);
+                Did::Move { to: to.clone(), aside, copy }
+            }
+            StepKind::Skipped => Did::Skip,
+        };
+        let what = What::Step(Taken {
+            group: step.group.to_owned(),
+            handler: step.handler.map(str::to_owned),
+            event: step.metadata.map(|metadata| metadata.event_type.clone()),
+            attempt: step.attempt,
+            what,
+        });
+        told.entries.push(Arc::new(Entry { at, record, what }));
+    }
+}
+
+impl Entry {
+    pub(super) fn step(&self) -> Option<&Taken> {
+        match &self.what {
+            What::Step(taken) => Some(taken),
+            What::Stored => None,
+        }
+    }
+}
+
+impl Taken {
+    /// `group/handler`, or the group where it was the consumer's own step.
+    pub(super) fn who(&self) -> String {
+        match &self.handler {
+            Some(handler) => format!("{}/{handler}", self.group),
+            None => self.group.clone(),
+        }
+    }
+
+    /// Whether this is whom a test names: `handler` or `group/handler`.
+    pub(super) fn is_by(&self, name: &str) -> bool {
+        self.handler.as_deref() == Some(name) || self.who() == name
+    }
+}

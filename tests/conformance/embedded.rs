@@ -1,0 +1,61 @@
+//! The suite over librdkafka's mock cluster.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidings::error::BoxError;
+use tidings::testing::conformance::{Capability, ClientSpec, Lack, Limits, Mortal, Start, Subject};
+use tidings::transport::Transport;
+use tidings::transport::kafka::config::AutoOffsetReset;
+use tidings::transport::kafka::{EmbeddedBroker, Kafka, KafkaConfig};
+
+use crate::support::unique;
+
+const SESSION: Duration = Duration::from_secs(4);
+/// The mock cluster gathers a group's members for a second less than the session after each change, be
+/// it that one left or that one died.
+const GATHER: Duration = Duration::from_secs(3);
+
+struct Embedded(EmbeddedBroker);
+
+impl Embedded {
+    fn config(wanted: &ClientSpec) -> KafkaConfig {
+        let config = KafkaConfig::new(wanted.service.as_str(), "embedded:1")
+            .session_timeout(SESSION)
+            .heartbeat(Duration::from_millis(300));
+        match wanted.start {
+            Start::Latest => config.auto_offset_reset(AutoOffsetReset::Latest),
+            _ => config,
+        }
+    }
+}
+
+impl Subject for Embedded {
+    fn name(&self) -> &str {
+        "librdkafka's mock cluster"
+    }
+
+    fn client(&self, wanted: &ClientSpec) -> Result<Arc<dyn Transport>, BoxError> {
+        Ok(Arc::new(Kafka::embedded(&self.0, Self::config(wanted))?))
+    }
+
+    fn lacks(&self) -> Vec<Lack> {
+        vec![Lack::new(Capability::AppendTime, "the mock cluster keeps no topic settings")]
+    }
+
+    fn limits(&self) -> Limits {
+        Limits::default().session(SESSION + GATHER)
+    }
+
+    fn mortal(&self, wanted: &ClientSpec) -> Result<Option<Mortal>, BoxError> {
+        // A static member does not leave when it closes: to its group it is as one that died.
+        let config = Self::config(wanted).static_member_id(unique("mortal"));
+        let client = Arc::new(Kafka::embedded(&self.0, config)?);
+        Ok(Some(Mortal { client, kill: Box::new(|| ()) }))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_mock_cluster_does_what_a_transport_does() {
+    crate::conforms(Embedded(EmbeddedBroker::start().unwrap()), 4).await;
+}
