@@ -2,5 +2,6 @@
 
 pub mod conformance;
 pub mod kit;
+pub mod sim;
 
 pub use kit::{Expect, Fixture, Scenario, TestKit, hold_time};

@@ -35,7 +35,9 @@ use std::sync::{Arc, Mutex};
 
 use tokio::task::AbortHandle;
 
-pub use broker::{Backlog, Fault, FaultPlan, Lag, MemoryBroker, MemoryBrokerBuilder, Reader};
+pub use broker::{
+    Backlog, Fault, FaultPlan, Lag, MemoryBroker, MemoryBrokerBuilder, Operation, Reader, Watcher,
+};
 pub use config::{Cleanup, Isolation, MemoryConfig, OffsetReset, TopicConfig};
 
 use self::admin::MemoryAdmin;
@@ -84,6 +86,11 @@ impl Memory {
     /// The broker.
     pub fn broker(&self) -> MemoryBroker {
         MemoryBroker(self.0.shared.clone())
+    }
+
+    /// Its number among the broker's clients, as [`Operation`]s name it.
+    pub fn number(&self) -> u64 {
+        self.0.id
     }
 
     /// Ends at once, as a process does that is killed: nothing more is sent, no group is left.
@@ -148,7 +155,8 @@ impl Transport for Memory {
     }
 
     fn observer(&self) -> Option<Arc<dyn Observer>> {
-        self.0.shared.observer()
+        let own = self.0.config.observer.as_ref().map(|observed| observed.0.clone());
+        own.or_else(|| self.0.shared.observer())
     }
 }
 

@@ -260,8 +260,13 @@ impl Queue {
             if fault == Some(Fault::ProduceTimesOut { stored: false }) {
                 return Answer::Silence;
             }
-            let stored =
-                state.produce(self.producer, sequence, &pending, transaction.as_ref(), now);
+            let stored = state.produce(
+                self.client,
+                (self.producer, sequence),
+                &pending,
+                transaction.as_ref(),
+                now,
+            );
             let delivered = match stored {
                 Ok(delivered) => delivered,
                 Err(refusal) => return Answer::Refused(refusal),
@@ -269,7 +274,9 @@ impl Queue {
             match fault {
                 Some(Fault::ProduceTimesOut { .. }) => return Answer::Silence,
                 Some(Fault::AcknowledgementLost) => return Answer::Lost,
-                Some(Fault::Duplicated) if transaction.is_none() => state.duplicate(&pending, now),
+                Some(Fault::Duplicated) if transaction.is_none() => {
+                    state.duplicate(self.client, &pending, now)
+                }
                 _ => {}
             }
             Answer::Stored(delivered)

@@ -291,7 +291,8 @@ impl Member {
             return;
         }
         let (subscription, session) = (&self.subscription, self.session);
-        match self.shared.update(|state, now| state.join(subscription, session, now)) {
+        let client = self.client;
+        match self.shared.update(|state, now| state.join(client, subscription, session, now)) {
             Ok(id) => {
                 self.id = Some(id);
                 self.announced = false;

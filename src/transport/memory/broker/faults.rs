@@ -115,6 +115,12 @@ impl Faults {
         self.planned.make_contiguous().sort_by_key(|(when, _)| *when);
     }
 
+    /// Ends all of them. What is gone comes back in the moment that the broker looks again.
+    pub(crate) fn heal(&mut self, now: Instant) {
+        let gone = self.gone.map(|(since, until)| (since, until.min(now)));
+        *self = Self { happened: self.happened, gone, ..Self::default() };
+    }
+
     /// The next planned fault whose time has come.
     pub(crate) fn due(&mut self, now: Instant) -> Option<Fault> {
         let (when, _) = self.planned.front()?;

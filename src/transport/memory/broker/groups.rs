@@ -119,13 +119,13 @@ impl Group {
         self.members.keys().copied().collect()
     }
 
-    /// Members of clients that were not heard of for their session time are thrown out.
-    pub(crate) fn expire(&mut self, now: Instant) -> bool {
+    /// Throws out members that were not heard of for their session time; answers which.
+    pub(crate) fn expire(&mut self, now: Instant) -> Vec<MemberId> {
         let silent = |member: &Member| now.saturating_duration_since(member.heard) > member.session;
         let gone: Vec<_> =
             self.members.iter().filter(|(_, m)| silent(m)).map(|(id, _)| *id).collect();
         gone.iter().for_each(|id| self.leave(*id, now));
-        !gone.is_empty()
+        gone
     }
 
     /// The broker was away: nobody could be heard meanwhile.
@@ -353,8 +353,8 @@ mod tests {
         let (mut group, now) = (Group::default(), Instant::now());
         join(&mut group, 1, now);
         group.moves(1, &four);
-        assert!(!group.expire(now + Duration::from_secs(10)));
-        assert!(group.expire(now + Duration::from_secs(11)));
+        assert_eq!(group.expire(now + Duration::from_secs(10)), []);
+        assert_eq!(group.expire(now + Duration::from_secs(11)), [1]);
         assert_eq!(group.heartbeat(1, now), Err(UnknownMember));
         join(&mut group, 2, now);
         assert_eq!(group.moves(2, &four).assign.len(), 8);

@@ -6,6 +6,7 @@ mod log;
 mod partitioner;
 mod state;
 mod transactions;
+mod watch;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,6 +18,7 @@ pub use faults::{Fault, FaultPlan};
 pub(super) use groups::{MemberId, Moves};
 pub(super) use log::Fetched;
 pub(super) use state::{Pending, Refusal, State, TransactionOf};
+pub use watch::{Operation, Watcher};
 
 use super::Memory;
 use super::config::{Isolation, MemoryConfig, TopicConfig};
@@ -47,6 +49,7 @@ pub(super) struct Shared {
     state: Mutex<State>,
     changed: Notify,
     observer: Mutex<Option<Arc<dyn Observer>>>,
+    watcher: Mutex<Option<Arc<dyn Watcher>>>,
 }
 
 /// What a group has not read, or not committed.
@@ -145,6 +148,11 @@ impl MemoryBroker {
         self.0.update(|state, _| state.topics())
     }
 
+    /// The partitions of a topic, each with the offset that its next record gets.
+    pub fn ends(&self, topic: &TopicName) -> Vec<(i32, i64)> {
+        self.0.update(|state, _| state.ends(topic))
+    }
+
     /// Every record of a topic that is there and not aborted, by partition and offset.
     pub fn records(&self, topic: &TopicName) -> Vec<Received> {
         self.0.update(|state, _| state.records(topic))
@@ -187,6 +195,11 @@ impl MemoryBroker {
         self.0.update(|state, now| state.plan(plan, now));
     }
 
+    /// Ends every fault, and forgets those whose time has not come.
+    pub fn heal(&self) {
+        self.0.update(|state, now| state.heal(now));
+    }
+
     /// How many faults have happened.
     pub fn faults(&self) -> usize {
         self.0.update(|state, _| state.faults_happened())
@@ -205,6 +218,12 @@ impl MemoryBroker {
     /// Waits until something has changed since the call: records, groups, offsets.
     pub async fn changed(&self) {
         self.0.changed.notified().await;
+    }
+
+    /// Lets `watcher` hear everything that the broker does from now on.
+    pub fn watch(&self, watcher: Arc<dyn Watcher>) {
+        *self.0.watcher.lock().unwrap_or_else(PoisonError::into_inner) = Some(watcher);
+        self.0.update(|state, _| state.note_operations());
     }
 
     /// Lets `observer` hear every step that consumers of this broker's clients take, from the next
@@ -290,6 +309,7 @@ impl MemoryBrokerBuilder {
             state: Mutex::new(State::new(self, Instant::now())),
             changed: Notify::new(),
             observer: Mutex::default(),
+            watcher: Mutex::default(),
         }))
     }
 }
@@ -306,7 +326,14 @@ impl Shared {
         state.go_on(now);
         let answer = act(&mut state, now);
         let changed = state.take_changed();
+        let operations = state.take_operations();
         drop(state);
+        if !operations.is_empty() {
+            let watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if let Some(watcher) = watcher {
+                operations.iter().for_each(|operation| watcher.saw(operation));
+            }
+        }
         if changed {
             self.changed.notify_waiters();
         }

@@ -14,6 +14,7 @@ use super::groups::{Group, MemberId, Moves};
 use super::log::{Fetched, Log};
 use super::partitioner::partition_of;
 use super::transactions::{Fenced, Open, TransactionTable};
+use super::watch::Operation;
 use super::{Lag, MemoryBrokerBuilder};
 use crate::clock::{Millis, millis};
 use crate::event::TopicName;
@@ -43,6 +44,9 @@ pub(crate) struct State {
     cleaned: Instant,
     looked: Instant,
     changed: bool,
+    /// What was done since somebody was last told; nothing where nobody watches.
+    operations: Vec<Operation>,
+    watched: bool,
     hear: Option<Hear>,
 }
 
@@ -109,6 +113,8 @@ impl State {
             cleaned: now,
             looked: now,
             changed: false,
+            operations: Vec::new(),
+            watched: false,
             hear: None,
         }
     }
@@ -142,6 +148,24 @@ impl State {
         std::mem::take(&mut self.changed)
     }
 
+    pub(super) fn note_operations(&mut self) {
+        self.watched = true;
+    }
+
+    pub(super) fn take_operations(&mut self) -> Vec<Operation> {
+        std::mem::take(&mut self.operations)
+    }
+
+    fn note(&mut self, operation: impl FnOnce() -> Operation) {
+        if self.watched {
+            self.operations.push(operation());
+        }
+    }
+
+    fn note_left(&mut self, group: &str, member: MemberId, thrown_out: bool) {
+        self.note(|| Operation::Left { group: group.to_owned(), member, thrown_out });
+    }
+
     pub(crate) fn latency(&mut self) -> Duration {
         let (least, most) = self.config.latency;
         let spread = u64::try_from((most - least).as_micros()).unwrap_or(u64::MAX);
@@ -164,13 +188,11 @@ impl State {
             self.close_transaction(producer, &open, false, now);
         }
         if self.faults.coordinator(now).is_none() {
-            let mut moved = false;
-            for group in self.groups.values_mut() {
-                moved |= group.expire(now);
+            let mut gone = Vec::new();
+            for (name, group) in &mut self.groups {
+                gone.extend(group.expire(now).into_iter().map(|member| (name.clone(), member)));
             }
-            if moved {
-                self.balance();
-            }
+            self.thrown_out(gone);
         }
         if now.saturating_duration_since(self.looked) >= LOOKED {
             self.forget_what_is_old(now);
@@ -178,6 +200,14 @@ impl State {
         if now.saturating_duration_since(self.cleaned) >= CLEANED {
             self.compact(now);
         }
+    }
+
+    fn thrown_out(&mut self, gone: Vec<(String, MemberId)>) {
+        if gone.is_empty() {
+            return;
+        }
+        gone.iter().for_each(|(group, member)| self.note_left(group, *member, true));
+        self.balance();
     }
 
     fn forget_what_is_old(&mut self, now: Instant) {
@@ -210,8 +240,14 @@ impl State {
         self.changed = true;
     }
 
+    pub(super) fn heal(&mut self, now: Instant) {
+        self.faults.heal(now);
+        self.changed = true;
+    }
+
     pub(super) fn happen(&mut self, fault: Fault, now: Instant) {
         self.faults.count();
+        self.note(|| Operation::Failed(fault));
         self.changed = true;
         tracing::debug!(?fault, "a fault");
         match fault {
@@ -231,12 +267,14 @@ impl State {
                 }
             }
             Fault::SessionExpired => {
-                for group in self.groups.values_mut() {
+                let mut gone = Vec::new();
+                for (name, group) in &mut self.groups {
                     if let Some(member) = self.rng.choice(group.members()) {
                         group.leave(member, now);
+                        gone.push((name.clone(), member));
                     }
                 }
-                self.balance();
+                self.thrown_out(gone);
             }
             Fault::CommitRefused => self.faults.refuse_commit(),
             Fault::CoordinatorMoved(lasts) => self.faults.coordinator_moves(now + lasts),
@@ -341,6 +379,11 @@ impl State {
         self.topics.get_mut(&tp.topic)?.logs.get_mut(index)
     }
 
+    pub(super) fn ends(&self, topic: &TopicName) -> Vec<(i32, i64)> {
+        let logs = self.topics.get(topic).into_iter().flat_map(|topic| &topic.logs);
+        (0..).zip(logs.map(Log::end)).collect()
+    }
+
     pub(super) fn records(&self, topic: &TopicName) -> Vec<Received> {
         let logs = self.topics.get(topic).into_iter().flat_map(|topic| &topic.logs);
         logs.flat_map(|log| log.records().map(|record| (**record).clone())).collect()
@@ -373,8 +416,8 @@ impl State {
     /// number of its first record.
     pub(crate) fn produce(
         &mut self,
-        producer: u64,
-        sequence: u64,
+        client: u64,
+        (producer, sequence): (u64, u64),
         records: &[Pending],
         transaction: Option<&TransactionOf>,
         now: Instant,
@@ -389,21 +432,25 @@ impl State {
             open.partitions.extend(records.iter().map(Pending::place));
         }
         let delivered: Vec<_> =
-            records.iter().map(|pending| self.append(pending, transaction, now)).collect();
+            records.iter().map(|pending| self.append(client, pending, transaction, now)).collect();
         self.stored.insert(producer, (sequence, delivered.clone()));
         self.changed = true;
         Ok(delivered)
     }
 
     /// Stores records once more, as they came.
-    pub(crate) fn duplicate(&mut self, records: &[Pending], now: Instant) {
+    pub(crate) fn duplicate(&mut self, client: u64, records: &[Pending], now: Instant) {
         for pending in records {
-            self.append(pending, None, now);
+            self.append(client, pending, None, now);
+            if let Some(Operation::Appended { doubled, .. }) = self.operations.last_mut() {
+                *doubled = true;
+            }
         }
     }
 
     fn append(
         &mut self,
+        client: u64,
         pending: &Pending,
         transaction: Option<&TransactionOf>,
         now: Instant,
@@ -431,6 +478,7 @@ impl State {
             hear(&stored);
         }
         let (offset, appended_at) = (stored.offset, append_time.then_some(time));
+        self.note(|| Operation::Appended { client, record: stored, doubled: false });
         Delivered { partition: place.partition, offset, appended_at }
     }
 
@@ -466,6 +514,7 @@ impl State {
 
     pub(crate) fn join(
         &mut self,
+        client: u64,
         subscription: &Subscription,
         session: Duration,
         now: Instant,
@@ -474,6 +523,7 @@ impl State {
         let id = self.new_id();
         let Subscription { group, topics, followers, .. } = subscription;
         self.group(group).join(id, topics, followers, session, now);
+        self.note(|| Operation::Joined { group: group.clone(), member: id, client });
         self.balance();
         Ok(id)
     }
@@ -486,10 +536,11 @@ impl State {
         member: Option<MemberId>,
         now: Instant,
     ) {
-        let group = self.group(group);
-        group.miss_no_more(source);
+        let left = self.group(group);
+        left.miss_no_more(source);
         if let Some(member) = member {
-            group.leave(member, now);
+            left.leave(member, now);
+            self.note_left(group, member, false);
         }
         self.balance();
     }
@@ -499,7 +550,8 @@ impl State {
         self.groups.get(group).map_or(0, Group::moved)
     }
 
-    /// Says that a member lives; answers what it is to give up and to take.
+    /// Says that a member lives; answers what it is to give up and to take: nothing any more, once it
+    /// is about to leave.
     pub(crate) fn heartbeat(
         &mut self,
         group: &str,
@@ -508,8 +560,16 @@ impl State {
     ) -> Result<Moves, Refusal> {
         self.lives(group, member, now)?;
         let Self { groups, topics, .. } = self;
-        let group = groups.get_mut(group).ok_or(Refusal::UnknownMember)?;
-        Ok(group.moves(member, &|topic: &TopicName| count_in(topics, topic)))
+        let group_state = groups.get_mut(group).ok_or(Refusal::UnknownMember)?;
+        let moves = group_state.moves(member, &|topic: &TopicName| count_in(topics, topic));
+        if !moves.assign.is_empty() {
+            self.note(|| Operation::Assigned {
+                group: group.to_owned(),
+                member,
+                partitions: moves.assign.clone(),
+            });
+        }
+        Ok(moves)
     }
 
     /// Says that a member lives, and takes nothing.
@@ -526,10 +586,32 @@ impl State {
 
     pub(crate) fn release(&mut self, group: &str, member: MemberId, gone: &[TopicPartition]) {
         self.group(group).release(member, gone);
+        self.note(|| Operation::Released {
+            group: group.to_owned(),
+            member,
+            partitions: gone.to_vec(),
+        });
         self.balance();
     }
 
     pub(crate) fn commit(
+        &mut self,
+        group: &str,
+        member: MemberId,
+        offsets: &Offsets,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let answer = self.try_commit(group, member, offsets, now);
+        self.note(|| Operation::Committed {
+            group: group.to_owned(),
+            member,
+            offsets: offsets.clone(),
+            refused: answer.as_ref().err().map(ToString::to_string),
+        });
+        answer
+    }
+
+    fn try_commit(
         &mut self,
         group: &str,
         member: MemberId,
@@ -649,8 +731,14 @@ impl State {
             }
         }
         if committed {
-            for (group, _, offsets) in &open.offsets {
+            for (group, member, offsets) in &open.offsets {
                 self.group(group).commit(offsets, now);
+                self.note(|| Operation::Committed {
+                    group: group.clone(),
+                    member: *member,
+                    offsets: offsets.clone(),
+                    refused: None,
+                });
             }
         }
         self.changed = true;

@@ -1,0 +1,91 @@
+//! Which records a group has concluded: handled by all of their handlers, or moved to a topic that has
+//! acknowledged them.
+
+use std::collections::{HashMap, HashSet};
+
+use super::super::contract::{Duties, Role};
+use super::super::journal::{Kind, Place, Stepped, What};
+use super::books::{Address, Books};
+use crate::transport::memory::Operation;
+
+/// What is known up to some entry.
+#[derive(Default)]
+pub(super) struct Concluded<'a> {
+    /// By group and place: handlers that are done with it.
+    handled: HashMap<(&'a str, &'a Place), HashSet<&'a str>>,
+    /// Passed over by the consumer itself.
+    passed: HashSet<(&'a str, &'a Place)>,
+    /// Copies on retry and dead-letter topics, by where they were first read.
+    moved: HashSet<(Place, Address<'a>)>,
+    /// Copies that are for no handler: quarantine, dead letters that nobody takes.
+    aside: HashSet<(&'a str, Place)>,
+}
+
+impl<'a> Concluded<'a> {
+    /// Takes an entry in.
+    pub(super) fn take(&mut self, books: &'a Books<'a>, at: usize) {
+        match &books.entries[at].what {
+            What::Broker(Operation::Appended { record, .. }) => {
+                let stored = &books.records[&Place::of(record)];
+                match (stored.address, stored.by) {
+                    (Some(address), _) => {
+                        self.moved.insert((stored.origin.clone(), address));
+                    }
+                    (None, Some(by)) if stored.copied => {
+                        self.aside.insert((by, stored.origin.clone()));
+                    }
+                    (None, _) => {}
+                }
+            }
+            What::Step(Stepped { group, place, handler, kind, .. }) => match (kind, handler) {
+                (Kind::Done | Kind::Dropped, Some(handler)) => {
+                    self.handled.entry((group, place)).or_default().insert(handler);
+                }
+                (Kind::Skipped | Kind::Dropped, None) => {
+                    self.passed.insert((group, place));
+                }
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+
+    /// Whether a group is done with a record; else what is missing.
+    pub(super) fn missing(
+        &self,
+        books: &Books<'_>,
+        duties: &Duties,
+        place: &Place,
+    ) -> Option<String> {
+        let stored = &books.records[place];
+        let group = duties.name();
+        if self.passed.contains(&(group, place))
+            || self.aside.contains(&(group, stored.origin.clone()))
+        {
+            return None;
+        }
+        let done = self.handled.get(&(group, place));
+        let lacks = |handler: &str, attempt: u32| {
+            let done = done.is_some_and(|done| done.contains(handler));
+            let address = Address { group, handler, attempt };
+            !done && !self.moved.contains(&(stored.origin.clone(), address))
+        };
+        match (duties.role(&place.partition.topic)?, stored.address) {
+            (Role::Main, _) => {
+                let topic = &place.partition.topic;
+                let Some(handlers) = duties.handlers(topic, stored.event_type()) else {
+                    return Some("an event that nobody takes lies in no dead letter".into());
+                };
+                let lacking = handlers.iter().find(|handler| lacks(handler, 1))?;
+                Some(format!("{lacking} has not finished it"))
+            }
+            (Role::Tier(..), Some(Address { group: whose, handler, attempt }))
+                if whose == group =>
+            {
+                lacks(handler, attempt + 1).then(|| format!("{handler} has not finished it"))
+            }
+            (Role::Tier(..), _) => Some("it was not passed over".into()),
+            (Role::DeadLetter | Role::Quarantine, _) => None,
+        }
+    }
+}

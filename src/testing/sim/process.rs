@@ -1,0 +1,115 @@
+//! A process of the simulated application: it owns a client and tasks, and loses both when it ends.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::journal::{Client, What};
+use super::world::World;
+use crate::consumer::{Consumer, RunningConsumer};
+use crate::error::BoxError;
+use crate::transport::memory::{Memory, MemoryConfig};
+
+/// What a process runs each time that it is started.
+pub type Main =
+    Arc<dyn Fn(Life) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>> + Send + Sync>;
+
+/// A process, as it is started again after each of its ends.
+#[derive(Clone)]
+pub struct Process {
+    /// Its name, for stories.
+    pub name: String,
+    /// The group whose consumer it runs; `None` where it runs none.
+    pub group: Option<String>,
+    /// Its client's settings; clock and observer are the world's to set.
+    pub config: MemoryConfig,
+    /// What it runs. When that returns an error the process ends and is started again; when it
+    /// returns `Ok`, the process goes on with the consumers that it started.
+    pub main: Main,
+}
+
+/// One life of a process, from a start to a crash or a stop.
+#[derive(Clone)]
+pub struct Life {
+    /// Its client of the broker.
+    pub client: Memory,
+    /// The world that it is in.
+    pub world: World,
+    owned: Arc<Mutex<Owned>>,
+}
+
+/// What ends with a life.
+#[derive(Default)]
+struct Owned {
+    consumers: Vec<RunningConsumer>,
+    tasks: JoinSet<()>,
+    over: bool,
+}
+
+impl Life {
+    pub(super) fn new(client: Memory, world: World) -> Self {
+        Self { client, world, owned: Arc::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Owned> {
+        self.owned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Which of the broker's clients it is.
+    pub fn number(&self) -> Client {
+        self.client.number()
+    }
+
+    /// Starts a consumer; it runs until the life ends.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn consume(&self, consumer: Consumer) -> Result<(), BoxError> {
+        let running = consumer.start().await?;
+        let mut owned = self.lock();
+        if !owned.over {
+            owned.consumers.push(running);
+        }
+        Ok(())
+    }
+
+    /// Starts a task; it runs until it is done or the life ends.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut owned = self.lock();
+        if !owned.over {
+            owned.tasks.spawn(task);
+        }
+    }
+
+    /// Ends at once: no task of it is polled again, nothing of it reaches the broker.
+    pub(super) fn end(&self) {
+        self.client.kill();
+        let owned = {
+            let mut owned = self.lock();
+            owned.over = true;
+            (std::mem::take(&mut owned.consumers), std::mem::take(&mut owned.tasks))
+        };
+        drop(owned);
+    }
+
+    /// Stops its consumers within `drain`, and then ends; answers whether nothing was left.
+    pub(super) async fn stop(&self, drain: Duration) -> bool {
+        self.world.journal().note(What::Stopping { client: self.number() });
+        let consumers = std::mem::take(&mut self.lock().consumers);
+        let mut clean = true;
+        for consumer in consumers {
+            clean &= consumer.stop(drain).await.is_clean();
+        }
+        self.world.journal().note(What::Stopped { client: self.number(), clean });
+        self.end();
+        clean
+    }
+}
+
+impl std::fmt::Debug for Process {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Process").field("name", &self.name).finish_non_exhaustive()
+    }
+}

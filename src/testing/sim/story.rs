@@ -1,0 +1,161 @@
+//! The story of a violation: what happened to the records that it is about, in order.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use super::checks::Violation;
+use super::journal::{Entry, Kind, Place, Stepped, What};
+use crate::event::header;
+use crate::transport::memory::Operation;
+use crate::transport::{Received, TopicPartition};
+
+/// The most lines of a story.
+const LINES: usize = 150;
+
+pub(super) fn tell(entries: &[Entry], violation: &Violation) -> String {
+    let mut story = format!("{violation}\n");
+    let about = Around::of(entries, violation);
+    let lines: Vec<_> = entries
+        .iter()
+        .enumerate()
+        .filter_map(|(at, entry)| {
+            let mark = if at == violation.at { "=>" } else { "  " };
+            let line = about.line(&entry.what)?;
+            Some(format!("{mark} {:>12.6} s  {line}", entry.at.as_secs_f64()))
+        })
+        .collect();
+    let skipped = lines.len().saturating_sub(LINES);
+    for line in lines.iter().take(lines.len() - skipped) {
+        let _ = writeln!(story, "{line}");
+    }
+    if skipped > 0 {
+        let _ = writeln!(story, "   and {skipped} lines more");
+    }
+    story
+}
+
+/// Records of the events that it is about, and their partitions.
+struct Around {
+    places: BTreeSet<Place>,
+    partitions: BTreeSet<TopicPartition>,
+    everything: bool,
+}
+
+impl Around {
+    fn of(entries: &[Entry], violation: &Violation) -> Self {
+        let appended = || {
+            entries.iter().filter_map(|entry| match &entry.what {
+                What::Broker(Operation::Appended { record, .. }) => Some(record),
+                _ => None,
+            })
+        };
+        let id = |record: &Received| record.headers.get_str(header::ID).map(str::to_owned);
+        let ids: BTreeSet<_> = appended()
+            .filter(|record| violation.about.contains(&Place::of(record)))
+            .filter_map(|record| id(record))
+            .collect();
+        let of_them =
+            |record: &&std::sync::Arc<Received>| id(record).is_some_and(|id| ids.contains(&id));
+        let places: BTreeSet<_> = appended()
+            .filter(of_them)
+            .map(|record| Place::of(record))
+            .chain(violation.about.iter().cloned())
+            .collect();
+        let partitions = places.iter().map(|place| place.partition.clone()).collect();
+        Self { places, partitions, everything: violation.about.is_empty() }
+    }
+
+    fn line(&self, what: &What) -> Option<String> {
+        let concerns = |tp: &&TopicPartition| self.everything || self.partitions.contains(*tp);
+        let listed = |partitions: &[TopicPartition]| {
+            let names: Vec<_> =
+                partitions.iter().filter(concerns).map(ToString::to_string).collect();
+            (!names.is_empty()).then(|| names.join(" "))
+        };
+        Some(match what {
+            What::Started { process, client, skew, .. } => {
+                format!("client {client}: {process} starts, its clock {skew} ms ahead")
+            }
+            What::Crashed { client } => format!("client {client}: crashes"),
+            What::Stopping { client } => format!("client {client}: is stopping"),
+            What::Stopped { client, clean } => {
+                format!("client {client}: has stopped, clean: {clean}")
+            }
+            What::Calm => "faults have ended".into(),
+            What::Follows { place, handler, events } if self.places.contains(place) => {
+                format!("{handler} answers {} events to {place}", events.len())
+            }
+            What::Step(step) if self.places.contains(&step.place) => stepped(step),
+            What::Broker(operation) => match operation {
+                Operation::Appended { client, record, doubled } => {
+                    let place = Place::of(record);
+                    self.places.contains(&place).then(|| appended(*client, record, *doubled))?
+                }
+                Operation::Assigned { group, member, partitions } => {
+                    format!("{group}: member {member} is given {}", listed(partitions)?)
+                }
+                Operation::Released { group, member, partitions } => {
+                    format!("{group}: member {member} gives back {}", listed(partitions)?)
+                }
+                Operation::Joined { group, member, client } => {
+                    format!("{group}: client {client} joins as member {member}")
+                }
+                Operation::Left { group, member, thrown_out } => {
+                    let how = if *thrown_out { "is thrown out" } else { "leaves" };
+                    format!("{group}: member {member} {how}")
+                }
+                Operation::Committed { group, member, offsets, refused } => {
+                    let offsets: Vec<_> = offsets
+                        .iter()
+                        .filter(|(tp, _)| concerns(&tp))
+                        .map(|(tp, offset)| format!("{tp} to {offset}"))
+                        .collect();
+                    if offsets.is_empty() {
+                        return None;
+                    }
+                    let refused = refused.as_ref().map(|why| format!(", refused: {why}"));
+                    let refused = refused.unwrap_or_default();
+                    format!("{group}: member {member} commits {}{refused}", offsets.join(", "))
+                }
+                Operation::Failed(fault) => format!("fault: {fault:?}"),
+            },
+            _ => return None,
+        })
+    }
+}
+
+fn stepped(step: &Stepped) -> String {
+    let Stepped { client, group, place, handler, attempt, kind, .. } = step;
+    let who = handler.as_deref().unwrap_or("the consumer");
+    let did = match kind {
+        Kind::Begun => format!("begins, attempt {attempt}"),
+        Kind::Done => "is done".into(),
+        Kind::Dropped => "drops it".into(),
+        Kind::Failed { kind, error } => format!("fails ({kind}): {error}"),
+        Kind::Moved(to) => format!("has moved it to {to}"),
+        Kind::Skipped => "passes it over".into(),
+    };
+    format!("{group}, client {client}: {place}: {who} {did}")
+}
+
+fn appended(client: u64, record: &Received, doubled: bool) -> String {
+    let mut line = format!("client {client}: {} is stored", Place::of(record));
+    if doubled {
+        line.push_str(" a second time");
+    }
+    let said = |name| record.headers.get_str(name);
+    if let (Some(topic), Some(partition), Some(offset)) =
+        (said(header::ORIGIN_TOPIC), said(header::ORIGIN_PARTITION), said(header::ORIGIN_OFFSET))
+    {
+        let _ = write!(line, ", a copy of {topic}/{partition}@{offset}");
+    }
+    if let (Some(group), Some(handler), Some(attempt)) =
+        (said(header::RETRY_GROUP), said(header::RETRY_HANDLER), said(header::RETRY_ATTEMPT))
+    {
+        let _ = write!(line, " for {group}'s {handler} after {attempt} failures");
+    }
+    if let Some(payload) = &record.payload {
+        let _ = write!(line, ": {}", String::from_utf8_lossy(payload));
+    }
+    line
+}

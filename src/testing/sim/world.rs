@@ -1,0 +1,304 @@
+//! A world: one broker, processes, chance, and a plan of what goes wrong.
+
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::contract::{Contract, Duties};
+use super::journal::{Client, Journal, Noting, What};
+use super::plan::{End, Plan};
+use super::process::{Life, Process};
+use crate::clock::Millis;
+use crate::transport::TopicPartition;
+use crate::transport::memory::MemoryBroker;
+
+/// The broker's time when a world begins: some day in 2026.
+const EPOCH: Millis = 1_770_000_000_000;
+/// How far a process's clock is ahead or behind at most: 10 minutes.
+const SKEW: Millis = 600_000;
+/// Between two looks at whether everything has settled.
+const LOOK: Duration = Duration::from_millis(250);
+/// How long settling may take beside the waits in the tiers.
+const SETTLES: Duration = Duration::from_secs(180);
+
+/// A simulated world. Cheap to clone; all clones are the same world.
+#[derive(Clone)]
+pub struct World(Arc<Inner>);
+
+struct Inner {
+    seed: u64,
+    broker: MemoryBroker,
+    journal: Arc<Journal>,
+    began: Instant,
+    state: Mutex<State>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+struct State {
+    rng: fastrand::Rng,
+    contract: Contract,
+    processes: Vec<Running>,
+    crashes: usize,
+    /// Ends under way, and restarts to come.
+    pending: usize,
+    calm: bool,
+}
+
+struct Running {
+    process: Process,
+    life: Option<Life>,
+}
+
+impl World {
+    pub(super) fn new(seed: u64) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let most = Duration::from_micros([100, 2_000, 10_000, 40_000][rng.usize(0..4)]);
+        let broker = MemoryBroker::builder()
+            .seed(rng.u64(..))
+            .starting_at(EPOCH)
+            .latency(most / 20, most)
+            .build();
+        let journal = Journal::new(EPOCH);
+        broker.watch(journal.clone());
+        let plan = Plan::drawn(&mut rng);
+        broker.plan(&plan.faults);
+        let contract = Contract::default();
+        let state =
+            State { rng, contract, processes: Vec::new(), crashes: 0, pending: 0, calm: false };
+        let world = Self(Arc::new(Inner {
+            seed,
+            broker,
+            journal,
+            began: Instant::now(),
+            state: Mutex::new(state),
+            tasks: Mutex::default(),
+        }));
+        world.lock().pending = plan.ends.len();
+        for end in plan.ends {
+            world.spawn(world.clone().ends(end));
+        }
+        world
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A task of the world itself: it ends with the world.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(task);
+    }
+
+    /// What it was made from.
+    pub fn seed(&self) -> u64 {
+        self.0.seed
+    }
+
+    /// Its broker.
+    pub fn broker(&self) -> &MemoryBroker {
+        &self.0.broker
+    }
+
+    /// What has happened in it.
+    pub fn journal(&self) -> &Arc<Journal> {
+        &self.0.journal
+    }
+
+    /// Chance of one's own, drawn from the world's.
+    pub fn rng(&self) -> fastrand::Rng {
+        self.lock().rng.fork()
+    }
+
+    /// How long it has been there.
+    pub fn age(&self) -> Duration {
+        self.0.began.elapsed()
+    }
+
+    /// Says what a group is to do; the checks hold it to that.
+    pub fn expect(&self, duties: Duties) {
+        self.lock().contract.add(duties);
+    }
+
+    pub(super) fn contract(&self) -> Contract {
+        self.lock().contract.clone()
+    }
+
+    pub(super) fn crashes(&self) -> usize {
+        self.lock().crashes
+    }
+
+    /// Starts a process, and starts it again after each of its ends.
+    pub fn run(&self, process: Process) {
+        let index = {
+            let mut state = self.lock();
+            state.processes.push(Running { process, life: None });
+            state.processes.len() - 1
+        };
+        self.start(index);
+    }
+
+    fn start(&self, index: usize) {
+        let (process, skew) = {
+            let mut state = self.lock();
+            let skew = if state.rng.bool() { 0 } else { state.rng.i64(-SKEW..=SKEW) };
+            (state.processes[index].process.clone(), skew)
+        };
+        let noting = Arc::new(Noting { journal: self.0.journal.clone(), client: OnceLock::new() });
+        let config = process.config.clone().clock_skew(skew).observer(noting.clone());
+        let client = self.0.broker.connect(config).expect("a process has a name that is a source");
+        let number = client.number();
+        let _ = noting.client.set(number);
+        let (name, group) = (process.name.clone(), process.group.clone());
+        self.0.journal.note(What::Started { process: name, group, client: number, skew });
+        let life = Life::new(client, self.clone());
+        self.lock().processes[index].life = Some(life.clone());
+        let (world, main) = (self.clone(), (process.main)(life.clone()));
+        life.spawn(async move {
+            if main.await.is_err() {
+                world.spawn(world.clone().again(index, number));
+            }
+        });
+    }
+
+    /// A process that could not start, or had enough, is started again.
+    async fn again(self, index: usize, client: Client) {
+        if let Some(life) = self.take(index, Some(client)) {
+            self.lock().pending += 1;
+            self.0.journal.note(What::Crashed { client: life.number() });
+            life.end();
+            sleep(Duration::from_secs(1)).await;
+            self.lock().pending -= 1;
+            self.start(index);
+        }
+    }
+
+    /// Takes the life of a process, if it is alive, and the one that is meant.
+    fn take(&self, index: usize, client: Option<Client>) -> Option<Life> {
+        let mut state = self.lock();
+        let life = &mut state.processes[index].life;
+        let meant = |life: &mut Life| client.is_none_or(|client| life.number() == client);
+        life.take_if(meant)
+    }
+
+    async fn ends(self, end: End) {
+        sleep_until(self.0.began + end.at).await;
+        self.end_of(&end).await;
+        self.lock().pending -= 1;
+    }
+
+    async fn end_of(&self, end: &End) {
+        let index = {
+            let state = self.lock();
+            if state.processes.is_empty() {
+                return;
+            }
+            end.process % state.processes.len()
+        };
+        let mut client = None;
+        if end.operations > 0 {
+            let Some(life) = self.life(index) else { return };
+            client = Some(life.number());
+            let reached = self.0.journal.after(life.number(), end.operations);
+            drop(life);
+            // A process that has nothing to do is not waited for.
+            let _ = tokio::time::timeout(Duration::from_secs(5), reached).await;
+        }
+        let Some(life) = self.take(index, client) else { return };
+        match end.drain {
+            None => {
+                self.lock().crashes += 1;
+                self.0.journal.note(What::Crashed { client: life.number() });
+                life.end();
+            }
+            Some(drain) => drop(life.stop(drain).await),
+        }
+        sleep(end.down).await;
+        self.start(index);
+    }
+
+    fn life(&self, index: usize) -> Option<Life> {
+        self.lock().processes[index].life.clone()
+    }
+
+    /// Ends what goes wrong, and waits until nothing is left to do. Answers what is, if that takes
+    /// too long.
+    pub(super) async fn settle(&self) -> Vec<String> {
+        while self.lock().pending > 0 {
+            sleep(LOOK).await;
+        }
+        self.0.broker.heal();
+        self.0.journal.note(What::Calm);
+        self.lock().calm = true;
+        let longest = self.contract().groups().map(Duties::longest).max().unwrap_or_default();
+        let deadline = Instant::now() + longest + SETTLES;
+        loop {
+            let left = self.left();
+            if left.is_empty() || Instant::now() >= deadline {
+                return left;
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    /// What is still to be done.
+    fn left(&self) -> Vec<String> {
+        let broker = &self.0.broker;
+        let mut left = Vec::new();
+        if broker.queued() > 0 {
+            left.push(format!("{} records wait in their producers", broker.queued()));
+        }
+        for (index, running) in self.lock().processes.iter().enumerate() {
+            if running.life.is_none() {
+                left.push(format!("process {index} is not up"));
+            }
+        }
+        for lag in broker.lag() {
+            left.push(format!(
+                "{} has {} records to read of {} from {}",
+                lag.group, lag.records, lag.partition, lag.from
+            ));
+        }
+        // A group whose members are gone has no lag, and is not done all the same.
+        let contract = self.contract();
+        for duties in contract.groups() {
+            for topic in duties.reads() {
+                for (partition, end) in broker.ends(topic) {
+                    let at = TopicPartition { topic: topic.clone(), partition };
+                    let committed = broker.committed(duties.name(), &at);
+                    if end > 0 && committed != Some(end) {
+                        let group = duties.name();
+                        left.push(format!(
+                            "{group} has committed {committed:?} of {at}, which ends at {end}"
+                        ));
+                    }
+                }
+            }
+        }
+        left
+    }
+
+    /// Stops every process; answers those that left something behind.
+    pub(super) async fn stop(&self) -> Vec<String> {
+        let mut unclean = Vec::new();
+        let count = self.lock().processes.len();
+        for index in 0..count {
+            if let Some(life) = self.take(index, None)
+                && !life.stop(Duration::from_secs(5)).await
+            {
+                unclean.push(format!("process {index}, client {}", life.number()));
+            }
+        }
+        self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+        // They may hold this world, which would then never be freed.
+        self.lock().processes.clear();
+        unclean
+    }
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("World").field("seed", &self.0.seed).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,124 @@
+//! Many seeds of a whole simulated system; each of them must hold every promise.
+//!
+//! `TIDINGS_SIM_SEEDS=10000 cargo test --release --features testing --test simulation` runs many,
+//! `TIDINGS_SIM_SEED=7` with `-- --nocapture` replays one, and `TIDINGS_SIM_ALL=1` goes on after a seed that fails.
+
+#![allow(unreachable_pub, reason = "modules of one test binary share what they need")]
+
+mod events;
+mod handlers;
+mod services;
+mod shop;
+
+use std::env;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tidings::testing::sim::{Report, run};
+
+/// How many seeds run where nothing is said.
+const SEEDS: u64 = 200;
+
+/// What all seeds together came to.
+#[derive(Default)]
+struct Sum {
+    seeds: u64,
+    events: usize,
+    faults: usize,
+    crashes: usize,
+    lasted: Duration,
+}
+
+#[test]
+fn every_seed_keeps_every_promise() {
+    if let Some(seed) = number("TIDINGS_SIM_SEED") {
+        let report = run(seed, services::simulate);
+        println!(
+            "seed {seed}: {} events, {} faults, {} crashes, {:?} of its time, hash {:016x}",
+            report.events,
+            report.faults,
+            report.crashes,
+            report.lasted,
+            report.journal.hash()
+        );
+        return assert!(report.violations.is_empty(), "\n{}", failed(&report));
+    }
+    let (first, seeds) = (number("TIDINGS_SIM_FIRST").unwrap_or(0), number("TIDINGS_SIM_SEEDS"));
+    let seeds = seeds.unwrap_or(SEEDS);
+    let all = env::var_os("TIDINGS_SIM_ALL").is_some();
+    let began = Instant::now();
+    let (next, sum, found) = (AtomicU64::new(0), Mutex::new(Sum::default()), Mutex::new(None));
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, Into::into) {
+            scope.spawn(|| {
+                while all || found.lock().unwrap().is_none() {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    if at >= seeds {
+                        break;
+                    }
+                    let report = run(first + at, services::simulate);
+                    sum.lock().unwrap().add(&report);
+                    if let Some(violation) = report.violations.first() {
+                        println!("seed {}: {violation}", report.seed);
+                        found.lock().unwrap().get_or_insert(report);
+                    }
+                }
+            });
+        }
+    });
+    let sum = sum.into_inner().unwrap();
+    println!(
+        "{} seeds, {} events, {} faults, {} crashes, {:.0} h of simulated time in {:.1} s",
+        sum.seeds,
+        sum.events,
+        sum.faults,
+        sum.crashes,
+        sum.lasted.as_secs_f64() / 3_600.0,
+        began.elapsed().as_secs_f64()
+    );
+    if let Some(report) = found.into_inner().unwrap() {
+        panic!("\n{}", failed(&report));
+    }
+}
+
+#[test]
+fn a_seed_replays_exactly() {
+    for seed in 0..20 {
+        let (once, again) = (run(seed, services::simulate), run(seed, services::simulate));
+        assert_eq!(once.journal.hash(), again.journal.hash(), "seed {seed}");
+    }
+}
+
+impl Sum {
+    fn add(&mut self, report: &Report) {
+        self.seeds += 1;
+        self.events += report.events;
+        self.faults += report.faults;
+        self.crashes += report.crashes;
+        self.lasted += report.lasted;
+    }
+}
+
+/// The story of what went wrong first, and the command that does it again.
+fn failed(report: &Report) -> String {
+    let others = report.violations.len() - 1;
+    format!(
+        "seed {} breaks a promise ({others} more): {}\nagain: {}",
+        report.seed,
+        report.failure().unwrap_or_default(),
+        again(report.seed)
+    )
+}
+
+fn again(seed: u64) -> String {
+    let release = if cfg!(debug_assertions) { "" } else { " --release" };
+    format!(
+        "TIDINGS_SIM_SEED={seed} cargo test{release} --features testing --test simulation every_seed -- --nocapture"
+    )
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text:?}")))
+}
