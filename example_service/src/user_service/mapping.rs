@@ -35,3 +35,41 @@ impl From<&UserRegistered> for UserCreated {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tidings::testing::Scenario;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::user_service::domain::{Email, FullName};
+
+    #[test]
+    fn what_others_are_told_of_a_user_and_what_they_are_not() {
+        let scenario = Scenario::mapping(event_mapper().unwrap());
+        let user_id = Uuid::now_v7();
+        let (email, full_name) =
+            (Email::new("ada@example.org").unwrap(), FullName::new("Ada").unwrap());
+        let (address, name) = ("ada@example.org".to_owned(), "Ada".to_owned());
+        scenario
+            .when_raised(UserRegistered {
+                user_id,
+                email: email.clone(),
+                full_name: full_name.clone(),
+            })
+            .then_published(UserCreated {
+                user_id,
+                email: address.clone(),
+                full_name: name.clone(),
+            });
+        scenario
+            .when_raised(FullNameChanged { user_id, full_name: full_name.clone() })
+            .then_published(UserRenamed { user_id, full_name: name.clone() });
+        scenario
+            .when_raised(UserLeft { user_id, email, full_name })
+            .then_published(UserDeactivated { user_id, email: address, full_name: name });
+        scenario
+            .when_raised(LastSeenChanged { user_id, at: chrono::Utc::now() })
+            .then_published(());
+    }
+}
