@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tidings::consumer::{BuildError, Consumer, Order};
 use tidings::error::BoxError;
 use tidings::retry::UnknownType;
-use tidings::transport::kafka::Kafka;
+use tidings::transport::Transport;
 
 pub use faults::{BROKEN, FLAKY, FLAKY_FOR, FaultyMailbox};
 pub use handlers::{PostOffice, goodbye, welcome};
@@ -43,11 +43,15 @@ impl PostOffice {
     }
 }
 
-/// The consumer of the user service's events. Retry tiers are a matter of configuration.
+/// The consumer of the user service's events, on Kafka or, in tests, in memory. Retry tiers are a
+/// matter of configuration.
 ///
 /// # Errors
 /// When it is put together wrongly.
-pub fn consumer(post: PostOffice, kafka: &Kafka) -> Result<Consumer, BuildError> {
+pub fn consumer<T: Transport + Clone>(
+    post: PostOffice,
+    transport: &T,
+) -> Result<Consumer, BuildError> {
     Consumer::builder(NAME)
         .handle(welcome)
         .handle(goodbye)
@@ -57,5 +61,5 @@ pub fn consumer(post: PostOffice, kafka: &Kafka) -> Result<Consumer, BuildError>
         // The topic has all that happens to users. What is new to us, or no reason for a mail, is no dead letter.
         .unknown(UnknownType::Ignore)
         .topics(TOPICS)
-        .build(kafka)
+        .build(transport)
 }

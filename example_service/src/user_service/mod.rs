@@ -9,8 +9,7 @@ mod store;
 use std::time::Duration;
 
 use tidings::error::BoxError;
-use tidings::mediator::{Mediator, Timeout, Tracing, Validation};
-use tidings::publisher::Publisher;
+use tidings::mediator::{EventPublisher, Mediator, Publishing, Timeout, Tracing, Validation};
 
 pub use http::{Requests, router};
 pub use mapping::event_mapper;
@@ -26,11 +25,14 @@ pub const NAME: &str = "user-service";
 /// How long a request may take. Publishing comes after it and has a bound of its own.
 const REQUEST: Duration = Duration::from_secs(5);
 
-/// Everything between HTTP and the database.
+/// Everything between HTTP and the database, and a publisher; a test's may be a list.
 ///
 /// # Errors
 /// When a domain event is neither mapped nor ignored, or a request has no handler or two.
-pub fn requests(users: Users, publisher: Publisher) -> Result<Requests, BoxError> {
+pub fn requests<P: EventPublisher>(
+    users: Users,
+    publisher: P,
+) -> Result<Publishing<Mediator, P>, BoxError> {
     let mediator = Mediator::builder()
         .behaviour(Tracing)
         .behaviour(Timeout(REQUEST))

@@ -1,110 +1,138 @@
 //! From a user to a mail: through both services and the broker between them.
 
-use reqwest::{Method, StatusCode};
-use serde_json::{Value, json};
-use tidings::transport::kafka::EmbeddedBroker;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{Method, StatusCode};
+use example_contracts::{UserCreated, UserDeactivated, UserRenamed};
+use example_service::email_service::{self, MailKind, Whose};
+use example_service::user_service;
+use serde_json::json;
+use tidings::testing::TestKit;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use crate::support::{Running, settings};
+use crate::stage::{ask, get, mails, users};
 
-async fn sign_up(users: &Running, email: &str) -> String {
+const FAULTS: (&str, &str) = ("EMAIL_SERVICE__FAULTS", "true");
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+async fn sign_up(users: &Router, email: &str) -> String {
     let body = json!({ "email": email, "full_name": "Ada Lovelace" });
-    let (status, user) = users.ask(Method::POST, "/users", Some(body)).await;
+    let (status, user) = ask(users, Method::POST, "/users", Some(body)).await;
     assert_eq!(status, StatusCode::CREATED);
     user["id"].as_str().unwrap().to_owned()
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_user_is_greeted_and_in_the_end_taken_leave_of() {
-    let (broker, settings) = (EmbeddedBroker::start().unwrap(), settings(&[]));
-    let users = Running::users(&settings, &broker).await;
-    let mails = Running::mails(&settings, &broker).await;
-    let id = sign_up(&users, "ada@example.org").await;
-    let other = sign_up(&users, "grace@example.org").await;
+    let kit = TestKit::new();
+    let users = users(kit.publisher(user_service::NAME)).await;
+    let mailbox = mails(&kit, &[]).await;
+    let ada = format!("/users/{}", sign_up(&users, "ada@example.org").await);
+    sign_up(&users, "grace@example.org").await;
     // Neither a name nor a sign of life is a reason for a mail.
     let name = json!({ "full_name": "Ada Byron" });
-    assert!(users.ask(Method::PATCH, &format!("/users/{id}"), Some(name)).await.0.is_success());
-    assert!(users.ask(Method::DELETE, &format!("/users/{id}"), None).await.0.is_success());
+    assert!(ask(&users, Method::PATCH, &ada, Some(name)).await.0.is_success());
+    assert!(ask(&users, Method::DELETE, &ada, None).await.0.is_success());
+    kit.settled().await;
 
-    let path = format!("/mails?user_id={id}");
-    let sent = mails.get_until(&path, |mails| mails.as_array().unwrap().len() == 2).await;
-    assert_eq!((&sent[0]["kind"], &sent[1]["kind"]), (&json!("welcome"), &json!("goodbye")));
-    assert_eq!(sent[0]["subject"], json!("Welcome, Ada Lovelace"));
-    assert_eq!(sent[1]["subject"], json!("Goodbye, Ada Byron"));
-    let path = format!("/mails?user_id={other}");
-    mails.get_until(&path, |mails| mails.as_array().unwrap().len() == 1).await;
-    assert_eq!(mails.get("/mails/count").await, json!({ "mails": 3, "failed_tries": 0 }));
-}
-
-#[tokio::test]
-async fn a_mailbox_that_fails_for_a_while_gets_its_mail_from_a_tier() {
-    let broker = EmbeddedBroker::start().unwrap();
-    let settings = settings(&[
-        ("EMAIL_SERVICE__FAULTS", "true"),
-        ("KAFKA__FAILURE__RETRY_TIERS", "1s,2s"),
-        ("KAFKA__FAILURE__IMMEDIATE_RETRIES", "0"),
-    ]);
-    let users = Running::users(&settings, &broker).await;
-    let mails = Running::mails(&settings, &broker).await;
-    sign_up(&users, "flaky-ada@example.org").await;
-    let sent = mails.get_until("/mails", |mails| mails != &json!([])).await;
-    let attempt = sent[0]["attempt"].as_u64().unwrap();
-    assert!(attempt > 1, "{sent}");
-    let failed = mails.get("/mails/failed").await;
-    let attempts: Vec<_> =
-        failed.as_array().unwrap().iter().map(|failed| &failed["attempt"]).collect();
+    kit.expect::<UserCreated>().published(2).handled_by("welcome", 2).retried_after("welcome", []);
+    kit.expect::<UserRenamed>().published(1).dead_lettered(0, "");
+    kit.expect::<UserDeactivated>().published(1).handled_by("goodbye", 1);
+    let sent = mailbox.mails(&Whose::default(), 10);
+    let to_ada: Vec<_> = sent.iter().filter(|sent| sent.mail.to == "ada@example.org").collect();
     assert_eq!(
-        attempts,
-        (1..attempt).map(Value::from).collect::<Vec<_>>().iter().collect::<Vec<_>>()
+        to_ada.iter().map(|sent| sent.mail.kind).collect::<Vec<_>>(),
+        [MailKind::Welcome, MailKind::Goodbye]
     );
+    assert_eq!(to_ada[0].mail.subject, "Welcome, Ada Lovelace");
+    assert_eq!(to_ada[1].mail.subject, "Goodbye, Ada Byron");
+    let listed = get(&email_service::router(mailbox), "/mails/count").await;
+    assert_eq!(listed, json!({ "mails": 3, "failed_tries": 0 }));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_that_fails_for_a_while_gets_exactly_one_mail_from_a_tier() {
+    let kit = TestKit::new();
+    let users = users(kit.publisher(user_service::NAME)).await;
+    let mailbox = mails(&kit, &[FAULTS]).await;
+    sign_up(&users, "flaky-ada@example.org").await;
+    kit.settled().await;
+    kit.expect::<UserCreated>()
+        .handled_by("welcome", 1)
+        .retried_after("welcome", [secs(5)])
+        .dead_lettered(0, "");
+    let sent = mailbox.mails(&Whose::default(), 10);
+    assert_eq!(sent.iter().map(|sent| sent.mail.attempt).collect::<Vec<_>>(), [2]);
+    let failed = mailbox.failed_tries(&Whose::default(), 10);
+    assert!(!failed.is_empty() && failed.iter().all(|failed| failed.attempt == 1), "{failed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_that_never_takes_a_mail_makes_a_dead_letter_and_holds_up_nobody() {
+    let kit = TestKit::new();
+    let users = users(kit.publisher(user_service::NAME)).await;
+    let mailbox = mails(&kit, &[FAULTS]).await;
+    sign_up(&users, "broken-ada@example.org").await;
+    sign_up(&users, "grace@example.org").await;
+    kit.settled().await;
+    kit.expect::<UserCreated>()
+        .matching(|user| user.email.starts_with("broken-"))
+        .handled_by("welcome", 0)
+        .retried_after("welcome", [secs(5), secs(60), secs(600)])
+        .dead_lettered(1, "the mailbox did not take the mail this time");
+    let sent = mailbox.mails(&Whose::default(), 10);
+    let to: Vec<_> = sent.iter().map(|sent| sent.mail.to.as_str()).collect();
+    assert_eq!(to, ["grace@example.org"]);
+}
+
+/// In real time, as all that goes through a socket.
 #[tokio::test]
 async fn with_an_smtp_server_mails_go_there() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let smtp = format!("smtp://{}", listener.local_addr().unwrap());
-    let mut received = smtp_server(listener);
-    let broker = EmbeddedBroker::start().unwrap();
-    let settings = settings(&[("SMTP_URL", &smtp)]);
-    let users = Running::users(&settings, &broker).await;
-    let mails = Running::mails(&settings, &broker).await;
+    let mut received = smtp_server(listener, 0);
+    let kit = TestKit::new();
+    let users = users(kit.publisher(user_service::NAME)).await;
+    let mailbox = mails(&kit, &[("SMTP_URL", &smtp)]).await;
     sign_up(&users, "ada@example.org").await;
+    kit.settled().await;
     let mail = received.recv().await.unwrap();
     assert!(mail.contains("RCPT TO:<ada@example.org>"), "{mail}");
     assert!(mail.contains("Subject: Welcome, Ada Lovelace"), "{mail}");
-    assert_eq!(mails.get("/mails").await, Value::Array(Vec::new()));
+    assert!(mailbox.mails(&Whose::default(), 1).is_empty());
 }
 
 #[tokio::test]
 async fn while_the_smtp_server_is_away_mails_wait_and_take_no_attempt() {
-    // A port that nobody listens on, for now.
-    let address = {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        listener.local_addr().unwrap()
-    };
-    let broker = EmbeddedBroker::start().unwrap();
-    let settings = settings(&[
-        ("SMTP_URL", &format!("smtp://{address}")),
-        // One attempt more than none would be a dead letter.
-        ("KAFKA__FAILURE__RETRY_TIERS", "none"),
-    ]);
-    let users = Running::users(&settings, &broker).await;
-    let mails = Running::mails(&settings, &broker).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let smtp = format!("smtp://{}", listener.local_addr().unwrap());
+    let mut received = smtp_server(listener, 2);
+    let kit = TestKit::new();
+    let users = users(kit.publisher(user_service::NAME)).await;
+    let mailbox = mails(&kit, &[("SMTP_URL", &smtp)]).await;
     sign_up(&users, "ada@example.org").await;
-    mails.get_until("/mails/failed", |failed| failed.as_array().unwrap().len() > 1).await;
-    let mut received = smtp_server(TcpListener::bind(address).await.unwrap());
+    kit.settled().await;
     let mail = received.recv().await.unwrap();
     assert!(mail.contains("RCPT TO:<ada@example.org>"), "{mail}");
-    let failed = mails.get("/mails/failed").await;
-    assert!(failed.as_array().unwrap().iter().all(|failed| failed["attempt"] == json!(1)));
+    kit.expect::<UserCreated>().handled_by("welcome", 1).retried_after("welcome", []);
+    let failed = mailbox.failed_tries(&Whose::default(), 10);
+    assert_eq!(failed.iter().map(|failed| failed.attempt).collect::<Vec<_>>(), [1, 1]);
 }
 
-/// As much of an SMTP server as a mail takes. Tells what it was told, mail by mail.
-fn smtp_server(listener: TcpListener) -> mpsc::UnboundedReceiver<String> {
+/// As much of an SMTP server as a mail takes, once it has hung up on so many clients. Tells what it
+/// was told, mail by mail.
+fn smtp_server(listener: TcpListener, hangs_up: usize) -> mpsc::UnboundedReceiver<String> {
     let (tell, told) = mpsc::unbounded_channel();
     tokio::spawn(async move {
+        for _ in 0..hangs_up {
+            drop(listener.accept().await);
+        }
         while let Ok((stream, _)) = listener.accept().await {
             let tell = tell.clone();
             tokio::spawn(async move {

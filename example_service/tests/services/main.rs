@@ -1,8 +1,10 @@
-//! The example's services over HTTP, on an embedded broker; the demo on a real one too.
+//! The example's services on a broker in memory; the demo, over HTTP, on an embedded broker and a real one.
 
+mod commands;
 mod demo;
 mod mails;
+mod mapping;
 #[path = "../../../tests/support/mod.rs"]
 mod shared;
-mod support;
+mod stage;
 mod users;
