@@ -45,7 +45,7 @@ impl Slots {
             Ok(slot) => slot,
             Err(_) => {
                 let _queued = Counted::new(&self.queued);
-                self.free.acquire().await.expect("nobody closes the slots")
+                Box::pin(self.free.acquire()).await.expect("nobody closes the slots")
             }
         };
         slot.forget();

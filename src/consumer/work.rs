@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures::FutureExt;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use super::assignment::{Assignment, Counted};
 use super::batch::BatchRecord;
@@ -105,24 +105,10 @@ impl Work {
     ) -> Finish {
         match self.policies.read(&assignment.place, record) {
             Reading::Run { event, handlers, failures } => {
-                let span = crate::receive_span!(
-                    self.system,
-                    record.topic.as_str(),
-                    record.partition,
-                    record.offset,
-                    &*self.shared.group
-                );
-                if !span.is_disabled() {
-                    span.record(
-                        "messaging.message.id",
-                        tracing::field::display(&event.incoming.metadata.id),
-                    );
-                    if let Some(trace) = &event.incoming.metadata.trace {
-                        telemetry::follow(&span, trace);
-                    }
-                }
+                let span = self.receiving(&event);
                 let turn = Turn { assignment, place, slots };
-                self.run(turn, event, handlers, failures).instrument(span).await
+                let run = pin!(self.run(turn, event, handlers, failures));
+                run.instrument(span).await
             }
             Reading::Skip => {
                 Counts::one(&self.counts.skipped);
@@ -144,6 +130,25 @@ impl Work {
             }
             Reading::Fail { reason } => Finish::Fatal(format!("{}: {reason}", at(record))),
         }
+    }
+
+    fn receiving(&self, event: &ReceivedEvent) -> Span {
+        let ReceivedEvent { record, incoming } = event;
+        let span = crate::receive_span!(
+            self.system,
+            record.topic.as_str(),
+            record.partition,
+            record.offset,
+            &*self.shared.group
+        );
+        if !span.is_disabled() {
+            let metadata = &incoming.metadata;
+            span.record("messaging.message.id", tracing::field::display(&metadata.id));
+            if let Some(trace) = &metadata.trace {
+                telemetry::follow(&span, trace);
+            }
+        }
+        span
     }
 
     async fn run(
@@ -191,8 +196,9 @@ impl Work {
         }
         let mut flow = event.incoming.metadata.flow();
         flow.trace = telemetry::trace_of(&span).or(flow.trace);
-        let verdict =
-            flow.scope(self.attempts(turn, handler, &delivery)).instrument(span.clone()).await;
+        // Pinned before it is wrapped: what wraps it would move it, and it is large.
+        let attempts = pin!(self.attempts(turn, handler, &delivery));
+        let verdict = flow.scope(attempts).instrument(span.clone()).await;
         let outcome = match &verdict {
             Verdict::Done => "done",
             Verdict::Failed(kind, _) => kind.as_str(),
@@ -224,7 +230,7 @@ impl Work {
                 return Verdict::NotBegun;
             }
             self.delivery_saw(delivery, StepKind::Begun);
-            let error = match self.attempt(handler, delivery.clone()).await {
+            let error = match self.attempt(handler, delivery).await {
                 Ok(handled) => match self.conclude(delivery, handled).await {
                     Ok(()) => return Verdict::Done,
                     Err(error) => error,
@@ -243,7 +249,7 @@ impl Work {
                 }
                 FailureKind::Outage => {
                     probes += 1;
-                    outage.get_or_insert_with(|| Outage::begin(self, assignment, &error));
+                    outage.get_or_insert_with(|| Box::new(Outage::begin(self, assignment, &error)));
                     (self.probe.delay(probes), false)
                 }
                 FailureKind::Transient if retries < self.retry.immediate => {
@@ -256,8 +262,8 @@ impl Work {
             tracing::debug!(kind = %error.kind(), error = error.message(), ?wait, "trying again");
             // A revoke has time for a retry in place, and none for the world to come back.
             if keeps {
-                tokio::time::sleep(wait).await;
-            } else if !assignment.wait(wait).await {
+                Box::pin(tokio::time::sleep(wait)).await;
+            } else if !Box::pin(assignment.wait(wait)).await {
                 return Verdict::Abandoned;
             }
         }
@@ -267,15 +273,16 @@ impl Work {
     async fn attempt(
         &self,
         handler: &Registered,
-        delivery: Delivery,
+        delivery: &Delivery,
     ) -> Result<Handled, HandlerError> {
         // The call itself may panic too, before there is a future.
-        let call = AssertUnwindSafe(async { handler.call.call(delivery).await }).catch_unwind();
+        let call =
+            AssertUnwindSafe(async { handler.call.call(delivery.clone()).await }).catch_unwind();
         let mut call = pin!(call);
         // Most handlers of a busy consumer are done at their first poll, and need no timer.
         let done = match futures::poll!(call.as_mut()) {
             Poll::Ready(done) => Ok(done),
-            Poll::Pending => tokio::time::timeout(self.handler_timeout, call).await,
+            Poll::Pending => Box::pin(tokio::time::timeout(self.handler_timeout, call)).await,
         };
         match done {
             Ok(Ok(result)) => result,

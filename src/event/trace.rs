@@ -7,10 +7,14 @@ use std::sync::Arc;
 const MAX_STATE: usize = 1024;
 
 /// A checked `traceparent` and the `tracestate` beside it.
+/// Cheap to clone.
 #[derive(Clone, PartialEq, Eq)]
-pub struct TraceContext {
+pub struct TraceContext(Arc<Parts>);
+
+#[derive(PartialEq, Eq)]
+struct Parts {
     parent: [u8; 55],
-    state: Option<Arc<str>>,
+    state: Option<Box<str>>,
 }
 
 impl TraceContext {
@@ -37,18 +41,18 @@ impl TraceContext {
         let state = state
             .filter(|s| !s.is_empty() && s.len() <= MAX_STATE)
             .filter(|s| s.bytes().all(|b| matches!(b, b' '..=b'~')))
-            .map(Arc::from);
-        Ok(Self { parent, state })
+            .map(Box::from);
+        Ok(Self(Arc::new(Parts { parent, state })))
     }
 
     /// The value of `traceparent`.
     pub fn traceparent(&self) -> &str {
-        std::str::from_utf8(&self.parent).unwrap_or_default()
+        std::str::from_utf8(&self.0.parent).unwrap_or_default()
     }
 
     /// The value of `tracestate`, when there is one.
     pub fn tracestate(&self) -> Option<&str> {
-        self.state.as_deref()
+        self.0.state.as_deref()
     }
 
     /// The 32 hex digits of the trace id.
