@@ -10,6 +10,8 @@ mod publishing;
 mod retries;
 #[cfg(feature = "otel")]
 mod telemetry;
+#[cfg(feature = "testing")]
+mod testing;
 mod topics;
 
 use tidings::transport::kafka::{EmbeddedBroker, Kafka, KafkaConfig};

@@ -3,6 +3,7 @@
 mod commands;
 mod demo;
 mod mails;
+mod mapping;
 #[path = "../../../tests/support/mod.rs"]
 mod shared;
 mod stage;
