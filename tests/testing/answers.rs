@@ -1,8 +1,11 @@
 //! What the kit answers about events that went well, failed for a while, or for good.
 
 use tidings::consumer::{Consumer, Event, HandlerError, Outcome};
+use tidings::event::{Headers, TopicName};
 use tidings::publisher::Publisher;
 use tidings::testing::TestKit;
+use tidings::transport::memory::TopicConfig;
+use tidings::transport::{Receipt, Record, Transport};
 
 use crate::stage::*;
 
@@ -138,4 +141,57 @@ async fn an_event_that_no_group_reads_is_nothing_to_wait_for() {
     kit.publish(shipped("7")).await;
     kit.settled().await;
     kit.expect::<Shipped>().published(1).handled_by("bill", 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transaction_publishes_when_it_commits_and_never_when_it_aborts() {
+    let kit = TestKit::new();
+    let transactions = kit.transport("till").transactions("till-1").unwrap();
+    let record = Record {
+        topic: TopicName::from_static("paid"),
+        partition: None,
+        key: None,
+        payload: Some(serde_json::to_vec(&paid("7")).unwrap().into()),
+        headers: Headers::default(),
+        timestamp: None,
+    };
+    for (commits, published) in [(false, 0), (true, 1)] {
+        transactions.begin().await.unwrap();
+        let (receipt, stored) = Receipt::one(None, Default::default());
+        assert!(transactions.enqueue(&record, receipt).is_ok());
+        stored.await.unwrap().unwrap();
+        kit.expect::<Paid>().published(0);
+        match commits {
+            true => transactions.commit().await.unwrap(),
+            false => transactions.abort().await.unwrap(),
+        }
+        kit.expect::<Paid>().published(published);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn topics_that_a_start_looks_for_have_as_many_partitions_as_the_main_topic() {
+    let kit = TestKit::new();
+    let mut config = TopicConfig::default();
+    config.partitions = 7;
+    kit.broker().create_topic(TopicName::from_static("paid"), config);
+    kit.start(shipping(never).build(&kit.transport("shipping")).unwrap()).await;
+    assert!(kit.broker().topics().iter().all(|(_, partitions)| *partitions == 7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn headers_that_a_stranger_wrote_do_not_confuse_the_story() {
+    let kit = shop(shipping(|_, _| Some(HandlerError::permanent("no such street")))).await;
+    let fixture = r#"{
+        "topic": "paid",
+        "headers": [
+            ["x-origin-topic", "elsewhere"], ["x-origin-partition", "1"], ["x-origin-offset", "1"],
+            ["x-retry-group", "shipping"], ["x-retry-handler", "bill"], ["x-retry-attempt", "9"]
+        ],
+        "payload": { "json": { "order": "7", "cents": 1 } }
+    }"#;
+    kit.replay(&tidings::testing::Fixture::from_json(fixture).unwrap()).await;
+    kit.settled().await;
+    kit.expect::<Paid>().published(1).dead_lettered(1, "no such street");
+    assert_eq!(kit.dead_lettered::<Paid>()[0].handler.as_deref(), Some("ship"));
 }

@@ -146,7 +146,7 @@ impl TestKit {
     /// # Panics
     /// When it does not start.
     #[track_caller]
-    pub fn start(&self, consumer: Consumer) -> impl Future<Output = ConsumerStatus> + '_ {
+    pub fn start(&self, consumer: Consumer) -> impl Future<Output = ConsumerStatus> + Send + '_ {
         let caller = Location::caller();
         async move {
             let group = consumer.group().to_owned();

@@ -78,21 +78,15 @@ impl Seen {
         Some(Ok(Envelope { metadata, topic, key, event }))
     }
 
-    /// Whether another record says of itself that it was made of this one.
+    /// Whether another record says of itself that it was made of this one: where it was first read
+    /// is here, or, where this one was moved itself, where this one was.
     pub(super) fn is_copied_by(&self, copy: &Self) -> bool {
-        let first = |seen: &Self, name, here: String| {
-            let said = seen.header(name).map(str::to_owned);
-            let copied = seen.header(header::RETRY_GROUP).is_some();
-            if copied { said.unwrap_or(here) } else { here }
-        };
         let Received { topic, partition, offset, .. } = &*self.record;
-        let origin = [
-            first(self, header::ORIGIN_TOPIC, topic.to_string()),
-            first(self, header::ORIGIN_PARTITION, partition.to_string()),
-            first(self, header::ORIGIN_OFFSET, offset.to_string()),
-        ];
+        let here = [topic.to_string(), partition.to_string(), offset.to_string()];
         let names = [header::ORIGIN_TOPIC, header::ORIGIN_PARTITION, header::ORIGIN_OFFSET];
-        names.iter().zip(origin).all(|(name, origin)| copy.header(name) == Some(&*origin))
+        let origin = names.map(|name| copy.header(name));
+        origin == here.each_ref().map(|text| Some(text.as_str()))
+            || origin[0].is_some() && origin == names.map(|name| self.header(name))
     }
 
     /// Where it lies: `topic/partition@offset`.

@@ -22,6 +22,8 @@ const VIRTUAL: Duration = Duration::from_secs(60 * 60);
 const REAL: Duration = Duration::from_secs(30);
 /// The most partitions that are told of one by one.
 const TOLD: usize = 20;
+/// The most records of one partition whose handlers are asked what is wrong.
+const ASKED: usize = 3;
 
 /// What was not done in time, and the story up to then. `Display` tells all of it.
 #[derive(Clone, PartialEq, Eq)]
@@ -118,8 +120,11 @@ impl TestKit {
         if let Some(first) = unread.first() {
             let _ = write!(text, ", first {} at offset {}", first.title(None), first.record.offset);
         }
-        let tried: Vec<_> =
-            unread.iter().filter_map(|record| last_words(group, record, entries)).collect();
+        let tried: Vec<_> = unread
+            .iter()
+            .filter_map(|record| last_words(group, record, entries))
+            .take(ASKED)
+            .collect();
         let why = match reader {
             Reader::Gone => "no consumer of the group runs any more".to_owned(),
             Reader::Awaited => "no consumer of the group has it: one is about to join, or was \

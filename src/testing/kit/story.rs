@@ -1,6 +1,6 @@
 //! What happened, in order: each record that readers could see, and each step that a consumer took.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +19,16 @@ pub(super) struct Story {
 #[derive(Default)]
 struct Told {
     entries: Vec<Arc<Entry>>,
-    seen: HashMap<(TopicName, i32, i64), Arc<Seen>>,
+    seen: HashMap<Place, Arc<Seen>>,
+    /// Records on topics aside that a step has been found to have put there.
+    claimed: HashSet<Place>,
+}
+
+/// Topic, partition, offset.
+type Place = (TopicName, i32, i64);
+
+fn place(record: &Received) -> Place {
+    (record.topic.clone(), record.partition, record.offset)
 }
 
 /// One thing that happened.
@@ -89,27 +98,23 @@ impl Story {
 
 impl Told {
     fn seen(&mut self, record: &Arc<Received>) -> Arc<Seen> {
-        let place = (record.topic.clone(), record.partition, record.offset);
-        self.seen.entry(place).or_insert_with(|| Arc::new(Seen::new(record.clone()))).clone()
+        self.seen
+            .entry(place(record))
+            .or_insert_with(|| Arc::new(Seen::new(record.clone())))
+            .clone()
     }
 
     /// The record on a topic aside that this one was moved to and that no other step has claimed.
-    fn copy(&self, of: &Seen, to: &TopicName, handler: Option<&str>) -> Option<Arc<Seen>> {
-        let claimed = |copy: &Arc<Seen>| {
-            self.entries.iter().any(|entry| match &entry.what {
-                What::Step(Taken { what: Did::Move { copy: Some(other), .. }, .. }) => {
-                    Arc::ptr_eq(other, copy)
-                }
-                _ => false,
-            })
-        };
+    fn claim(&mut self, of: &Seen, to: &TopicName, handler: Option<&str>) -> Option<Arc<Seen>> {
         let stored = self.entries.iter().rev().filter(|entry| matches!(entry.what, What::Stored));
-        let copies = stored.map(|entry| &entry.record).filter(|copy| {
+        let mut copies = stored.map(|entry| &entry.record).filter(|copy| {
             copy.record.topic == *to
                 && copy.header(header::RETRY_HANDLER) == handler
                 && of.is_copied_by(copy)
         });
-        copies.into_iter().find(|copy| !claimed(copy)).cloned()
+        let copy = copies.find(|copy| !self.claimed.contains(&place(&copy.record))).cloned()?;
+        self.claimed.insert(place(&copy.record));
+        Some(copy)
     }
 }
 
@@ -117,8 +122,7 @@ impl Observer for Story {
     fn saw(&self, step: &Step<'_>) {
         let at = self.began.elapsed();
         let mut told = self.told();
-        let place = (step.record.topic.clone(), step.record.partition, step.record.offset);
-        let record = match told.seen.get(&place) {
+        let record = match told.seen.get(&place(step.record)) {
             Some(seen) => seen.clone(),
             None => told.seen(&Arc::new(step.record.clone())),
         };
@@ -130,7 +134,7 @@ impl Observer for Story {
                 Did::Fail { kind: kind.to_owned(), error: error.to_owned() }
             }
             StepKind::Moved { to, aside } => {
-                let copy = told.copy(&record, to, step.handler);
+                let copy = told.claim(&record, to, step.handler);
                 Did::Move { to: to.clone(), aside, copy }
             }
             StepKind::Skipped => Did::Skip,

@@ -233,7 +233,8 @@ impl MemoryBroker {
     }
 
     /// Lets `hear` hear of each record, in the order in which readers of committed ones could see them.
-    /// It is called with the broker held: be short, and do not call the broker.
+    /// It is called with the broker held: be short, and do not call the broker. It takes the place of
+    /// the one before.
     pub fn on_record(&self, hear: impl Fn(&Arc<Received>) + Send + Sync + 'static) {
         self.0.update(|state, _| state.hear(Box::new(hear)));
     }
