@@ -1,6 +1,7 @@
 //! The failure path: retry tiers, dead letters, quarantine. Nothing is given up on the way.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::assignment::{Assignment, Counted};
@@ -12,7 +13,9 @@ use crate::codec::cloudevents;
 use crate::event::{Headers, TopicName, header};
 use crate::publisher::enqueue;
 use crate::retry::Backoff;
-use crate::transport::{DeliveryCounts, ProduceError, Producer, Receipt, Received, Record};
+use crate::transport::{
+    DeliveryCounts, ProduceError, Producer, Receipt, Received, Record, TopicPartition,
+};
 
 /// The longest error text on a record, in bytes.
 const ERROR_TEXT: usize = 1024;
@@ -23,6 +26,9 @@ pub(super) struct Forward {
     counts: Arc<DeliveryCounts>,
     clock: BrokerClock,
     backoff: Backoff,
+    /// How often the broker was asked for the time, and what became of that.
+    asked: AtomicU64,
+    answers: Arc<DeliveryCounts>,
 }
 
 /// Why an event goes where it goes.
@@ -45,6 +51,8 @@ impl Forward {
             counts: Arc::default(),
             clock,
             backoff: Backoff::exponential(Duration::from_millis(100)).cap(Duration::from_secs(5)),
+            asked: AtomicU64::new(0),
+            answers: Arc::default(),
         }
     }
 
@@ -78,6 +86,32 @@ impl Forward {
             addressed(&mut headers, address);
         }
         record(received, topic, None, headers)
+    }
+
+    /// Has the broker say what time it is, with the acknowledgement of a record that is for nobody: a
+    /// consumer that has sent nothing yet has only this machine's clock, which may be set wrong.
+    ///
+    /// Nobody waits for it. Until the answer is there, what waits on a tier waits all of that tier's
+    /// time from when it was read.
+    pub(super) fn ask_the_time(&self, tier: &TopicPartition) {
+        let answered = self.answers.acknowledged() + self.answers.failed();
+        if answered < self.asked.load(Ordering::Relaxed) {
+            return;
+        }
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let mut headers = Headers::default();
+        headers.push(header::RETRY_GROUP, "");
+        let record = Record {
+            topic: tier.topic.clone(),
+            partition: Some(tier.partition),
+            key: None,
+            payload: None,
+            headers,
+            timestamp: None,
+        };
+        let receipt = Receipt::counted(None, self.answers.clone());
+        // A queue that is full holds what will be answered; the receipt counts as failed.
+        drop(self.producer.enqueue(&record, receipt));
     }
 
     /// The record's own headers byte for byte, and then where it came from and what went wrong. Those

@@ -27,6 +27,7 @@ pub(super) struct Partition {
     pauses: Pauses,
     /// Events of a tier that are not due yet, in the order of their due times.
     waiting: VecDeque<Waiting>,
+    clock: BrokerClock,
     /// The group's committed offset, as far as it is known.
     pub(super) committed: Option<i64>,
     /// The offset of the last commit that was sent.
@@ -42,16 +43,30 @@ pub(super) struct Partition {
 struct Waiting {
     record: BatchRecord,
     place: u64,
-    due: Instant,
+    due: Due,
+}
+
+/// When an event may run, in the broker's time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Due {
+    /// The broker says when it was appended: it runs once its time is proved to have come.
+    Proved(Millis),
+    /// The broker keeps no append time: it runs when we think that its time has come.
+    Guessed(Millis),
 }
 
 impl Partition {
-    pub(super) fn new(assignment: Arc<Assignment>, committed: Option<i64>) -> Self {
+    pub(super) fn new(
+        assignment: Arc<Assignment>,
+        committed: Option<i64>,
+        clock: BrokerClock,
+    ) -> Self {
         Self {
             assignment,
             ledger: Ledger::default(),
             pauses: Pauses::default(),
             waiting: VecDeque::new(),
+            clock,
             committed,
             sent: None,
             refreshed: Instant::now(),
@@ -121,8 +136,8 @@ impl Partition {
     }
 
     /// Keeps an event of a tier until it is due.
-    pub(super) fn wait(&mut self, record: BatchRecord, tier: Duration, clock: &BrokerClock) {
-        let due = clock.instant_of(due(&record, tier, clock));
+    pub(super) fn wait(&mut self, record: BatchRecord, tier: Duration) {
+        let due = due(&record, tier, &self.clock);
         let place = self.read(record.offset);
         self.waiting.push_back(Waiting { record, place, due });
     }
@@ -136,7 +151,10 @@ impl Partition {
     /// When the next event comes due. Of a partition that goes, none does: nothing of it begins.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let waiting = self.waiting.front().filter(|_| !self.assignment.is_revoked());
-        waiting.map(|waiting| waiting.due)
+        waiting.map(|waiting| match waiting.due {
+            Due::Proved(due) => self.clock.proved(due),
+            Due::Guessed(due) => self.clock.instant_of(due),
+        })
     }
 
     /// Whether enough of a tier waits in memory, which is more when the first is due soon; a paused
@@ -153,16 +171,17 @@ impl Partition {
 ///
 /// Where the broker keeps no append time, what the record says stands in, but never later than one
 /// tier from now, and never earlier than the record's own time allows.
-fn due(record: &Received, tier: Duration, clock: &BrokerClock) -> Millis {
+fn due(record: &Received, tier: Duration, clock: &BrokerClock) -> Due {
     let tier = millis(tier);
     match record.timestamp {
-        Some(Timestamp::Appended(appended)) => appended.saturating_add(tier),
+        Some(Timestamp::Appended(appended)) => Due::Proved(appended.saturating_add(tier)),
         other => {
             let said =
                 record.headers.get_str(header::RETRY_NOT_BEFORE).and_then(|text| text.parse().ok());
             let created = other.map(|timestamp| timestamp.millis().saturating_add(tier));
             let latest = clock.now().saturating_add(tier);
-            said.or(created).unwrap_or(latest).max(created.unwrap_or(Millis::MIN)).min(latest)
+            let due = said.or(created).unwrap_or(latest);
+            Due::Guessed(due.max(created.unwrap_or(Millis::MIN)).min(latest))
         }
     }
 }
@@ -203,7 +222,7 @@ mod tests {
             Some("99999999999999999999"),
         ] {
             let record = record(Some(Timestamp::Appended(appended)), hostile);
-            assert_eq!(due(&record, TIER, &clock), appended + 5_000, "{hostile:?}");
+            assert_eq!(due(&record, TIER, &clock), Due::Proved(appended + 5_000), "{hostile:?}");
         }
     }
 
@@ -220,12 +239,12 @@ mod tests {
             (Some("garbage".into()), now + 3_000),
         ] {
             let record = record(created, said.as_deref());
-            assert_eq!(due(&record, TIER, &clock), expected, "{said:?}");
+            assert_eq!(due(&record, TIER, &clock), Due::Guessed(expected), "{said:?}");
         }
         let future = record(Some(Timestamp::Created(now + 3_600_000)), None);
         assert_eq!(
             due(&future, TIER, &clock),
-            now + 5_000,
+            Due::Guessed(now + 5_000),
             "a stranger's clock does not stall a partition"
         );
     }

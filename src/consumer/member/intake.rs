@@ -68,7 +68,7 @@ impl Member {
             Some(tier) => {
                 let delay = assignment.place.main.around.tiers[tier].0.delay();
                 for record in BatchRecord::all(records) {
-                    partition.wait(record, delay, &self.clock);
+                    partition.wait(record, delay);
                 }
                 self.release(id);
             }

@@ -32,7 +32,8 @@ impl Member {
             let assignment = Arc::new(Assignment::new(id, partition.clone(), place));
             keep.extend(committed.map(|offset| (partition.clone(), offset)));
             self.ids.insert(partition, assignment.id);
-            self.partitions.insert(assignment.id, Partition::new(assignment, committed));
+            self.partitions
+                .insert(assignment.id, Partition::new(assignment, committed, self.clock.clone()));
         }
         // The broker forgets offsets of topics that are not subscribed to, as tiers are, unless they
         // are committed again from time to time.
