@@ -157,6 +157,12 @@ impl Partition {
         })
     }
 
+    /// Whether the next event waits for the broker's time. Where the broker keeps no append times its
+    /// acknowledgements prove none.
+    pub(super) fn waits_for_proof(&self) -> bool {
+        self.waiting.front().is_some_and(|waiting| matches!(waiting.due, Due::Proved(_)))
+    }
+
     /// Whether enough of a tier waits in memory, which is more when the first is due soon; a paused
     /// one goes on when half of it is left.
     pub(super) fn waits_enough(&self, now: Instant, prefetch: usize) -> bool {

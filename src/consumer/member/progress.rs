@@ -125,7 +125,7 @@ impl Member {
                 );
             }
             if assignment.place.tier.is_some() {
-                if partition.next_due().is_some() && !self.clock.has_asked() {
+                if partition.waits_for_proof() && !self.clock.has_asked() {
                     self.work.forward.ask_the_time(&assignment.partition);
                 }
                 let enough = partition.waits_enough(now, self.settings.prefetch);
