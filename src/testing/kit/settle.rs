@@ -127,9 +127,9 @@ impl TestKit {
             .collect();
         let why = match reader {
             Reader::Gone => "no consumer of the group runs any more".to_owned(),
-            Reader::Awaited => "no consumer of the group has it: one is about to join, or was \
-                                dropped or killed without a stop"
-                .to_owned(),
+            Reader::Awaited => {
+                "no consumer of the group has it: one is about to join, or was killed".to_owned()
+            }
             _ if !tried.is_empty() => tried.join("; "),
             _ if let Some(ahead) = unread.first().and_then(|record| self.due(record)) => {
                 format!("it is due at {}", time(self.story.age() + ahead))
