@@ -99,7 +99,7 @@ impl Consumer {
     pub async fn start(self) -> Result<RunningConsumer, StartError> {
         let (admin, needs) = (self.transport.admin(), self.topics.needs());
         prepare_topics(&*admin, &needs, self.setup, self.start_wait).await?;
-        let (stop, told) = watch::channel(None);
+        let mut stop = Vec::with_capacity(self.members);
         let mut tasks = JoinSet::new();
         let mut members = Vec::with_capacity(self.members);
         let mut aborts = Vec::new();
@@ -123,7 +123,10 @@ impl Consumer {
                 self.transport.clock().clone(),
             );
             aborts.extend(member.aborts());
-            aborts.push(tasks.spawn(member.run(told.clone())));
+            // One channel each: that of many receivers wakes them in an order of its own.
+            let (tell, told) = watch::channel(None);
+            stop.push(tell);
+            aborts.push(tasks.spawn(member.run(told)));
         }
         self.hooks.started();
         let status = ConsumerStatus(Arc::new(Status {
@@ -178,7 +181,7 @@ impl Consumer {
 /// A consumer that runs. Dropping it ends it at once, as a crash would: no handler of it goes on, and
 /// nothing more is committed. [`stop`](Self::stop) is the way.
 pub struct RunningConsumer {
-    stop: watch::Sender<Option<Instant>>,
+    stop: Vec<watch::Sender<Option<Instant>>>,
     tasks: JoinSet<MemberReport>,
     /// What ends each task, those of the members' shards too.
     aborts: Vec<AbortHandle>,
@@ -212,7 +215,8 @@ impl RunningConsumer {
     /// leaves the group. Returns at the latest a few seconds after the drain, even when the client hangs.
     pub async fn stop(mut self, drain: Duration) -> StopReport {
         // Members that have ended already do not listen.
-        let _ = self.stop.send(Some(Instant::now() + drain));
+        let deadline = Some(Instant::now() + drain);
+        self.stop.iter().for_each(|member| drop(member.send(deadline)));
         let mut report = StopReport::default();
         while let Some(member) = self.tasks.join_next().await {
             self.ended.push(member);

@@ -17,6 +17,8 @@ pub(super) struct Concluded<'a> {
     passed: HashSet<(&'a str, &'a Place)>,
     /// Copies on retry and dead-letter topics, by where they were first read.
     moved: HashSet<(Place, Address<'a>)>,
+    /// How often a consumer said that a copy of a record was acknowledged.
+    acknowledged: HashMap<(&'a str, &'a Place), usize>,
     /// Copies that are for no handler: quarantine, dead letters that nobody takes.
     aside: HashSet<(&'a str, Place)>,
 }
@@ -44,6 +46,7 @@ impl<'a> Concluded<'a> {
                 (Kind::Skipped | Kind::Dropped, None) => {
                     self.passed.insert((group, place));
                 }
+                (Kind::Moved(_), _) => *self.acknowledged.entry((group, place)).or_default() += 1,
                 _ => {}
             },
             _ => {}
@@ -59,16 +62,18 @@ impl<'a> Concluded<'a> {
     ) -> Option<String> {
         let stored = &books.records[place];
         let group = duties.name();
-        if self.passed.contains(&(group, place))
-            || self.aside.contains(&(group, stored.origin.clone()))
-        {
+        if self.passed.contains(&(group, place)) {
+            return None;
+        }
+        let acknowledged = self.acknowledged.get(&(group, place)).copied().unwrap_or_default();
+        if acknowledged > 0 && self.aside.contains(&(group, stored.origin.clone())) {
             return None;
         }
         let done = self.handled.get(&(group, place));
+        let unfinished = |handler: &&str| !done.is_some_and(|done| done.contains(handler));
         let lacks = |handler: &str, attempt: u32| {
-            let done = done.is_some_and(|done| done.contains(handler));
             let address = Address { group, handler, attempt };
-            !done && !self.moved.contains(&(stored.origin.clone(), address))
+            !self.moved.contains(&(stored.origin.clone(), address))
         };
         match (duties.role(&place.partition.topic)?, stored.address) {
             (Role::Main, _) => {
@@ -76,13 +81,23 @@ impl<'a> Concluded<'a> {
                 let Some(handlers) = duties.handlers(topic, stored.event_type()) else {
                     return Some("an event that nobody takes lies in no dead letter".into());
                 };
-                let lacking = handlers.iter().find(|handler| lacks(handler, 1))?;
-                Some(format!("{lacking} has not finished it"))
+                let mut moved = handlers.iter().map(String::as_str).filter(unfinished);
+                if let Some(lacking) = moved.clone().find(|handler| lacks(handler, 1)) {
+                    return Some(format!("{lacking} has not finished it"));
+                }
+                let last = moved.nth(acknowledged)?;
+                Some(format!("the copy for {last} is not acknowledged"))
             }
             (Role::Tier(..), Some(Address { group: whose, handler, attempt }))
                 if whose == group =>
             {
-                lacks(handler, attempt + 1).then(|| format!("{handler} has not finished it"))
+                if !unfinished(&handler) {
+                    return None;
+                }
+                if lacks(handler, attempt + 1) {
+                    return Some(format!("{handler} has not finished it"));
+                }
+                (acknowledged == 0).then(|| format!("the copy for {handler} is not acknowledged"))
             }
             (Role::Tier(..), _) => Some("it was not passed over".into()),
             (Role::DeadLetter | Role::Quarantine, _) => None,

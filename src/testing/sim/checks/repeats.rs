@@ -141,12 +141,15 @@ struct Run {
     failed: bool,
     /// So that no retry helps.
     undecodable: bool,
-    /// It succeeded, or a copy of the record lies elsewhere.
+    /// A copy of the record lies elsewhere.
+    copied: bool,
+    /// It succeeded, or the copy is acknowledged.
     concluded: bool,
 }
 
 fn runs(books: &Books<'_>, breaks: &Breaks<'_>) -> Vec<Violation> {
     let mut last: HashMap<(&str, &Place, &str), Run> = HashMap::new();
+    let mut acknowledged: HashMap<(&str, &Place), usize> = HashMap::new();
     let mut violations = Vec::new();
     for (at, entry) in books.entries.iter().enumerate() {
         match &entry.what {
@@ -160,6 +163,7 @@ fn runs(books: &Books<'_>, breaks: &Breaks<'_>) -> Vec<Violation> {
                             attempt: step.attempt,
                             failed: false,
                             undecodable: false,
+                            copied: false,
                             concluded: false,
                         };
                         let before = last.insert((group, place, handler), new);
@@ -202,7 +206,20 @@ fn runs(books: &Books<'_>, breaks: &Breaks<'_>) -> Vec<Violation> {
                     }
                 };
                 let moved = last.iter_mut().filter(|(key, run)| made(key, run));
-                moved.for_each(|(_, run)| run.concluded = true);
+                moved.for_each(|(_, run)| run.copied = true);
+            }
+            What::Step(Stepped { group, place, handler: None, kind: Kind::Moved(_), .. }) => {
+                // Which one it is is not said: with several under way, the last one ends them all.
+                let acknowledged = acknowledged.entry((group, place)).or_default();
+                *acknowledged += 1;
+                let of_it = last.iter_mut().filter(|((g, p, _), run)| {
+                    g == group && *p == place && run.copied && !run.concluded
+                });
+                let of_it: Vec<_> = of_it.map(|(_, run)| run).collect();
+                if of_it.len() <= *acknowledged {
+                    *acknowledged -= of_it.len();
+                    of_it.into_iter().for_each(|run| run.concluded = true);
+                }
             }
             _ => {}
         }
