@@ -214,9 +214,11 @@ impl RunningConsumer {
     /// Fetches nothing more, finishes what has begun and what lies before it, up to `drain`, commits and
     /// leaves the group. Returns at the latest a few seconds after the drain, even when the client hangs.
     pub async fn stop(mut self, drain: Duration) -> StopReport {
-        // Members that have ended already do not listen.
         let deadline = Some(Instant::now() + drain);
-        self.stop.iter().for_each(|member| drop(member.send(deadline)));
+        for member in &self.stop {
+            // One that has ended already does not listen.
+            let _ = member.send(deadline);
+        }
         let mut report = StopReport::default();
         while let Some(member) = self.tasks.join_next().await {
             self.ended.push(member);
