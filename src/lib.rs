@@ -50,7 +50,7 @@
 //!
 //! | floor | modules |
 //! | --- | --- |
-//! | 6 edges | `web`: axum lifespan and health; `testing`: the test kit, the conformance suite for transports |
+//! | 6 edges | `web`: axum lifespan and health; `testing`: the test kit, the simulator, the conformance suite for transports |
 //! | 5 adapters | `transport::kafka`: the only place that names librdkafka; `transport::memory`: for tests |
 //! | 4 runtime | [`publisher`], [`consumer`], [`telemetry`] |
 //! | 3 ports | [`transport`]: producer, source, admin, record |
@@ -71,7 +71,7 @@
 //! | `kafka-gssapi` | no | SASL/GSSAPI (Kerberos) for Kafka; links Cyrus SASL |
 //! | `axum` | no | `web`: lifespan, health routes |
 //! | `otel` | no | trace context between `tracing` spans and event headers, as OpenTelemetry has it |
-//! | `testing` | no | the memory transport with virtual time; `testing`: the test kit, and the conformance suite for transports |
+//! | `testing` | no | the memory transport with virtual time; `testing`: the test kit, the simulator, and the conformance suite for transports |
 // Without a format `Format` has no values, and what takes one is never reached.
 #![cfg_attr(not(feature = "json"), allow(dead_code, unused_variables))]
 
