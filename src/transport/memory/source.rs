@@ -241,7 +241,9 @@ impl Member {
         self.fetch(now);
         lock(&self.control.seen).member = self.id;
         let commit = self.commits.front().map(|commit| commit.due.max(now));
-        [Some(self.beat_at), self.fetch_at, commit].into_iter().flatten().min().unwrap_or(now)
+        // An answer that cannot be taken now is looked at once something else has happened.
+        let fetched = self.fetch_at.filter(|_| self.may_fetch());
+        [Some(self.beat_at), fetched, commit].into_iter().flatten().min().unwrap_or(now)
     }
 
     fn told(&mut self, command: Command) {
@@ -411,7 +413,7 @@ impl Member {
     // Fetching.
 
     fn fetch(&mut self, now: Instant) {
-        if !self.outbox.is_empty() || self.closing.is_some() {
+        if !self.may_fetch() {
             return;
         }
         if self.fetch_at.is_none() {
@@ -429,6 +431,10 @@ impl Member {
             }
             // Whether there is more is looked at once this is taken.
         }
+    }
+
+    fn may_fetch(&self) -> bool {
+        self.outbox.is_empty() && self.closing.is_none()
     }
 
     /// The next partition that there is something to read in.
