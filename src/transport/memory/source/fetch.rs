@@ -10,7 +10,7 @@ use crate::transport::{RecordBatch, SourceEvent, TopicPartition, TransportError}
 
 impl Member {
     pub(super) fn fetch(&mut self, now: Instant) {
-        if !self.outbox.is_empty() || self.closing.is_some() {
+        if !self.may_fetch() {
             return;
         }
         if self.fetch_at.is_none() {
@@ -28,6 +28,10 @@ impl Member {
             }
             // Whether there is more is looked at once this is taken.
         }
+    }
+
+    pub(super) fn may_fetch(&self) -> bool {
+        self.outbox.is_empty() && self.closing.is_none()
     }
 
     /// The next partition that there is something to read in.

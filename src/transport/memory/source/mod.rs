@@ -243,7 +243,9 @@ impl Member {
         self.fetch(now);
         lock(&self.control.seen).member = self.id;
         let commit = self.commits.front().map(|commit| commit.due.max(now));
-        [Some(self.beat_at), self.fetch_at, commit].into_iter().flatten().min().unwrap_or(now)
+        // An answer that cannot be taken now is looked at once something else has happened.
+        let fetched = self.fetch_at.filter(|_| self.may_fetch());
+        [Some(self.beat_at), fetched, commit].into_iter().flatten().min().unwrap_or(now)
     }
 
     fn told(&mut self, command: Command) {
