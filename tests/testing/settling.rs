@@ -5,7 +5,7 @@ use std::future::pending;
 use tidings::consumer::{Consumer, Event, HandlerError};
 use tidings::event::TopicName;
 use tidings::testing::TestKit;
-use tidings::transport::memory::Fault;
+use tidings::transport::memory::{Fault, FaultPlan, TopicConfig};
 
 use crate::stage::*;
 
@@ -131,4 +131,51 @@ async fn a_consumer_that_has_not_joined_yet_is_waited_for() {
     kit.start(shipping(never).build(&kit.transport("shipping")).unwrap()).await;
     kit.settled().await;
     kit.expect::<Paid>().handled_by("ship", 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn under_faults_of_all_kinds_a_kit_that_is_settled_has_handled_all_that_is_there() {
+    for seed in 0..100 {
+        let kit = TestKit::new();
+        let fails = |paid: &Paid, attempt| {
+            (paid.order == "3" && attempt == 1).then(|| HandlerError::transient("closed"))
+        };
+        kit.start(shipping(fails).build(&kit.transport("shipping")).unwrap()).await;
+        kit.broker().plan(&FaultPlan::seeded(seed, 12, secs(20)));
+        let till = kit.publisher("till");
+        for order in 0..20 {
+            till.publish_and_forget(paid(&order.to_string())).await.unwrap();
+            tokio::time::sleep(secs(1)).await;
+        }
+        kit.settled().await;
+        let handled = kit.handled::<Paid>("ship");
+        let published = kit.published::<Paid>();
+        assert!(published.len() >= 10, "{seed}: {}", kit.story());
+        for event in published {
+            assert!(handled.contains(&event), "{seed}: {event:?}\n{}", kit.story());
+        }
+        assert_eq!(kit.broker().backlog(), Default::default());
+    }
+}
+
+/// The end of the first giving up took the new assignment for its own, and what came was not read.
+#[tokio::test(start_paused = true)]
+async fn a_partition_that_is_lost_while_it_is_given_up_and_comes_back_is_read_on() {
+    let kit = TestKit::new();
+    let mut config = TopicConfig::default();
+    config.partitions = 1;
+    kit.broker().create_topic(TopicName::from_static("paid"), config);
+    let slow = async |Event(paid): Event<Paid>| {
+        tokio::time::sleep(if paid.order == "7" { secs(40) } else { secs(0) }).await;
+        Ok::<_, HandlerError>(())
+    };
+    let consumer = Consumer::builder("shipping").handle_named("ship", slow);
+    kit.start(consumer.build(&kit.transport("shipping")).unwrap()).await;
+    kit.publish(paid("7")).await;
+    let faults = FaultPlan::none().at(secs(1), Fault::Rebalance).at(secs(5), Fault::SessionExpired);
+    kit.broker().plan(&faults);
+    tokio::time::sleep(secs(20)).await;
+    kit.publish(paid("8")).await;
+    kit.settled().await;
+    kit.expect::<Paid>().matching(|paid| paid.order == "8").handled_by("ship", 1);
 }

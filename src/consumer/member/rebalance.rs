@@ -87,8 +87,11 @@ impl Member {
                 }
                 let name = partition.assignment.partition.clone();
                 offsets.extend(partition.unacknowledged().map(|offset| (name.clone(), offset)));
-                self.ids.remove(&name);
-                self.work.health.paused(name, false);
+                // Lost and assigned anew while it drained, it is another assignment's by now.
+                if self.ids.get(&name) == Some(&id) {
+                    self.ids.remove(&name);
+                    self.work.health.paused(name, false);
+                }
                 partition.assignment.drop_work();
             }
             self.drop_work();

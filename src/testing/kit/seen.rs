@@ -1,7 +1,7 @@
 //! A record as the kit keeps it: its attributes are read once and asked for often.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::codec::cloudevents::{self, Incoming, Malformed, Place};
 use crate::event::{Envelope, IntegrationEvent, Metadata, PartitionKey, TopicName, header};
@@ -15,6 +15,8 @@ const SHOWN: usize = 6;
 pub(super) struct Seen {
     pub(super) record: Arc<Received>,
     pub(super) said: Result<Incoming, Malformed>,
+    /// What a consumer reads there: on a retry topic the event keeps the time of its first record.
+    pub(super) taken_for: OnceLock<Metadata>,
 }
 
 impl Seen {
@@ -26,7 +28,7 @@ impl Seen {
             timestamp: record.timestamp.map(|timestamp| timestamp.millis()),
         };
         let said = cloudevents::read(&record.headers, record.payload.clone(), place);
-        Self { record, said }
+        Self { record, said, taken_for: OnceLock::new() }
     }
 
     pub(super) fn metadata(&self) -> Option<&Metadata> {
@@ -68,7 +70,7 @@ impl Seen {
             Err(_) if *plain => return None,
             Err(error) => return Some(Err(crate::error::chain(&error))),
         };
-        let mut metadata = metadata.clone();
+        let mut metadata = self.taken_for.get().unwrap_or(metadata).clone();
         if *plain {
             metadata.event_type = E::NAME.into();
             metadata.version = E::VERSION;

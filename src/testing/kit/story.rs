@@ -126,6 +126,10 @@ impl Observer for Story {
             Some(seen) => seen.clone(),
             None => told.seen(&Arc::new(step.record.clone())),
         };
+        if let Some(metadata) = step.metadata {
+            // The same each time it is read.
+            let _ = record.taken_for.set(metadata.clone());
+        }
         let what = match step.what {
             StepKind::Begun => Did::Begin,
             StepKind::Done => Did::Finish,
