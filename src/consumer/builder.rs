@@ -1,7 +1,7 @@
 //! Building a consumer: everything that can be wrong is found here, not at the first event.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tower_layer::Layer;
@@ -453,7 +453,7 @@ impl ConsumerBuilder {
             commit_every: defaults.commit_every,
             revoke_drain: self.revoke_drain,
             offset_refresh: self.offset_refresh,
-            paused: RwLock::default(),
+            paused: tokio::sync::watch::Sender::default(),
         };
         Consumer {
             transport,

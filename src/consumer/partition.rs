@@ -163,6 +163,20 @@ impl Partition {
         self.waiting.front().is_some_and(|waiting| matches!(waiting.due, Due::Proved(_)))
     }
 
+    /// Whether it is worked on, paused for more than a tier's time, or has something to be committed.
+    pub(super) fn is_busy(&self) -> bool {
+        self.held() > 0 || self.keep || self.uncommitted().is_some() || self.pauses.but_not_due()
+    }
+
+    /// When something is to be looked at though nothing happens: its place is committed again so often,
+    /// and a tier's partition is fetched further soon before its next event is due.
+    pub(super) fn looked_at_next(&self, refresh: Duration) -> Instant {
+        let refresh = self.refreshed + refresh;
+        let now = Instant::now();
+        let ahead = self.next_due().and_then(|due| due.checked_sub(FETCH_AHEAD));
+        ahead.filter(|ahead| *ahead > now).map_or(refresh, |ahead| ahead.min(refresh))
+    }
+
     /// Whether enough of a tier waits in memory, which is more when the first is due soon; a paused
     /// one goes on when half of it is left.
     pub(super) fn waits_enough(&self, now: Instant, prefetch: usize) -> bool {

@@ -38,6 +38,11 @@ impl Pauses {
         }
     }
 
+    /// Whether there is a reason beside that of a tier's time.
+    pub(super) fn but_not_due(self) -> bool {
+        self.0 & !(Reason::NotDue as u8) != 0
+    }
+
     pub(super) fn holds(self, reason: Reason) -> bool {
         self.0 & reason as u8 != 0
     }

@@ -1,6 +1,6 @@
 //! A consumer, and one that runs.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -301,12 +301,12 @@ impl ConsumerStatus {
     /// Fetches no more of a topic until [`resume`](Self::resume); a main topic takes its tiers along.
     /// Other reasons to pause are independent of this one. Takes effect within 100 ms.
     pub fn pause(&self, topic: TopicName) {
-        self.0.settings.paused.write().unwrap_or_else(PoisonError::into_inner).insert(topic);
+        self.0.settings.paused.send_modify(|paused| drop(paused.replace(topic)));
     }
 
     /// Takes a pause back. What is paused for other reasons stays so.
     pub fn resume(&self, topic: &TopicName) {
-        self.0.settings.paused.write().unwrap_or_else(PoisonError::into_inner).remove(topic);
+        self.0.settings.paused.send_modify(|paused| drop(paused.take(topic)));
     }
 }
 

@@ -1,10 +1,11 @@
 //! What can be set about a consumer.
 
 use std::collections::HashSet;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::watch;
 
 use crate::event::TopicName;
 
@@ -42,7 +43,7 @@ pub(super) struct Settings {
     pub(super) revoke_drain: Duration,
     pub(super) offset_refresh: Duration,
     /// Topics that the user has paused.
-    pub(super) paused: RwLock<HashSet<TopicName>>,
+    pub(super) paused: watch::Sender<HashSet<TopicName>>,
 }
 
 impl Settings {
@@ -59,7 +60,7 @@ impl Settings {
 
     /// Whether the user has paused a topic; a main topic takes its tiers along.
     pub(super) fn is_paused(&self, topic: &TopicName, main: &TopicName) -> bool {
-        let paused = self.paused.read().unwrap_or_else(PoisonError::into_inner);
+        let paused = self.paused.borrow();
         !paused.is_empty() && (paused.contains(topic) || paused.contains(main))
     }
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use self::intake::Lanes;
 use self::progress::Refused;
@@ -33,8 +33,10 @@ use crate::clock::BrokerClock;
 use crate::error::ErrorClass;
 use crate::transport::{Source, SourceEvent, TopicPartition};
 
-/// How often pauses and commits are looked at when nothing else happens.
+/// How often pauses and commits are looked at while anything is worked on or held up.
 const TICK: Duration = Duration::from_millis(100);
+/// How often they are while nothing is.
+const CALM: Duration = Duration::from_secs(10);
 
 /// What it chooses depends on what it is told and on its chance, and on nothing else: no map in it is
 /// in an order of its own, and of several things that are ready the first named comes first.
@@ -125,25 +127,38 @@ impl Member {
 
     /// Runs until it is told to stop, or cannot go on; `stop` holds the deadline.
     pub(super) async fn run(mut self, mut stop: watch::Receiver<Option<Instant>>) -> MemberReport {
-        let mut tick = interval(TICK);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut paused = self.settings.paused.subscribe();
+        let mut look = Instant::now();
+        let mut calm = false;
         let deadline = loop {
             let (due, full) = (self.next_due(), self.receives_again());
-            tokio::select! {
+            let looked = tokio::select! {
                 biased;
                 deadline = told(&mut stop) => break deadline,
-                Some(done) = self.done.recv() => self.completed(done),
-                () = sleep_until(full.unwrap_or_else(Instant::now)), if full.is_some() => self.pause_full(),
-                event = self.source.events.recv(), if full.is_none() => match event {
-                    Some(event) => self.happened(event),
-                    None => self.fail("the source has ended".into()),
-                },
-                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.release_due(),
-                _ = tick.tick() => self.look_around(),
-            }
+                Some(done) = self.done.recv() => { self.completed(done); false }
+                Ok(()) = paused.changed() => { self.look_around(); true }
+                () = sleep_until(full.unwrap_or_else(Instant::now)), if full.is_some() => { self.pause_full(); false }
+                event = self.source.events.recv(), if full.is_none() => {
+                    match event {
+                        Some(event) => self.happened(event),
+                        None => self.fail("the source has ended".into()),
+                    }
+                    false
+                }
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => { self.release_due(); false }
+                () = sleep_until(look) => { self.look_around(); true }
+            };
             self.finish_revokes();
             if self.failed.is_some() {
                 break Instant::now() + self.settings.revoke_drain;
+            }
+            if looked {
+                let again = self.calm_until();
+                calm = again.is_some();
+                look = again.unwrap_or_else(|| Instant::now() + TICK);
+            } else if calm {
+                calm = false;
+                look = Instant::now() + TICK;
             }
         };
         self.leave(deadline).await

@@ -6,9 +6,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::lane::Done;
+use super::super::partition::Partition;
 use super::super::pause::Reason;
 use super::super::work::Finish;
-use super::Member;
+use super::{CALM, Member};
 use crate::retry::Backoff;
 use crate::transport::{CommitFailed, Offsets};
 
@@ -140,5 +141,20 @@ impl Member {
         if !keep.is_empty() {
             self.source.control.commit(keep);
         }
+    }
+
+    /// While nothing is worked on or held up: until when nothing has to be looked at.
+    pub(super) fn calm_until(&self) -> Option<Instant> {
+        let busy = |partition: &Partition| {
+            let asks = partition.waits_for_proof() && !self.clock.has_asked();
+            partition.is_busy() || asks
+        };
+        let waits = !self.revokes.is_empty() || self.refused.again.is_some();
+        if waits || self.partitions.values().any(busy) {
+            return None;
+        }
+        let refresh = self.settings.offset_refresh;
+        let next = self.partitions.values().map(|partition| partition.looked_at_next(refresh));
+        next.chain([Instant::now() + CALM]).min()
     }
 }
