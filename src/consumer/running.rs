@@ -216,7 +216,9 @@ impl RunningConsumer {
     pub async fn stop(mut self, drain: Duration) -> StopReport {
         // Members that have ended already do not listen.
         let deadline = Some(Instant::now() + drain);
-        self.stop.iter().for_each(|member| drop(member.send(deadline)));
+        for member in &self.stop {
+            let _ = member.send(deadline);
+        }
         let mut report = StopReport::default();
         while let Some(member) = self.tasks.join_next().await {
             self.ended.push(member);
