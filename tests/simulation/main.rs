@@ -4,6 +4,7 @@
 //! `TIDINGS_SIM_SEED=7` with `-- --nocapture` replays one, and `TIDINGS_SIM_ALL=1` goes on after a seed that fails.
 
 #![allow(unreachable_pub, reason = "modules of one test binary share what they need")]
+#![allow(clippy::print_stdout, reason = "its figures are what it is run for")]
 
 mod events;
 mod handlers;
