@@ -79,18 +79,16 @@ impl BrokerClock {
         self.micros(Instant::now()).div_euclid(MILLI)
     }
 
-    /// When, on our monotonic clock, the broker's clock will show `due`, as far as we can guess; now
+    /// When, on our monotonic clock, the broker's clock will show `due`, as far as we can guess; `now`
     /// if it is past.
-    pub fn instant_of(&self, due: Millis) -> Instant {
-        let now = Instant::now();
+    pub fn instant_of(&self, due: Millis, now: Instant) -> Instant {
         in_micros(now, due.saturating_mul(MILLI).saturating_sub(self.micros(now)))
     }
 
-    /// When, on our monotonic clock, it is proved that the broker's clock shows `due`; now if it is
+    /// When, on our monotonic clock, it is proved that the broker's clock shows `due`; `now` if it is
     /// already. Later by as much as the quickest of its answers took to reach us, and sooner than it
     /// was before whenever a quicker one has come.
-    pub fn proved(&self, due: Millis) -> Instant {
-        let now = Instant::now();
+    pub fn proved(&self, due: Millis, now: Instant) -> Instant {
         let least = self.known.least.load(Ordering::Relaxed).saturating_add(self.elapsed(now));
         in_micros(now, due.saturating_mul(MILLI).saturating_sub(least))
     }
@@ -148,8 +146,11 @@ mod tests {
         let clock = starting_at(1_000);
         tokio::time::advance(Duration::from_secs(2)).await;
         assert_eq!(clock.now(), 3_000);
-        assert_eq!(clock.instant_of(5_500), Instant::now() + Duration::from_millis(2_500));
-        assert_eq!(clock.instant_of(1), Instant::now());
+        assert_eq!(
+            clock.instant_of(5_500, Instant::now()),
+            Instant::now() + Duration::from_millis(2_500)
+        );
+        assert_eq!(clock.instant_of(1, Instant::now()), Instant::now());
     }
 
     #[tokio::test(start_paused = true)]
@@ -174,13 +175,19 @@ mod tests {
     async fn a_clock_that_is_ahead_proves_nothing_and_an_answer_proves_its_append() {
         let clock = starting_at(HOUR);
         let sent = Instant::now();
-        assert!(clock.proved(100) > sent + Duration::from_secs(HOUR.unsigned_abs()));
+        assert!(
+            clock.proved(100, Instant::now()) > sent + Duration::from_secs(HOUR.unsigned_abs())
+        );
         assert!(!clock.has_asked());
         clock.read_append(40);
-        assert_eq!(clock.proved(100), sent + Duration::from_millis(60), "it is 40 at least");
+        assert_eq!(
+            clock.proved(100, Instant::now()),
+            sent + Duration::from_millis(60),
+            "it is 40 at least"
+        );
         tokio::time::advance(Duration::from_millis(30)).await;
         clock.acknowledged_append(sent, 95);
-        assert_eq!(clock.proved(100), Instant::now() + Duration::from_millis(5));
+        assert_eq!(clock.proved(100, Instant::now()), Instant::now() + Duration::from_millis(5));
         assert!(clock.has_asked());
     }
 
@@ -190,16 +197,19 @@ mod tests {
         clock.acknowledged_append(Instant::now(), 0);
         tokio::time::advance(Duration::from_secs(1_000)).await;
         clock.acknowledged_append(Instant::now(), 999_000);
-        assert_eq!(clock.proved(1_000_000), Instant::now() + Duration::from_secs(1));
+        assert_eq!(
+            clock.proved(1_000_000, Instant::now()),
+            Instant::now() + Duration::from_secs(1)
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn hostile_timestamps_do_not_overflow() {
         let clock = starting_at(0);
         clock.read_append(Millis::MIN);
-        assert_eq!(clock.instant_of(Millis::MIN), Instant::now());
+        assert_eq!(clock.instant_of(Millis::MIN, Instant::now()), Instant::now());
         clock.acknowledged_append(Instant::now(), Millis::MIN);
-        let _ = clock.instant_of(HOUR);
+        let _ = clock.instant_of(HOUR, Instant::now());
     }
 
     #[tokio::test(start_paused = true)]
@@ -213,8 +223,11 @@ mod tests {
             clock.read_append(truth / MILLI);
             clock.acknowledged_append(started, truth / MILLI);
             let shows = |at: Instant| 1_000_000 + cut + clock.elapsed(at);
-            assert_eq!(shows(clock.instant_of(1_010)), 1_010_000, "{cut}");
-            assert!((1_010_000..1_011_000).contains(&shows(clock.proved(1_010))), "{cut}");
+            assert_eq!(shows(clock.instant_of(1_010, Instant::now())), 1_010_000, "{cut}");
+            assert!(
+                (1_010_000..1_011_000).contains(&shows(clock.proved(1_010, Instant::now()))),
+                "{cut}"
+            );
         }
     }
 }

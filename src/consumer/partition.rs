@@ -144,16 +144,17 @@ impl Partition {
 
     /// The next event that is due, and its place in the ledger.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<(BatchRecord, u64)> {
-        self.next_due().filter(|due| *due <= now)?;
+        self.next_due(now).filter(|due| *due <= now)?;
         self.waiting.pop_front().map(|waiting| (waiting.record, waiting.place))
     }
 
-    /// When the next event comes due. Of a partition that goes, none does: nothing of it begins.
-    pub(super) fn next_due(&self) -> Option<Instant> {
+    /// When the next event comes due; `now` where it is. Of a partition that goes, none does: nothing of it
+    /// begins.
+    pub(super) fn next_due(&self, now: Instant) -> Option<Instant> {
         let waiting = self.waiting.front().filter(|_| !self.assignment.is_revoked());
         waiting.map(|waiting| match waiting.due {
-            Due::Proved(due) => self.clock.proved(due),
-            Due::Guessed(due) => self.clock.instant_of(due),
+            Due::Proved(due) => self.clock.proved(due, now),
+            Due::Guessed(due) => self.clock.instant_of(due, now),
         })
     }
 
@@ -173,14 +174,14 @@ impl Partition {
     pub(super) fn looked_at_next(&self, refresh: Duration) -> Instant {
         let refresh = self.refreshed + refresh;
         let now = Instant::now();
-        let ahead = self.next_due().and_then(|due| due.checked_sub(FETCH_AHEAD));
+        let ahead = self.next_due(now).and_then(|due| due.checked_sub(FETCH_AHEAD));
         ahead.filter(|ahead| *ahead > now).map_or(refresh, |ahead| ahead.min(refresh))
     }
 
     /// Whether enough of a tier waits in memory, which is more when the first is due soon; a paused
     /// one goes on when half of it is left.
     pub(super) fn waits_enough(&self, now: Instant, prefetch: usize) -> bool {
-        let soon = self.next_due().is_none_or(|due| due <= now + FETCH_AHEAD);
+        let soon = self.next_due(now).is_none_or(|due| due <= now + FETCH_AHEAD);
         let limit = if soon { prefetch } else { prefetch.min(WAITING) };
         let limit = if self.is_paused_for(Reason::NotDue) { limit / 2 } else { limit };
         self.waiting.len() >= limit.max(1)

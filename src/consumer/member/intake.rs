@@ -9,7 +9,6 @@ use tokio::time::Instant;
 use super::super::assignment::Assignment;
 use super::super::batch::{BatchRecord, Local};
 use super::super::lane::{Job, ToShard};
-use super::super::partition::Partition;
 use super::super::pause::{Change, Reason};
 use super::super::settings::Order;
 use super::Member;
@@ -76,13 +75,14 @@ impl Member {
     }
 
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.partitions.values().filter_map(Partition::next_due).min()
+        let now = Instant::now();
+        self.partitions.values().filter_map(|partition| partition.next_due(now)).min()
     }
 
     pub(super) fn release_due(&mut self) {
         let now = Instant::now();
         let due =
-            self.partitions.iter().filter(|(_, p)| p.next_due().is_some_and(|due| due <= now));
+            self.partitions.iter().filter(|(_, p)| p.next_due(now).is_some_and(|due| due <= now));
         for id in due.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.release(id);
         }

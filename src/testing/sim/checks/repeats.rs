@@ -5,6 +5,7 @@
 //! between them, and where the first one was concluded, by one that ended without its commit.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use super::super::journal::{Client, Kind, Place, Stepped, What};
@@ -38,20 +39,19 @@ pub(super) fn check(books: &Books<'_>) -> Vec<Violation> {
 
 fn breaks<'a>(books: &'a Books<'a>) -> Breaks<'a> {
     let mut breaks: Breaks<'a> = HashMap::new();
-    let mut owners: HashMap<(&'a str, &'a TopicPartition), u64> = HashMap::new();
+    // Each partition's member, and since when it has it.
+    let mut owners: HashMap<(&'a str, &'a TopicPartition), (u64, usize)> = HashMap::new();
     let mut committed: HashMap<(&'a str, &'a TopicPartition), i64> = HashMap::new();
-    let mut concluded = Concluded::default();
     for (at, entry) in books.entries.iter().enumerate() {
-        concluded.take(books, at);
         match &entry.what {
             What::Broker(Operation::Assigned { group, member, partitions }) => {
-                owners.extend(partitions.iter().map(|tp| ((&**group, tp), *member)));
+                owners.extend(partitions.iter().map(|tp| ((&**group, tp), (*member, at))));
             }
             What::Broker(Operation::Released { group, member: _, partitions }) => {
                 for tp in partitions {
-                    owners.remove(&(&**group, tp));
+                    let (_, since) = owners.remove(&(&**group, tp)).unwrap_or_default();
                     let from = committed.get(&(&**group, tp)).copied().unwrap_or_default();
-                    let uncommitted_from = lowest_open(books, &concluded, group, tp, (from, at));
+                    let uncommitted_from = lowest_open(books, group, tp, from, since..at);
                     let end = Break { from: at, until: at, uncommitted_from };
                     breaks.entry((group, tp)).or_default().push(end);
                 }
@@ -60,7 +60,7 @@ fn breaks<'a>(books: &'a Books<'a>) -> Breaks<'a> {
                 // One that is thrown out goes on until it hears of it.
                 let client = books.client(*member);
                 let until = if *thrown_out { hears(books, client, at) } else { at };
-                let gone = owners.iter().filter(|(_, owner)| *owner == member);
+                let gone = owners.iter().filter(|(_, (owner, _))| owner == member);
                 let gone: Vec<_> = gone.map(|(owned, _)| *owned).collect();
                 for owned in gone.into_iter().filter(|(g, _)| *g == group) {
                     owners.remove(&owned);
@@ -83,7 +83,8 @@ fn breaks<'a>(books: &'a Books<'a>) -> Breaks<'a> {
                 }
             }
             What::Crashed { client } => {
-                for (owned, _) in owners.iter().filter(|(_, m)| books.client(**m) == Some(*client))
+                for (owned, _) in
+                    owners.iter().filter(|(_, (m, _))| books.client(*m) == Some(*client))
                 {
                     let end = Break { from: at, until: at, uncommitted_from: Some(0) };
                     breaks.entry(*owned).or_default().push(end);
@@ -95,16 +96,20 @@ fn breaks<'a>(books: &'a Books<'a>) -> Breaks<'a> {
     breaks
 }
 
-/// The first record that was not concluded when a partition was given back.
+/// The first record that was not concluded when a partition was given back, by the member that had it
+/// meanwhile: what another one did before is nothing that it knows of.
 fn lowest_open(
     books: &Books<'_>,
-    concluded: &Concluded<'_>,
     group: &str,
     partition: &TopicPartition,
-    (from, at): (i64, usize),
+    from: i64,
+    meanwhile: Range<usize>,
 ) -> Option<i64> {
     let duties = books.contract.group(group)?;
-    let mut there = books.between(partition, from, i64::MAX).filter(|(_, stored)| stored.at < at);
+    let end = meanwhile.end;
+    let mut concluded = Concluded::default();
+    meanwhile.for_each(|at| concluded.take(books, at));
+    let mut there = books.between(partition, from, i64::MAX).filter(|(_, stored)| stored.at < end);
     there.find_map(|(place, _)| concluded.missing(books, duties, place).map(|_| place.offset))
 }
 

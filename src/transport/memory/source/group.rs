@@ -34,7 +34,9 @@ impl Member {
     }
 
     pub(super) fn join(&mut self, now: Instant) {
-        if self.closing.is_some() {
+        // What is given up or lost is let go first: what the runtime says of it must not be meant for
+        // the next assignment.
+        if self.closing.is_some() || self.giving.is_some() || self.parting.is_some() {
             return;
         }
         let (subscription, session) = (&self.subscription, self.session);
@@ -53,10 +55,11 @@ impl Member {
     pub(super) fn lost(&mut self, now: Instant) {
         self.id = None;
         self.beat_at = now;
-        self.giving = None;
         let partitions: Vec<_> = std::mem::take(&mut self.positions).into_keys().collect();
         if !partitions.is_empty() {
-            let reply = RevokeReply::new(drop);
+            let (heard, parting) = oneshot::channel();
+            let reply = RevokeReply::new(move |_| drop(heard.send(())));
+            self.parting = Some(parting);
             self.outbox.push_back(SourceEvent::Revoked { partitions, lost: true, reply });
         }
     }
@@ -120,6 +123,9 @@ impl Member {
     pub(super) fn given_up(&mut self, offsets: Offsets) {
         if let Some(giving) = self.giving.take() {
             self.send_commit(offsets, giving.partitions);
+        }
+        if self.id.is_none() {
+            self.beat_at = Instant::now();
         }
     }
 }

@@ -66,6 +66,7 @@ pub(super) fn start(
         outbox: VecDeque::new(),
         commits: VecDeque::new(),
         giving: None,
+        parting: None,
         closing: None,
     };
     let task = tokio::spawn(member.run());
@@ -156,6 +157,8 @@ struct Member {
     outbox: VecDeque<SourceEvent>,
     commits: VecDeque<Commit>,
     giving: Option<Giving>,
+    /// Says when the runtime has let go what was lost.
+    parting: Option<oneshot::Receiver<()>>,
     /// Since when it is to leave.
     closing: Option<Instant>,
 }
@@ -179,6 +182,7 @@ struct Commit {
 enum Woken {
     Told(Command),
     GivenUp(Offsets),
+    Parted,
     Again,
     /// Nobody listens to it, or can tell it anything, any more.
     Deserted,
@@ -200,7 +204,8 @@ impl Member {
             if self.has_left() {
                 return;
             }
-            let Self { events, commands, outbox, giving, .. } = &mut self;
+            let Self { events, commands, outbox, giving, parting, .. } = &mut self;
+            let parts = parting.is_some();
             let due = giving.as_ref().map(|giving| giving.deadline);
             let woken = tokio::select! {
                 biased;
@@ -217,12 +222,17 @@ impl Member {
                     tracing::warn!("revoked partitions are let go with work unfinished");
                     Woken::GivenUp(Vec::new())
                 }
+                () = parted(parting), if parts => Woken::Parted,
                 () = sleep_until(wake) => Woken::Again,
                 () = changes => Woken::Again,
             };
             match woken {
                 Woken::Told(command) => self.told(command),
                 Woken::GivenUp(offsets) => self.given_up(offsets),
+                Woken::Parted => {
+                    self.parting = None;
+                    self.beat_at = Instant::now();
+                }
                 Woken::Again => {}
                 Woken::Deserted => return self.go(),
             }
@@ -293,6 +303,13 @@ impl Member {
             let group = &self.subscription.group;
             self.shared.update(|state, now| state.leave_group(group, self.source, self.id, now));
         }
+    }
+}
+
+/// Waits for the runtime to have let go; an answer that is dropped says that too.
+async fn parted(parting: &mut Option<oneshot::Receiver<()>>) {
+    if let Some(parting) = parting {
+        let _ = parting.await;
     }
 }
 
