@@ -58,7 +58,10 @@ impl Member {
         let partitions: Vec<_> = std::mem::take(&mut self.positions).into_keys().collect();
         if !partitions.is_empty() {
             let (heard, parting) = oneshot::channel();
-            let reply = RevokeReply::new(move |_| drop(heard.send(())));
+            // Nobody listens any more where the member has ended meanwhile.
+            let reply = RevokeReply::new(move |_| {
+                let _ = heard.send(());
+            });
             self.parting = Some(parting);
             self.outbox.push_back(SourceEvent::Revoked { partitions, lost: true, reply });
         }
