@@ -51,9 +51,9 @@
 //! | floor | modules |
 //! | --- | --- |
 //! | 6 edges | `web`: axum lifespan and health |
-//! | 5 adapters | `transport::kafka`: the only place that names librdkafka |
-//! | 4 runtime | [`publisher`], [`consumer`], [`telemetry`] |
-//! | 3 ports | [`transport`]: producer, source, admin, record |
+//! | 5 adapters | `transport::kafka`: the only place that names librdkafka; `store::postgres`: the only one that names `sqlx` |
+//! | 4 runtime | [`publisher`], [`consumer`], [`outbox`], [`telemetry`] |
+//! | 3 ports | [`transport`]: producer, source, admin, record; [`store`]: outbox |
 //! | 2 application | [`mediator`], [`mapper`] |
 //! | 1 formats | [`codec`], [`topic`], [`retry`] |
 //! | 0 words | [`event`], [`error`], [`clock`] |
@@ -70,6 +70,7 @@
 //! | `kafka-tls` | no | TLS and SASL/SCRAM for Kafka; links OpenSSL |
 //! | `kafka-gssapi` | no | SASL/GSSAPI (Kerberos) for Kafka; links Cyrus SASL |
 //! | `axum` | no | `web`: lifespan, health routes |
+//! | `postgres` | no | the outbox on PostgreSQL |
 //! | `otel` | no | trace context between `tracing` spans and event headers, as OpenTelemetry has it |
 // Without a format `Format` has no values, and what takes one is never reached.
 #![cfg_attr(not(feature = "json"), allow(dead_code, unused_variables))]
@@ -81,8 +82,10 @@ pub mod error;
 pub mod event;
 pub mod mapper;
 pub mod mediator;
+pub mod outbox;
 pub mod publisher;
 pub mod retry;
+pub mod store;
 pub mod telemetry;
 pub mod topic;
 pub mod transport;
