@@ -51,7 +51,7 @@
 //! | floor | modules |
 //! | --- | --- |
 //! | 6 edges | `web`: axum lifespan and health |
-//! | 5 adapters | `transport::kafka`: the only place that names librdkafka; `store::postgres`: the only one that names `sqlx` |
+//! | 5 adapters | `transport::kafka`: the only place that names librdkafka; `store::postgres`, `store::sqlite`: the only ones that name `sqlx` |
 //! | 4 runtime | [`publisher`], [`consumer`], [`outbox`], [`telemetry`] |
 //! | 3 ports | [`transport`]: producer, source, admin, record; [`store`]: outbox |
 //! | 2 application | [`mediator`], [`mapper`] |
@@ -71,6 +71,7 @@
 //! | `kafka-gssapi` | no | SASL/GSSAPI (Kerberos) for Kafka; links Cyrus SASL |
 //! | `axum` | no | `web`: lifespan, health routes |
 //! | `postgres` | no | the outbox on PostgreSQL |
+//! | `sqlite` | no | the outbox on SQLite, which is compiled from C |
 //! | `otel` | no | trace context between `tracing` spans and event headers, as OpenTelemetry has it |
 // Without a format `Format` has no values, and what takes one is never reached.
 #![cfg_attr(not(feature = "json"), allow(dead_code, unused_variables))]

@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use tracing::Instrument;
 
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) use envelopes::record;
 pub use error::{BatchFailure, PublishError};
 pub(crate) use send::enqueue;

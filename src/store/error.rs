@@ -27,6 +27,11 @@ pub enum StoreError {
     },
 }
 
+/// A request is handled in no transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the request has no transaction; add `.behaviour(InTransaction(outbox))` to its mediator")]
+pub struct NoTransaction;
+
 impl StoreError {
     #[cfg(any(feature = "postgres", feature = "sqlite"))]
     pub(crate) fn database<E: Into<BoxError>>(what: &'static str) -> impl FnOnce(E) -> Self {

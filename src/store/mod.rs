@@ -9,11 +9,13 @@ mod tables;
 
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 
-pub use error::StoreError;
+pub use error::{NoTransaction, StoreError};
 pub use outbox::{
-    Backlog, Fetched, Hint, Holding, LeaseOwner, OrderKey, OutboxRow, OutboxSession, OutboxStore,
-    ParkedEvent, RowId,
+    Backlog, Fetched, Hint, Holding, LeaseOwner, NewEvent, OrderKey, OutboxRow, OutboxSession,
+    OutboxStore, OutboxTables, ParkedEvent, RowId,
 };
 pub(crate) use shard::hash as lane_hash;
 pub use shard::{SHARDS, Shard};

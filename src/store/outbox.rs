@@ -1,5 +1,6 @@
 //! The port of an outbox: what a relay needs of the database that events were stored in.
 
+use std::ops::DerefMut;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -7,6 +8,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use super::{Shard, StoreError};
+use crate::clock::Millis;
 use crate::event::{EventId, TopicName};
 use crate::transport::Record;
 
@@ -47,6 +49,62 @@ pub trait OutboxStore: Send + Sync + 'static {
     /// # Errors
     /// When the database is away.
     async fn discard(&self, row: RowId) -> Result<bool, StoreError>;
+}
+
+/// The database that a service's own tables are in, too: events are stored in its transactions.
+pub trait OutboxTables: Clone + Send + Sync + 'static {
+    /// A connection that may be in a transaction.
+    type Connection: Send;
+    /// A transaction of its own.
+    type Transaction: DerefMut<Target = Self::Connection> + Send + Sync + 'static;
+
+    /// Stores events in order, with as few statements as it takes, and tells relays of it.
+    ///
+    /// # Errors
+    /// When the database refuses: then the transaction cannot be committed any more.
+    fn append(
+        &self,
+        connection: &mut Self::Connection,
+        events: Vec<NewEvent>,
+        publish_at: Option<DateTime<Utc>>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Opens a transaction.
+    ///
+    /// # Errors
+    /// When the database is away.
+    fn open(&self) -> impl Future<Output = Result<Self::Transaction, StoreError>> + Send;
+
+    /// Commits one.
+    ///
+    /// # Errors
+    /// When nothing was committed, or the answer did not come.
+    fn commit(
+        &self,
+        transaction: Self::Transaction,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Takes one back.
+    ///
+    /// # Errors
+    /// When the database is away.
+    fn roll_back(
+        &self,
+        transaction: Self::Transaction,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// An event that is to be stored.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// Its id.
+    pub id: EventId,
+    /// Its shard.
+    pub shard: Shard,
+    /// The record, as it is to be published.
+    pub record: Record,
+    /// When the event was made, Unix milliseconds: the record's timestamp.
+    pub made_at: Millis,
 }
 
 /// One relay's work on an outbox. Its calls may run at the same time, save that there is one

@@ -88,15 +88,25 @@ fn checked(what: &'static str, name: &str) -> Result<String, InvalidTables> {
     if (1..=MAX_LEN).contains(&name.len()) && name.bytes().all(legal) && begins {
         return Ok(name.to_owned());
     }
-    Err(InvalidTables { what, name: name.chars().take(MAX_LEN + 1).collect() })
+    let why = "is not 1 to 32 of a–z, 0–9 and _, beginning with no digit";
+    Err(InvalidTables { what, name: name.chars().take(MAX_LEN + 1).collect(), why })
 }
 
 /// A text that cannot be part of a table's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the {what} {name:?} is not 1 to 32 of a–z, 0–9 and _, beginning with no digit")]
+#[error("the {what} {name:?} {why}")]
 pub struct InvalidTables {
     what: &'static str,
     name: String,
+    why: &'static str,
+}
+
+#[cfg(feature = "sqlite")]
+impl InvalidTables {
+    /// SQLite has no schemas; a database file is what it has instead.
+    pub(crate) fn no_schema(schema: &str) -> Self {
+        Self { what: "schema", name: schema.to_owned(), why: "cannot be had: SQLite has none" }
+    }
 }
 
 /// One step that brings the tables up to date, for teams that run such steps with a tool of their own.

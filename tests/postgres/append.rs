@@ -99,7 +99,7 @@ async fn a_typed_event_is_stored_with_the_transaction_and_goes_with_it() {
 async fn a_delayed_event_comes_when_it_is_due_and_holds_nothing_up() {
     let Some(stage) = stage().await else { return };
     let relay = stage.start();
-    let due = Utc::now() + TimeDelta::milliseconds(1_500);
+    let due = Utc::now() + TimeDelta::seconds(4);
     let mut transaction = stage.pool.begin().await.unwrap();
     let later = vec![event("k", 2), event("k", 3)];
     stage.outbox.append_later(&mut transaction, later, due).await.unwrap();

@@ -10,6 +10,8 @@
 mod support;
 
 mod append;
+mod child;
+mod kills;
 mod leases;
 mod mediator;
 mod order;

@@ -8,7 +8,8 @@ use tidings::mapper::EventMapper;
 use tidings::mediator::{
     Context, InTransaction, Mediator, RequestHandler, SendError, Storing, Timeout,
 };
-use tidings::store::postgres::{NoTransaction, PostgresOutbox, transaction};
+use tidings::store::NoTransaction;
+use tidings::store::postgres::{PostgresOutbox, transaction};
 use tidings::{Command, DomainEvent, IntegrationEvent};
 
 use crate::stage::*;

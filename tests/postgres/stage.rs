@@ -1,6 +1,8 @@
 //! An outbox of a test's own, in a schema of its own, and a broker in memory.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +14,7 @@ use tidings::store::postgres::{PostgresOutbox, PostgresStore};
 use tidings::store::{OutboxStore, Tables};
 use tidings::transport::memory::{Memory, MemoryBroker, TopicConfig};
 
-use crate::support::{SOON, address};
+use crate::support::{SOON, address, unique};
 
 pub const PAID: TopicName = TopicName::from_static("paid");
 /// A topic that the broker does not have.
@@ -28,9 +30,12 @@ pub struct Stage {
 
 /// `None`, said aloud, where there is no server.
 pub async fn stage() -> Option<Stage> {
-    let url = address("TIDINGS_TEST_POSTGRES")?;
+    Some(stage_at(&address("TIDINGS_TEST_POSTGRES")?).await)
+}
+
+pub async fn stage_at(url: &str) -> Stage {
     let schema = format!("t{}", uuid::Uuid::now_v7().simple())[..32].to_owned();
-    let pool = PgPoolOptions::new().max_connections(12).connect(&url).await.unwrap();
+    let pool = PgPoolOptions::new().max_connections(12).connect(url).await.unwrap();
     let tables = Tables::new().schema(&schema).unwrap();
     let store = PostgresStore::with_tables(pool.clone(), tables);
     store.migrate().await.unwrap();
@@ -39,7 +44,44 @@ pub async fn stage() -> Option<Stage> {
     let mut topic = TopicConfig::default();
     topic.partitions = 4;
     broker.create_topic(PAID, topic);
-    Some(Stage { pool, store, outbox, broker, schema })
+    Stage { pool, store, outbox, broker, schema }
+}
+
+/// A server of a test's own, where nobody else has transactions. It ends with this value.
+pub struct OwnServer {
+    script: String,
+    dir: PathBuf,
+    pub url: String,
+}
+
+impl OwnServer {
+    /// `None`, said aloud, where there is no script.
+    pub async fn start() -> Option<Self> {
+        let script = address("TIDINGS_DEV_POSTGRES")?;
+        let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(unique("postgres"));
+        let mut server = Self { script, dir, url: String::new() };
+        let mut command = server.command("start");
+        let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        server.url = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+        Some(server)
+    }
+
+    fn command(&self, what: &str) -> Command {
+        let mut command = Command::new(&self.script);
+        command.arg(what).arg("--dir").arg(&self.dir);
+        command
+    }
+}
+
+impl Drop for OwnServer {
+    fn drop(&mut self) {
+        // The test has ended; what is left of the server must not outlive it.
+        let _ = self.command("kill").output();
+        if !std::thread::panicking() {
+            let _ = std::fs::remove_dir_all(&self.dir);
+        }
+    }
 }
 
 /// An event of a key; its number is its payload.
@@ -61,6 +103,10 @@ impl Stage {
     pub fn sql(&self, statement: &str) -> AssertSqlSafe<String> {
         let names = statement.replace('{', &format!("{}.tidings_", self.schema));
         AssertSqlSafe(names.replace('}', ""))
+    }
+
+    pub fn schema(&self) -> &str {
+        &self.schema
     }
 
     pub async fn execute(&self, statement: &str) {

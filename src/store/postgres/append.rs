@@ -7,11 +7,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::Sql;
-use crate::codec::EnvelopeError;
-use crate::codec::cloudevents::{ContentMode, Malformed};
-use crate::event::Envelope;
-use crate::publisher;
-use crate::store::{Shard, StoreError, Tables};
+use crate::store::{NewEvent, Tables};
 
 /// How often one process tells relays of new rows, at most. `NOTIFY` takes a lock of the whole
 /// cluster until its transaction has committed, so a busy service must not do it each time; a relay
@@ -32,21 +28,6 @@ pub(super) struct AppendSql {
     begun: Instant,
     /// When relays were told last, in milliseconds since the beginning.
     told: AtomicU64,
-}
-
-/// An event was not stored. The transaction it was to be stored in cannot be committed any more.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AppendError {
-    /// It has no usable key, or its payload cannot be made.
-    #[error(transparent)]
-    Envelope(#[from] EnvelopeError),
-    /// Payload and content mode do not go together.
-    #[error("the event cannot be laid on a record")]
-    Wire(#[from] Malformed),
-    /// The database refused.
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 impl AppendSql {
@@ -72,14 +53,10 @@ impl AppendSql {
         &self,
         connection: &mut PgConnection,
         channel: &str,
-        envelopes: &[Envelope],
-        mode: ContentMode,
+        events: Vec<NewEvent>,
         publish_at: Option<DateTime<Utc>>,
-    ) -> Result<(), AppendError> {
-        if envelopes.is_empty() {
-            return Ok(());
-        }
-        let columns = Columns::of(envelopes, mode)?;
+    ) -> Result<(), sqlx::Error> {
+        let columns = Columns::of(events);
         let tell = self.tell();
         let query = sqlx::query(if tell { self.loud.safe() } else { self.quiet.safe() })
             .bind(columns.shard)
@@ -91,12 +68,11 @@ impl AppendSql {
             .bind(columns.made_at)
             .bind(publish_at.map(|at| at.timestamp_micros()));
         let query = if tell { query.bind(channel) } else { query };
-        let stored = query.execute(connection).await;
-        stored.map(drop).map_err(|error| StoreError::database("store the events")(error).into())
+        query.execute(connection).await.map(drop)
     }
 }
 
-/// Records, column by column.
+/// Events, column by column.
 #[derive(Default)]
 struct Columns {
     shard: Vec<i16>,
@@ -109,21 +85,17 @@ struct Columns {
 }
 
 impl Columns {
-    fn of(envelopes: &[Envelope], mode: ContentMode) -> Result<Self, Malformed> {
+    fn of(events: Vec<NewEvent>) -> Self {
         let mut columns = Self::default();
-        for envelope in envelopes {
-            let record = publisher::record(envelope, mode)?;
-            let id = &envelope.metadata.id;
-            let key = record.key.as_deref();
-            columns.shard.push(Shard::of(record.topic.as_str(), key, id).number());
+        for NewEvent { id, shard, record, made_at } in events {
+            columns.shard.push(shard.number());
             columns.event_id.push(id.to_string());
             columns.topic.push(record.topic.as_str().to_owned());
             columns.key.push(record.key.map(Vec::from));
             columns.headers.push(record.headers.as_bytes().to_vec());
             columns.payload.push(record.payload.map(Vec::from));
-            let made_at = envelope.metadata.time.timestamp_millis();
-            columns.made_at.push(record.timestamp.unwrap_or(made_at));
+            columns.made_at.push(made_at);
         }
-        Ok(columns)
+        columns
     }
 }

@@ -7,7 +7,6 @@ mod append;
 mod cursor;
 mod leases;
 mod migrations;
-mod outbox;
 mod parked;
 mod session;
 mod transaction;
@@ -18,9 +17,7 @@ use async_trait::async_trait;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Executor, PgPool};
 
-pub use append::AppendError;
-pub use outbox::{PostgresOutbox, PostgresOutboxBuilder};
-pub use transaction::{NoTransaction, transaction};
+pub use transaction::transaction;
 
 use self::append::AppendSql;
 use self::parked::ParkedSql;
@@ -28,6 +25,7 @@ use self::session::{PostgresSession, SessionSql};
 use super::{
     Backlog, Migration, OutboxSession, OutboxStore, ParkedEvent, RowId, StoreError, Tables,
 };
+use crate::outbox::Outbox;
 
 /// The tables of Tidings in a PostgreSQL database (13 or later). Cheap to clone.
 ///
@@ -38,6 +36,9 @@ pub struct PostgresStore(Arc<Inner>);
 
 /// How many connections one relay opens at most: to read, to mark, to renew its leases, to listen.
 pub const RELAY_CONNECTIONS: u32 = 4;
+
+/// What a service stores its events through.
+pub type PostgresOutbox = Outbox<PostgresStore>;
 
 struct Inner {
     pool: PgPool,

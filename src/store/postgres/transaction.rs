@@ -1,42 +1,37 @@
-//! The outbox as the mediator's event store, and the transaction as a handler finds it.
+//! Transactions that events are stored in, and how a handler finds the one of its request.
 
-use sqlx::{PgTransaction, Postgres, Transaction};
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgTransaction};
 
-use super::PostgresOutbox;
-use crate::codec::Format;
-use crate::error::BoxError;
-use crate::event::{Envelope, Source};
-use crate::mediator::{Context, EventStore};
+use super::{Inner, PostgresStore};
+use crate::mediator::Context;
+use crate::store::{NewEvent, NoTransaction, OutboxTables, StoreError};
 
-impl EventStore for PostgresOutbox {
+impl OutboxTables for PostgresStore {
+    type Connection = PgConnection;
     type Transaction = PgTransaction<'static>;
-
-    fn source(&self) -> &Source {
-        self.source()
-    }
-
-    fn format(&self) -> Format {
-        self.format()
-    }
-
-    async fn begin(&self) -> Result<Self::Transaction, BoxError> {
-        Ok(self.store().pool().begin().await?)
-    }
 
     async fn append(
         &self,
-        transaction: &mut Self::Transaction,
-        events: Vec<Envelope>,
-    ) -> Result<(), BoxError> {
-        Ok(self.append(transaction, events).await?)
+        connection: &mut PgConnection,
+        events: Vec<NewEvent>,
+        publish_at: Option<DateTime<Utc>>,
+    ) -> Result<(), StoreError> {
+        let Inner { append, channel, .. } = &*self.0;
+        let stored = append.append(connection, channel, events, publish_at).await;
+        stored.map_err(StoreError::database("store the events"))
     }
 
-    async fn commit(&self, transaction: Self::Transaction) -> Result<(), BoxError> {
-        Ok(transaction.commit().await?)
+    async fn open(&self) -> Result<Self::Transaction, StoreError> {
+        self.pool().begin().await.map_err(StoreError::database("open a transaction"))
     }
 
-    async fn rollback(&self, transaction: Self::Transaction) -> Result<(), BoxError> {
-        Ok(transaction.rollback().await?)
+    async fn commit(&self, transaction: Self::Transaction) -> Result<(), StoreError> {
+        transaction.commit().await.map_err(StoreError::database("commit"))
+    }
+
+    async fn roll_back(&self, transaction: Self::Transaction) -> Result<(), StoreError> {
+        transaction.rollback().await.map_err(StoreError::database("roll back"))
     }
 }
 
@@ -46,10 +41,5 @@ impl EventStore for PostgresOutbox {
 /// When there is none: the mediator has no behaviour
 /// [`InTransaction`](crate::mediator::InTransaction), or the handler has left none yet.
 pub fn transaction(cx: &mut Context) -> Result<&mut PgTransaction<'static>, NoTransaction> {
-    cx.get_mut::<Transaction<'static, Postgres>>().ok_or(NoTransaction)
+    cx.get_mut().ok_or(NoTransaction)
 }
-
-/// A request is handled in no transaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the request has no transaction; add `.behaviour(InTransaction(outbox))` to its mediator")]
-pub struct NoTransaction;
