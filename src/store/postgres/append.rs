@@ -22,9 +22,14 @@ const APPEND: &str = "INSERT INTO {outbox} \
      FROM unnest($1::smallint[], $2::text[], $3::text[], $4::bytea[], $5::bytea[], $6::bytea[], \
                  $7::bigint[]) AS e(shard, event_id, topic, key, headers, payload, made_at)";
 
+/// One event alone, which most transactions have.
+const APPEND_ONE: &str = "INSERT INTO {outbox} \
+     (shard, event_id, topic, key, headers, payload, made_at, publish_at) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, to_timestamp($8::bigint / 1e6))";
+
 pub(super) struct AppendSql {
-    quiet: Sql,
-    loud: Sql,
+    many: [Sql; 2],
+    one: [Sql; 2],
     begun: Instant,
     /// When relays were told last, in milliseconds since the beginning.
     told: AtomicU64,
@@ -32,10 +37,14 @@ pub(super) struct AppendSql {
 
 impl AppendSql {
     pub(super) fn new(tables: &Tables) -> Self {
-        let loud = format!("WITH stored AS ({APPEND}) SELECT pg_notify($9, '')");
+        // Quiet, and such that relays are told.
+        let both = |append: &str| {
+            let loud = format!("WITH stored AS ({append}) SELECT pg_notify($9, '')");
+            [Sql::new(tables, append), Sql::new(tables, &loud)]
+        };
         Self {
-            quiet: Sql::new(tables, APPEND),
-            loud: Sql::new(tables, &loud),
+            many: both(APPEND),
+            one: both(APPEND_ONE),
             begun: Instant::now(),
             told: AtomicU64::new(0),
         }
@@ -56,17 +65,29 @@ impl AppendSql {
         events: Vec<NewEvent>,
         publish_at: Option<DateTime<Utc>>,
     ) -> Result<(), sqlx::Error> {
-        let columns = Columns::of(events);
         let tell = self.tell();
-        let query = sqlx::query(if tell { self.loud.safe() } else { self.quiet.safe() })
-            .bind(columns.shard)
-            .bind(columns.event_id)
-            .bind(columns.topic)
-            .bind(columns.key)
-            .bind(columns.headers)
-            .bind(columns.payload)
-            .bind(columns.made_at)
-            .bind(publish_at.map(|at| at.timestamp_micros()));
+        let publish_at = publish_at.map(|at| at.timestamp_micros());
+        let query = if let [event] = &*events {
+            sqlx::query(self.one[usize::from(tell)].safe())
+                .bind(event.shard.number())
+                .bind(event.id.to_string())
+                .bind(event.record.topic.as_str())
+                .bind(event.record.key.as_deref())
+                .bind(event.record.headers.as_bytes())
+                .bind(event.record.payload.as_deref())
+                .bind(event.made_at)
+        } else {
+            let columns = Columns::of(&events);
+            sqlx::query(self.many[usize::from(tell)].safe())
+                .bind(columns.shard)
+                .bind(columns.event_id)
+                .bind(columns.topic)
+                .bind(columns.key)
+                .bind(columns.headers)
+                .bind(columns.payload)
+                .bind(columns.made_at)
+        };
+        let query = query.bind(publish_at);
         let query = if tell { query.bind(channel) } else { query };
         query.execute(connection).await.map(drop)
     }
@@ -74,27 +95,27 @@ impl AppendSql {
 
 /// Events, column by column.
 #[derive(Default)]
-struct Columns {
+struct Columns<'a> {
     shard: Vec<i16>,
     event_id: Vec<String>,
-    topic: Vec<String>,
-    key: Vec<Option<Vec<u8>>>,
-    headers: Vec<Vec<u8>>,
-    payload: Vec<Option<Vec<u8>>>,
+    topic: Vec<&'a str>,
+    key: Vec<Option<&'a [u8]>>,
+    headers: Vec<&'a [u8]>,
+    payload: Vec<Option<&'a [u8]>>,
     made_at: Vec<i64>,
 }
 
-impl Columns {
-    fn of(events: Vec<NewEvent>) -> Self {
+impl<'a> Columns<'a> {
+    fn of(events: &'a [NewEvent]) -> Self {
         let mut columns = Self::default();
         for NewEvent { id, shard, record, made_at } in events {
             columns.shard.push(shard.number());
             columns.event_id.push(id.to_string());
-            columns.topic.push(record.topic.as_str().to_owned());
-            columns.key.push(record.key.map(Vec::from));
-            columns.headers.push(record.headers.as_bytes().to_vec());
-            columns.payload.push(record.payload.map(Vec::from));
-            columns.made_at.push(made_at);
+            columns.topic.push(record.topic.as_str());
+            columns.key.push(record.key.as_deref());
+            columns.headers.push(record.headers.as_bytes());
+            columns.payload.push(record.payload.as_deref());
+            columns.made_at.push(*made_at);
         }
         columns
     }

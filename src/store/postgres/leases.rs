@@ -82,11 +82,15 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Shards and their tokens, each once; those that are not held are left out.
-    pub(super) fn tokens(&self, shards: impl Iterator<Item = Shard>) -> (Vec<i16>, Vec<i64>) {
-        let numbers: std::collections::BTreeSet<_> = shards.map(Shard::number).collect();
-        let held = numbers.iter().filter_map(|n| self.tokens.get_key_value(n));
-        held.map(|(shard, token)| (*shard, *token)).unzip()
+    /// The tokens of these shards, by number; of the others, and of what is not held, none that there is.
+    pub(super) fn tokens(&self, shards: impl Iterator<Item = Shard>) -> Vec<i64> {
+        let mut tokens = vec![-1; SHARDS.unsigned_abs().into()];
+        for number in shards.map(Shard::number) {
+            if let Some(token) = self.tokens.get(&number) {
+                tokens[usize::from(number.unsigned_abs())] = *token;
+            }
+        }
+        tokens
     }
 
     fn all(&self) -> (Vec<i16>, Vec<i64>) {
@@ -151,8 +155,14 @@ impl PostgresSession {
     }
 
     pub(super) async fn given_up(&self, shards: &[Shard]) -> Result<(), sqlx::Error> {
-        let (shards, tokens) = lock(&self.held).tokens(shards.iter().copied());
-        shards.iter().for_each(|shard| lock(&self.held).forget(*shard));
+        let (shards, tokens): (Vec<_>, Vec<_>) = {
+            let mut held = lock(&self.held);
+            let given = shards.iter().map(|shard| shard.number());
+            let given: Vec<_> =
+                given.filter_map(|shard| Some((shard, *held.tokens.get(&shard)?))).collect();
+            given.iter().for_each(|(shard, _)| held.forget(*shard));
+            given.into_iter().unzip()
+        };
         let give_up = sqlx::query(self.sql.leases.give_up.safe());
         let give_up = give_up.bind(shards).bind(tokens).bind(&self.channel).bind(LEASES);
         give_up.execute(&self.pool).await.map(drop)

@@ -27,7 +27,8 @@ const LISTING: &str = "list what is to be published";
 /// What says in a notification that relays came or went.
 pub(super) const LEASES: &str = "leases";
 
-/// The first line says in which snapshot the others were read, how often parked events were put
+/// Shards are bits of one number, and known rows a hashed subquery: as arrays, both would be searched
+/// from end to end for each row. The first line says in which snapshot the others were read, how often parked events were put
 /// back, and when the next delayed row is due. See `cursor.rs` for where the reading begins.
 const FETCH: &str = "WITH since AS MATERIALIZED (SELECT coalesce((\
          SELECT max(m.id) FROM unnest($4::text[]::xid8[], $5::bigint[]) AS m(xid, id) \
@@ -39,36 +40,36 @@ const FETCH: &str = "WITH since AS MATERIALIZED (SELECT coalesce((\
      ), 0) AS id) \
      SELECT 0::bigint AS id, 0::smallint AS shard, \
             concat_ws(' ', pg_current_snapshot()::text, \
-                (SELECT sum(epoch) FROM {outbox_leases} WHERE shard = ANY($1::smallint[])), \
+                (SELECT sum(epoch) FROM {outbox_leases} WHERE ($1::bigint >> shard) & 1 = 1), \
                 (SELECT ceil(extract(epoch FROM publish_at - clock_timestamp()) * 1000)::bigint \
-                 FROM {outbox} WHERE publish_at IS NOT NULL AND shard = ANY($1::smallint[]) \
+                 FROM {outbox} WHERE publish_at IS NOT NULL AND ($1::bigint >> shard) & 1 = 1 \
                  ORDER BY publish_at LIMIT 1)) AS event_id, \
             '' AS topic, NULL::bytea AS key, NULL::bytea AS headers, NULL::bytea AS payload, \
             0::bigint AS made_at \
      UNION ALL (\
      SELECT id, shard, event_id, topic, key, headers, payload, made_at FROM {outbox} \
-     WHERE id > least((SELECT id FROM since), $7::bigint) AND shard = ANY($1::smallint[]) \
-       AND publish_at IS NULL AND id <> ALL($2::bigint[]) \
+     WHERE id > least((SELECT id FROM since), $7::bigint) AND ($1::bigint >> shard) & 1 = 1 \
+       AND publish_at IS NULL AND id NOT IN (SELECT k FROM unnest($2::bigint[]) AS k) \
      ORDER BY id LIMIT $3)";
 
 /// Who holds a lease locks it, so that nobody takes it before this is done. In order, as all lock them.
 const HELD: &str = "WITH held AS MATERIALIZED (\
-     SELECT l.shard FROM {outbox_leases} l \
-     JOIN unnest($1::smallint[], $2::bigint[]) AS h(shard, token) ON l.shard = h.shard \
-     WHERE l.token = h.token ORDER BY l.shard FOR SHARE OF l)";
-const GONE: &str = "gone AS (DELETE FROM {outbox} o USING held h \
-     WHERE o.shard = h.shard AND o.id = ANY($3::bigint[]) RETURNING o.*)";
+     SELECT shard FROM {outbox_leases} WHERE token = ($1::bigint[])[shard + 1] \
+     ORDER BY shard FOR SHARE)";
+/// Not as a join, which may look the rows up anew for each lease.
+const GONE: &str = "gone AS (DELETE FROM {outbox} \
+     WHERE id = ANY($2::bigint[]) AND shard = ANY(ARRAY(SELECT shard FROM held)) RETURNING";
 const KEPT: &str = "kept AS (INSERT INTO {outbox_kept} \
      (id, event_id, topic, key, headers, payload, made_at, appended_at, keep_until) \
      SELECT id, event_id, topic, key, headers, payload, made_at, appended_at, \
-            clock_timestamp() + $4::bigint * interval '1 microsecond' FROM gone)";
+            clock_timestamp() + $3::bigint * interval '1 microsecond' FROM gone)";
 const MARKED: &str = "SELECT coalesce((SELECT array_agg(shard) FROM held), '{}'), \
      (SELECT count(*) FROM gone), pg_current_xact_id()::text";
 
 const PARK: &str = "WITH held AS MATERIALIZED (\
      SELECT shard FROM {outbox_leases} WHERE shard = $1 AND token = $2 AND epoch = $3 FOR SHARE), \
-     gone AS (DELETE FROM {outbox} o USING held h \
-         WHERE o.shard = h.shard AND o.id = ANY($4::bigint[]) RETURNING o.*), \
+     gone AS (DELETE FROM {outbox} \
+         WHERE id = ANY($4::bigint[]) AND shard = ANY(ARRAY(SELECT shard FROM held)) RETURNING *), \
      parked AS (INSERT INTO {outbox_parked} \
          (id, shard, event_id, topic, key, headers, payload, made_at, appended_at, reason) \
          SELECT id, shard, event_id, topic, key, headers, payload, made_at, appended_at, \
@@ -80,12 +81,8 @@ const PARKED_KEYS: &str = "SELECT DISTINCT l.shard, l.epoch, p.topic, p.key \
      WHERE l.shard = ANY($1::smallint[])";
 
 /// A delayed row takes a new id when it is due, as if it were stored now.
-const DUE: &str = "WITH held AS MATERIALIZED (\
-     SELECT l.shard FROM {outbox_leases} l \
-     JOIN unnest($1::smallint[], $2::bigint[]) AS h(shard, token) ON l.shard = h.shard \
-     WHERE l.token = h.token ORDER BY l.shard FOR SHARE OF l), \
-     due AS (DELETE FROM {outbox} o USING held h \
-         WHERE o.shard = h.shard AND o.publish_at <= clock_timestamp() RETURNING o.*) \
+const DUE: &str = "due AS (DELETE FROM {outbox} WHERE publish_at <= clock_timestamp() \
+         AND shard = ANY(ARRAY(SELECT shard FROM held)) RETURNING *) \
      INSERT INTO {outbox} (shard, event_id, topic, key, headers, payload, made_at, appended_at) \
      SELECT shard, event_id, topic, key, headers, payload, made_at, clock_timestamp() \
      FROM due ORDER BY publish_at, id";
@@ -108,11 +105,11 @@ impl SessionSql {
         let sql = |statement: &str| Sql::new(tables, statement);
         Self {
             fetch: sql(FETCH),
-            published: sql(&format!("{HELD}, {GONE} {MARKED}")),
-            published_kept: sql(&format!("{HELD}, {GONE}, {KEPT} {MARKED}")),
+            published: sql(&format!("{HELD}, {GONE} id) {MARKED}")),
+            published_kept: sql(&format!("{HELD}, {GONE} *), {KEPT} {MARKED}")),
             park: sql(PARK),
             parked_keys: sql(PARKED_KEYS),
-            due: sql(DUE),
+            due: sql(&format!("{HELD}, {DUE}")),
             tidy: sql(TIDY),
             leases: LeaseSql::new(tables),
         }
@@ -233,8 +230,9 @@ impl OutboxSession for PostgresSession {
             return Ok(Fetched { stale: true, ..Fetched::default() });
         };
         let From { snapshot, read, xids, ids } = lock(&self.cursor).from();
+        let mask = shards.iter().fold(0_i64, |mask, shard| mask | (1 << shard.number()));
         let rows = sqlx::query(self.sql.fetch.safe())
-            .bind(numbers(shards))
+            .bind(mask)
             .bind(known)
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .bind(xids)
@@ -280,13 +278,12 @@ impl OutboxSession for PostgresSession {
         rows: &[(RowId, Shard)],
         keep: Duration,
     ) -> Result<Vec<Shard>, StoreError> {
-        let (shards, tokens) = lock(&self.held).tokens(rows.iter().map(|(_, shard)| *shard));
+        let tokens = lock(&self.held).tokens(rows.iter().map(|(_, shard)| *shard));
         let ids: Vec<_> = rows.iter().map(|(row, _)| *row).collect();
         let seen = lock(&self.cursor).seen();
         let query = match keep.is_zero() {
-            true => sqlx::query(self.sql.published.safe()).bind(shards).bind(tokens).bind(ids),
+            true => sqlx::query(self.sql.published.safe()).bind(tokens).bind(ids),
             false => sqlx::query(self.sql.published_kept.safe())
-                .bind(shards)
                 .bind(tokens)
                 .bind(ids)
                 .bind(i64::try_from(keep.as_micros()).unwrap_or(i64::MAX)),
@@ -325,9 +322,8 @@ impl OutboxSession for PostgresSession {
     }
 
     async fn due(&self, shards: &[Shard]) -> Result<(), StoreError> {
-        let (shards, tokens) = lock(&self.held).tokens(shards.iter().copied());
-        let moved =
-            sqlx::query(self.sql.due.safe()).bind(shards).bind(tokens).execute(&self.pool).await;
+        let tokens = lock(&self.held).tokens(shards.iter().copied());
+        let moved = sqlx::query(self.sql.due.safe()).bind(tokens).execute(&self.pool).await;
         moved.map(drop).map_err(StoreError::database("move what is due"))
     }
 
