@@ -292,3 +292,6 @@ impl Lanes {
         self.rows -= gone;
     }
 }
+
+#[cfg(test)]
+mod tests;
