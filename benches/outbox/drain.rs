@@ -27,7 +27,7 @@ const BATCH: i64 = 1_000;
 pub(crate) async fn run(stage: &Stage) -> bool {
     let (rounds, rows) =
         (number("TIDINGS_BENCH_ROUNDS", 9), number("TIDINGS_BENCH_OUTBOX", 200_000));
-    fill_template(stage, rows).await;
+    fill_template(stage, rows - 1).await;
     let acks = Arc::new(Acks::default());
     let properties = stage.config.producer_properties();
     let native: rdkafka::ClientConfig = properties.into_iter().collect();
@@ -42,15 +42,14 @@ pub(crate) async fn run(stage: &Stage) -> bool {
             order.reverse();
         }
         for arm in order {
-            fill(stage).await;
+            stage.execute("TRUNCATE {outbox}").await;
+            stage.execute("CHECKPOINT").await;
             let sample = match arm {
                 0 => relays(stage, &clients[..1], rows).await,
                 1 => relays(stage, &clients, rows).await,
                 _ => raw(stage, &producer, &acks, rows).await,
             };
-            let left = sqlx::query(stage.sql("SELECT count(*) FROM {outbox}"));
-            let left: i64 = left.fetch_one(&stage.pool).await.expect("a count").get(0);
-            assert_eq!(left, 0, "all are published and gone");
+            assert_eq!(left(stage).await, 0, "all are published and gone");
             // The first round warms up.
             if round > 0 {
                 arms[arm].rounds.push(sample);
@@ -73,34 +72,49 @@ async fn fill_template(stage: &Stage, rows: u64) {
     stage.execute("CREATE TABLE {template} AS SELECT * FROM {outbox} ORDER BY id").await;
 }
 
-async fn fill(stage: &Stage) {
-    stage.execute("TRUNCATE {outbox}").await;
-    stage
-        .execute(
-            "INSERT INTO {outbox} (shard, event_id, topic, key, headers, payload, made_at) \
-             SELECT shard, event_id, topic, key, headers, payload, made_at FROM {template} \
-             ORDER BY id",
-        )
-        .await;
-    stage.execute("CHECKPOINT").await;
+/// Stores all rows at once, the last one as a service does, which tells relays.
+async fn fill(stage: &Stage, rows: u64) {
+    let mut transaction = stage.pool.begin().await.expect("a transaction");
+    let insert = "INSERT INTO {outbox} (shard, event_id, topic, key, headers, payload, made_at) \
+                  SELECT shard, event_id, topic, key, headers, payload, made_at FROM {template} \
+                  ORDER BY id";
+    sqlx::query(stage.sql(insert)).execute(&mut *transaction).await.expect("stored");
+    let last = vec![stage.event(rows)];
+    stage.outbox.append(&mut transaction, last).await.expect("stored");
+    transaction.commit().await.expect("committed");
 }
 
+/// Relays that have shared the shards wait for rows; they are timed from the commit.
 async fn relays(stage: &Stage, clients: &[Kafka], rows: u64) -> Sample {
-    let watch = Stopwatch::start();
     let start = |client: &Kafka| {
         Relay::builder(stage.store.clone()).build(client).expect("a relay").start()
     };
     let relays: Vec<RunningRelay> = clients.iter().map(start).collect();
+    let share = |relay: &RunningRelay| relay.status().shards().len() == 64 / relays.len();
+    while !relays.iter().all(share) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    fill(stage, rows).await;
+    let watch = Stopwatch::start();
     let published = || relays.iter().map(|r| r.status().counts().published()).sum::<u64>();
     while published() < rows {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    // A stop marks what is acknowledged.
+    // What is acknowledged is still to be marked.
+    while left(stage).await > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let sample = watch.stop(rows);
     let stops = relays.into_iter().map(|relay| relay.stop(Duration::from_secs(30)));
     for report in futures::future::join_all(stops).await {
         assert!(report.is_clean(), "{report:?}");
     }
-    watch.stop(rows)
+    sample
+}
+
+async fn left(stage: &Stage) -> i64 {
+    let left = sqlx::query(stage.sql("SELECT count(*) FROM {outbox}"));
+    left.fetch_one(&stage.pool).await.expect("a count").get(0)
 }
 
 #[derive(Default)]
@@ -154,6 +168,7 @@ async fn raw(
     let select = "SELECT id, shard, event_id, topic, key, headers, payload, made_at FROM {outbox} \
                   WHERE id > $1 ORDER BY id LIMIT $2";
     let delete = "DELETE FROM {outbox} WHERE id = ANY($1)";
+    fill(stage, rows).await;
     let watch = Stopwatch::start();
     let mut cursor = 0_i64;
     loop {
