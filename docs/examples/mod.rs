@@ -6,6 +6,8 @@ mod contracts;
 mod lifespan;
 mod mapping;
 mod mediator;
+#[cfg(feature = "postgres")]
+mod outbox;
 mod publishing;
 mod retries;
 #[cfg(feature = "otel")]

@@ -9,7 +9,7 @@ use bytes::BytesMut;
 /// All of them share one buffer, and those of many records may share one allocation.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers {
-    /// Of each header the lengths of name and value, then name and value.
+    /// Of each header the lengths of name and value, little endian, then name and value.
     buffer: BytesMut,
     len: usize,
 }
@@ -62,13 +62,37 @@ impl Headers {
         let bytes = value.unwrap_or_default();
         self.buffer.reserve(LENGTHS + name.len() + bytes.len());
         let mut lengths = [0; LENGTHS];
-        lengths[..4].copy_from_slice(&size(name.len()).to_ne_bytes());
+        lengths[..4].copy_from_slice(&size(name.len()).to_le_bytes());
         let value = value.map_or(NULL, |value| size(value.len()));
-        lengths[4..].copy_from_slice(&value.to_ne_bytes());
+        lengths[4..].copy_from_slice(&value.to_le_bytes());
         self.buffer.extend_from_slice(&lengths);
         self.buffer.extend_from_slice(name);
         self.buffer.extend_from_slice(bytes);
         self.len += 1;
+    }
+
+    /// All of them as bytes that can be stored; [`from_bytes`](Self::from_bytes) reads them back.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    /// Headers as they were stored; `None` where the bytes are no headers.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (mut rest, mut len) = (bytes, 0);
+        while !rest.is_empty() {
+            let (name, after) = rest.split_first_chunk()?;
+            let (value, after) = after.split_first_chunk()?;
+            let value = match u32::from_le_bytes(*value) {
+                NULL => 0,
+                value => value,
+            };
+            let bytes = (u32::from_le_bytes(*name) as usize).checked_add(value as usize)?;
+            rest = after.get(bytes..)?;
+            len += 1;
+        }
+        Some(Self { buffer: bytes.into(), len })
     }
 
     /// How many there are.
@@ -92,8 +116,8 @@ impl Headers {
         std::iter::from_fn(move || {
             let (name_len, after) = rest.split_first_chunk()?;
             let (value_len, after) = after.split_first_chunk()?;
-            let value_len = u32::from_ne_bytes(*value_len);
-            let (name, after) = after.split_at(u32::from_ne_bytes(*name_len) as usize);
+            let value_len = u32::from_le_bytes(*value_len);
+            let (name, after) = after.split_at(u32::from_le_bytes(*name_len) as usize);
             let (value, after) = match value_len {
                 NULL => (None, after),
                 len => {
@@ -163,6 +187,21 @@ mod tests {
         );
         assert_eq!(headers.get("a"), Some(&b""[..]), "the last one wins");
         assert_eq!(headers.get("b"), None);
+    }
+
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    #[test]
+    fn headers_are_read_back_as_they_were_stored_and_nothing_else_is() {
+        let mut headers = Headers::default();
+        headers.push("a", "1");
+        headers.push_raw(b"\xff\0", None);
+        assert_eq!(Headers::from_bytes(headers.as_bytes()), Some(headers.clone()));
+        assert_eq!(Headers::from_bytes(b""), Some(Headers::default()));
+        let bytes = headers.as_bytes();
+        for end in [1, 4, 9, bytes.len() - 1] {
+            assert_eq!(Headers::from_bytes(&bytes[..end]), None, "cut at {end}");
+        }
+        assert_eq!(Headers::from_bytes(&[0xfe; 16]), None, "lengths that are not there");
     }
 
     #[test]

@@ -9,7 +9,8 @@ use super::behaviour::Last;
 use super::builder::{Behaviours, MediatorBuilder};
 use super::context::Attempt;
 use super::{
-    Behaviour, Context, EventPublisher, Mediate, Publishing, Request, RequestHandler, SendError,
+    Behaviour, Context, EventPublisher, EventStore, Mediate, Publishing, Request, RequestHandler,
+    SendError, Storing,
 };
 use crate::event::simple_type_name;
 use crate::mapper::EventMapper;
@@ -91,6 +92,12 @@ impl Mediator {
         publisher: P,
     ) -> Publishing<Self, P> {
         Publishing::new(self, mapper, publisher)
+    }
+
+    /// Decorates this mediator: what a request raises is mapped and stored in the transaction that
+    /// the request was handled in, which is then committed.
+    pub fn storing<S: EventStore>(self, mapper: EventMapper, store: S) -> Storing<Self, S> {
+        Storing::new(self, mapper, store)
     }
 
     fn route<R: Request>(&self) -> Option<&dyn Dispatch<R>> {

@@ -35,6 +35,9 @@ pub enum SendError<R: Request> {
     Mapping(Box<MappingFailure<R::Response>>),
     /// It succeeded, and its events were not published, or not all of them.
     Unpublished(Box<Unpublished<R::Response>>),
+    /// It was handled in a transaction that was not committed: neither it nor its events are stored.
+    /// Where the answer to the commit itself was lost, that is not known.
+    NotCommitted(BoxError),
 }
 
 /// A response, and raised events that cannot be published as they are.
@@ -72,7 +75,7 @@ impl<T> Unpublished<T> {
 
 impl<R: Request> SendError<R> {
     /// In a word, for logs and metrics: `handler`, `no_handler`, `invalid`, `timed_out`, `behaviour`,
-    /// `mapping` or `unpublished`.
+    /// `mapping`, `unpublished` or `not_committed`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Handler(_) => "handler",
@@ -82,6 +85,7 @@ impl<R: Request> SendError<R> {
             Self::Behaviour(_) => "behaviour",
             Self::Mapping(_) => "mapping",
             Self::Unpublished(_) => "unpublished",
+            Self::NotCommitted(_) => "not_committed",
         }
     }
 
@@ -149,6 +153,7 @@ impl<R: Request<Error: fmt::Display>> fmt::Display for SendError<R> {
                 write!(f, "the request took longer than {after:?} and was dropped")
             }
             Self::Behaviour(_) => f.write_str("a behaviour failed or refused the request"),
+            Self::NotCommitted(_) => f.write_str("the request's transaction was not committed"),
             Self::Mapping(_) => {
                 f.write_str("the request succeeded, and none of its events can be published")
             }
@@ -173,6 +178,7 @@ impl<R: Request<Error: fmt::Debug>> fmt::Debug for SendError<R> {
             Self::Invalid(errors) => f.debug_tuple("Invalid").field(errors).finish(),
             Self::TimedOut { after } => f.debug_struct("TimedOut").field("after", after).finish(),
             Self::Behaviour(error) => f.debug_tuple("Behaviour").field(error).finish(),
+            Self::NotCommitted(error) => f.debug_tuple("NotCommitted").field(error).finish(),
             Self::Mapping(failure) => f.debug_tuple("Mapping").field(failure).finish(),
             Self::Unpublished(failure) => f.debug_tuple("Unpublished").field(failure).finish(),
         }
@@ -186,7 +192,7 @@ impl<R: Request<Error: Error + 'static>> Error for SendError<R> {
             Self::Handler(error) => error.source(),
             Self::NoHandler { .. } | Self::TimedOut { .. } => None,
             Self::Invalid(errors) => Some(errors),
-            Self::Behaviour(error) => Some(&**error),
+            Self::Behaviour(error) | Self::NotCommitted(error) => Some(&**error),
             Self::Mapping(failure) => Some(&failure.error),
             Self::Unpublished(failure) => Some(&*failure.error),
         }

@@ -1,7 +1,8 @@
 //! The mediator: takes a request to its one handler, through behaviours, and publishes what it raised.
 //!
 //! A [`Mediator`] by itself publishes nothing. Decorated with [`publishing`](Mediator::publishing) it
-//! maps what a request raised and publishes it, after the request has succeeded.
+//! maps what a request raised and publishes it, after the request has succeeded. Decorated with
+//! [`storing`](Mediator::storing) it stores it in the request's own transaction instead.
 
 mod behaviour;
 mod builder;
@@ -11,6 +12,7 @@ mod dispatch;
 mod error;
 mod publishing;
 mod request;
+mod storing;
 mod validation;
 
 pub use behaviour::{Behaviour, Next, Timeout, Tracing, Validation};
@@ -21,6 +23,7 @@ pub use dispatch::Mediator;
 pub use error::{MappingFailure, SendError, Unpublished};
 pub use publishing::{EventPublisher, PublishFailure, Publishing};
 pub use request::{Command, HandlerSet, Query, Request, RequestHandler, RequestSet};
+pub use storing::{EventStore, InTransaction, Storing};
 pub use validation::{ValidationErrors, Violation};
 
 use crate::mapper::EventMapper;
@@ -48,5 +51,14 @@ pub trait Mediate: Send + Sync {
         Self: Sized,
     {
         Publishing::new(self, mapper, publisher)
+    }
+
+    /// Decorates this mediator: what a request raises is mapped and stored in the transaction that
+    /// the request was handled in, which is then committed.
+    fn storing<S: EventStore>(self, mapper: EventMapper, store: S) -> Storing<Self, S>
+    where
+        Self: Sized,
+    {
+        Storing::new(self, mapper, store)
     }
 }

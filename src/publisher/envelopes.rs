@@ -17,7 +17,7 @@ pub(super) fn encode<E: IntegrationEvent>(
     Ok(Envelope { metadata: envelope.metadata, topic: envelope.topic, key: envelope.key, event })
 }
 
-pub(super) fn record(envelope: &Envelope, mode: ContentMode) -> Result<Record, Malformed> {
+pub(crate) fn record(envelope: &Envelope, mode: ContentMode) -> Result<Record, Malformed> {
     let letter = Letter::from(envelope);
     let document = letter.document(mode)?;
     let mut record = letter.blank();

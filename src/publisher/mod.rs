@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use tracing::Instrument;
 
+pub(crate) use envelopes::record;
 pub use error::{BatchFailure, PublishError};
 pub(crate) use send::enqueue;
 

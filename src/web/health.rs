@@ -9,12 +9,13 @@ use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 
 use crate::consumer::ConsumerStatus;
+use crate::outbox::RelayStatus;
 use crate::publisher::Publisher;
 
 /// What is asked whether the service is ready. Cheap to clone.
 ///
-/// Ready means: the broker answers, each consumer has its partitions, polls and commits, and no
-/// failed event is stuck. Live means: the process answers.
+/// Ready means: the broker answers, each consumer has its partitions, polls and commits, no
+/// failed event is stuck, and no outbox ages. Live means: the process answers.
 #[derive(Clone, Default)]
 pub struct Health(Arc<Mutex<State>>);
 
@@ -22,6 +23,7 @@ pub struct Health(Arc<Mutex<State>>);
 struct State {
     publishers: Vec<Publisher>,
     consumers: Vec<ConsumerStatus>,
+    relays: Vec<RelayStatus>,
     /// Why the service is not ready whatever the others say: it starts, or it stops.
     phase: Option<&'static str>,
     details: bool,
@@ -41,6 +43,10 @@ impl Health {
         self.state().consumers.push(status);
     }
 
+    pub(super) fn add_relay(&self, status: RelayStatus) {
+        self.state().relays.push(status);
+    }
+
     pub(super) fn phase(&self, phase: Option<&'static str>) {
         self.state().phase = phase;
     }
@@ -54,6 +60,11 @@ impl Health {
         self.state().consumers.clone()
     }
 
+    /// The relays that have started, for their counters and their outbox's backlog.
+    pub fn relays(&self) -> Vec<RelayStatus> {
+        self.state().relays.clone()
+    }
+
     /// Why the service is not ready; empty when it is.
     pub fn problems(&self) -> Vec<String> {
         let state = self.state();
@@ -63,6 +74,10 @@ impl Health {
             let said = consumer.problems();
             problems
                 .extend(said.into_iter().map(|problem| format!("{}: {problem}", consumer.group())));
+        }
+        for relay in &state.relays {
+            let said = relay.problems();
+            problems.extend(said.into_iter().map(|problem| format!("{}: {problem}", relay.name())));
         }
         problems
     }

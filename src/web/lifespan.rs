@@ -10,13 +10,15 @@ use tokio::time::timeout;
 use super::Health;
 use crate::consumer::{Consumer, RunningConsumer, StartError, StopReport};
 use crate::event::EventId;
+use crate::outbox::{Relay, RelayReport, RunningRelay};
 use crate::publisher::Publisher;
 
 /// A service's life: consumers start with the server; on SIGINT or SIGTERM the server stops taking
-/// requests, then the consumers drain and leave, then the publishers flush.
+/// requests, then the consumers drain and leave, then the relays, then the publishers flush.
 pub struct Lifespan {
     publishers: Vec<Publisher>,
     consumers: Vec<Consumer>,
+    relays: Vec<Relay>,
     health: Health,
     drain: Duration,
 }
@@ -49,6 +51,8 @@ pub enum ServeError {
 pub struct Stopped {
     /// Consumers, in the order they were given.
     pub consumers: Vec<StopReport>,
+    /// Relays, in the order they were given.
+    pub relays: Vec<RelayReport>,
     /// Events that publishers could not flush.
     pub unpublished: Vec<EventId>,
     /// Whether requests were still running when their time was over.
@@ -61,6 +65,7 @@ impl Stopped {
         self.unpublished.is_empty()
             && !self.requests_cut
             && self.consumers.iter().all(StopReport::is_clean)
+            && self.relays.iter().all(RelayReport::is_clean)
     }
 
     fn failures(&self) -> Vec<String> {
@@ -80,6 +85,7 @@ impl Lifespan {
         Self {
             publishers: Vec::new(),
             consumers: Vec::new(),
+            relays: Vec::new(),
             health,
             drain: Duration::from_secs(20),
         }
@@ -100,8 +106,15 @@ impl Lifespan {
         self
     }
 
-    /// How long requests, then handlers, then the flush may each take at the end. Default 20 s;
-    /// keep three times of it under what your orchestrator waits before it kills.
+    /// Starts and stops this relay, and asks it for readiness.
+    #[must_use]
+    pub fn relay(mut self, relay: Relay) -> Self {
+        self.relays.push(relay);
+        self
+    }
+
+    /// How long requests, then handlers, then relays, then the flush may each take at the end.
+    /// Default 20 s; keep four times of it under what your orchestrator waits before it kills.
     #[must_use]
     pub fn drain(mut self, each: Duration) -> Self {
         self.drain = each;
@@ -145,9 +158,11 @@ impl Lifespan {
         router: Router,
         shutdown: impl Future<Output = ()>,
     ) -> Result<Stopped, ServeError> {
-        let Self { publishers, consumers, health, drain } = self;
+        let Self { publishers, consumers, relays, health, drain } = self;
         let (stop, stopping) = watch::channel(false);
         let mut server = tokio::spawn(serve(listener, router, stopping));
+        let relays: Vec<_> = relays.into_iter().map(Relay::start).collect();
+        relays.iter().for_each(|relay| health.add_relay(relay.status().clone()));
         let mut running = Vec::new();
         let mut outcome = Ok(());
         tokio::pin!(shutdown);
@@ -177,6 +192,8 @@ impl Lifespan {
         }
         let stops = running.into_iter().map(|consumer| consumer.stop(drain));
         stopped.consumers = futures::future::join_all(stops).await;
+        let stops = relays.into_iter().map(|relay: RunningRelay| relay.stop(drain));
+        stopped.relays = futures::future::join_all(stops).await;
         for publisher in publishers {
             stopped.unpublished.extend(publisher.close(drain).await);
         }

@@ -1,0 +1,22 @@
+//! Ports to a database that keeps events beside business data, and the adapters behind them.
+//!
+//! The ports know rows, shards and leases, and no database library.
+
+mod error;
+mod outbox;
+mod shard;
+mod tables;
+
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+
+pub use error::{NoTransaction, StoreError};
+pub use outbox::{
+    Backlog, Fetched, Hint, Holding, LeaseOwner, NewEvent, OrderKey, OutboxRow, OutboxSession,
+    OutboxStore, OutboxTables, ParkedEvent, RowId,
+};
+pub(crate) use shard::hash as lane_hash;
+pub use shard::{SHARDS, Shard};
+pub use tables::{InvalidTables, Migration, Tables};

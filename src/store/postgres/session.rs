@@ -1,0 +1,403 @@
+//! One relay's reading and marking.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use sqlx::postgres::{PgListener, PgRow};
+use sqlx::{PgPool, Row};
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+use super::Sql;
+use super::cursor::{Cursor, From};
+use super::leases::{Held, LeaseSql};
+use crate::event::{EventId, Headers, TopicName};
+use crate::store::{
+    Fetched, Hint, Holding, OrderKey, OutboxRow, OutboxSession, RowId, Shard, StoreError, Tables,
+};
+use crate::transport::Record;
+
+/// How long until a listener that lost its connection tries again.
+const LISTEN_AGAIN: Duration = Duration::from_secs(1);
+/// What a fetch asks of the database, for its errors.
+const LISTING: &str = "list what is to be published";
+/// What says in a notification that relays came or went.
+pub(super) const LEASES: &str = "leases";
+
+/// Shards are bits of one number, and known rows a hashed subquery: as arrays, both would be searched
+/// from end to end for each row. The first line says in which snapshot the others were read, how often parked events were put
+/// back, and when the next delayed row is due. See `cursor.rs` for where the reading begins.
+const FETCH: &str = "WITH since AS MATERIALIZED (SELECT coalesce((\
+         SELECT max(m.id) FROM unnest($4::text[]::xid8[], $5::bigint[]) AS m(xid, id) \
+         WHERE m.xid <= (SELECT x FROM (\
+             SELECT pg_snapshot_xmax($6::text::pg_snapshot) AS x UNION ALL \
+             SELECT x FROM pg_snapshot_xip($6::text::pg_snapshot) AS x \
+             WHERE pg_visible_in_snapshot(x, pg_current_snapshot())) AS ended \
+             ORDER BY x LIMIT 1)\
+     ), 0) AS id) \
+     SELECT 0::bigint AS id, 0::smallint AS shard, \
+            concat_ws(' ', pg_current_snapshot()::text, \
+                (SELECT sum(epoch) FROM {outbox_leases} WHERE ($1::bigint >> shard) & 1 = 1), \
+                (SELECT ceil(extract(epoch FROM publish_at - clock_timestamp()) * 1000)::bigint \
+                 FROM {outbox} WHERE publish_at IS NOT NULL AND ($1::bigint >> shard) & 1 = 1 \
+                 ORDER BY publish_at LIMIT 1)) AS event_id, \
+            '' AS topic, NULL::bytea AS key, NULL::bytea AS headers, NULL::bytea AS payload, \
+            0::bigint AS made_at \
+     UNION ALL (\
+     SELECT id, shard, event_id, topic, key, headers, payload, made_at FROM {outbox} \
+     WHERE id > least((SELECT id FROM since), $7::bigint) AND ($1::bigint >> shard) & 1 = 1 \
+       AND publish_at IS NULL AND id NOT IN (SELECT k FROM unnest($2::bigint[]) AS k) \
+     ORDER BY id LIMIT $3)";
+
+/// Who holds a lease locks it, so that nobody takes it before this is done. In order, as all lock them.
+const HELD: &str = "WITH held AS MATERIALIZED (\
+     SELECT shard FROM {outbox_leases} WHERE token = ($1::bigint[])[shard + 1] \
+     ORDER BY shard FOR SHARE)";
+/// Not as a join, which may look the rows up anew for each lease.
+const GONE: &str = "gone AS (DELETE FROM {outbox} \
+     WHERE id = ANY($2::bigint[]) AND shard = ANY(ARRAY(SELECT shard FROM held)) RETURNING";
+const KEPT: &str = "kept AS (INSERT INTO {outbox_kept} \
+     (id, event_id, topic, key, headers, payload, made_at, appended_at, keep_until) \
+     SELECT id, event_id, topic, key, headers, payload, made_at, appended_at, \
+            clock_timestamp() + $3::bigint * interval '1 microsecond' FROM gone)";
+const MARKED: &str = "SELECT coalesce((SELECT array_agg(shard) FROM held), '{}'), \
+     (SELECT count(*) FROM gone), pg_current_xact_id()::text";
+
+const PARK: &str = "WITH held AS MATERIALIZED (\
+     SELECT shard FROM {outbox_leases} WHERE shard = $1 AND token = $2 AND epoch = $3 FOR SHARE), \
+     gone AS (DELETE FROM {outbox} \
+         WHERE id = ANY($4::bigint[]) AND shard = ANY(ARRAY(SELECT shard FROM held)) RETURNING *), \
+     parked AS (INSERT INTO {outbox_parked} \
+         (id, shard, event_id, topic, key, headers, payload, made_at, appended_at, reason) \
+         SELECT id, shard, event_id, topic, key, headers, payload, made_at, appended_at, \
+                CASE WHEN id = $5 THEN $6::text END FROM gone) \
+     SELECT count(*) FROM held";
+
+const PARKED_KEYS: &str = "SELECT DISTINCT l.shard, l.epoch, p.topic, p.key \
+     FROM {outbox_leases} l LEFT JOIN {outbox_parked} p ON p.shard = l.shard AND p.key IS NOT NULL \
+     WHERE l.shard = ANY($1::smallint[])";
+
+/// A delayed row takes a new id when it is due, as if it were stored now.
+const DUE: &str = "due AS (DELETE FROM {outbox} WHERE publish_at <= clock_timestamp() \
+         AND shard = ANY(ARRAY(SELECT shard FROM held)) RETURNING *) \
+     INSERT INTO {outbox} (shard, event_id, topic, key, headers, payload, made_at, appended_at) \
+     SELECT shard, event_id, topic, key, headers, payload, made_at, clock_timestamp() \
+     FROM due ORDER BY publish_at, id";
+
+const TIDY: &str = "DELETE FROM {outbox_kept} WHERE keep_until <= clock_timestamp()";
+
+pub(super) struct SessionSql {
+    fetch: Sql,
+    published: Sql,
+    published_kept: Sql,
+    park: Sql,
+    parked_keys: Sql,
+    due: Sql,
+    tidy: Sql,
+    pub(super) leases: LeaseSql,
+}
+
+impl SessionSql {
+    pub(super) fn new(tables: &Tables) -> Self {
+        let sql = |statement: &str| Sql::new(tables, statement);
+        Self {
+            fetch: sql(FETCH),
+            published: sql(&format!("{HELD}, {GONE} id) {MARKED}")),
+            published_kept: sql(&format!("{HELD}, {GONE} *), {KEPT} {MARKED}")),
+            park: sql(PARK),
+            parked_keys: sql(PARKED_KEYS),
+            due: sql(&format!("{HELD}, {DUE}")),
+            tidy: sql(TIDY),
+            leases: LeaseSql::new(tables),
+        }
+    }
+}
+
+pub(super) struct PostgresSession {
+    pub(super) pool: PgPool,
+    pub(super) sql: Arc<SessionSql>,
+    pub(super) relay: String,
+    pub(super) channel: String,
+    pub(super) held: Mutex<Held>,
+    cursor: Mutex<Cursor>,
+    hints: Arc<Hints>,
+    listener: AbortHandle,
+}
+
+#[derive(Default)]
+struct Hints {
+    rows: Notify,
+    leases: Notify,
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl PostgresSession {
+    pub(super) fn new(pool: PgPool, sql: Arc<SessionSql>, relay: &str, channel: &str) -> Self {
+        let hints = Arc::<Hints>::default();
+        let listening = listen(pool.clone(), channel.to_owned(), hints.clone());
+        Self {
+            listener: tokio::spawn(listening).abort_handle(),
+            pool,
+            sql,
+            relay: relay.to_owned(),
+            channel: channel.to_owned(),
+            held: Mutex::default(),
+            cursor: Mutex::default(),
+            hints,
+        }
+    }
+}
+
+impl Drop for PostgresSession {
+    fn drop(&mut self) {
+        self.listener.abort();
+    }
+}
+
+/// Passes notifications on, for as long as the session lives.
+async fn listen(pool: PgPool, channel: String, hints: Arc<Hints>) {
+    loop {
+        let listening: Result<(), sqlx::Error> = async {
+            let mut listener = PgListener::connect_with(&pool).await?;
+            listener.listen(&channel).await?;
+            // What was said before is not heard.
+            hints.rows.notify_one();
+            loop {
+                match listener.try_recv().await? {
+                    Some(said) if said.payload() == LEASES => hints.leases.notify_one(),
+                    // Without an answer the connection was lost, and with it what was said.
+                    _ => hints.rows.notify_one(),
+                }
+            }
+        }
+        .await;
+        if let Err(error) = listening {
+            tracing::debug!(%error, "the outbox is not listened to; it is looked at now and then");
+        }
+        tokio::time::sleep(LISTEN_AGAIN).await;
+    }
+}
+
+#[async_trait]
+impl OutboxSession for PostgresSession {
+    async fn renew(&self, lease: Duration) -> Result<Holding, StoreError> {
+        self.renewed(lease).await.map_err(StoreError::database("renew leases"))
+    }
+
+    async fn give_up(&self, shards: &[Shard]) -> Result<(), StoreError> {
+        self.given_up(shards).await.map_err(StoreError::database("give leases up"))
+    }
+
+    async fn leave(&self) -> Result<(), StoreError> {
+        self.left().await.map_err(StoreError::database("let a relay leave"))
+    }
+
+    async fn parked_keys(&self, shards: &[Shard]) -> Result<Vec<OrderKey>, StoreError> {
+        let asked = sqlx::query(self.sql.parked_keys.safe()).bind(numbers(shards));
+        let rows = asked.fetch_all(&self.pool).await;
+        let rows = rows.map_err(StoreError::database("list parked keys"))?;
+        let read = || -> Result<_, sqlx::Error> {
+            let (mut epochs, mut keys) = (BTreeMap::new(), Vec::new());
+            for row in &rows {
+                epochs.insert(row.try_get::<i16, _>(0)?, row.try_get::<i64, _>(1)?);
+                if let Some(topic) = row.try_get::<Option<String>, _>(2)? {
+                    let key = Bytes::from(row.try_get::<Vec<u8>, _>(3)?);
+                    keys.extend(TopicName::new(topic).ok().map(|topic| OrderKey { topic, key }));
+                }
+            }
+            Ok((epochs, keys))
+        };
+        let (epochs, keys) = read().map_err(StoreError::database("list parked keys"))?;
+        lock(&self.held).epochs.extend(epochs);
+        // What was put back lies where it lay, which is behind the cursor.
+        lock(&self.cursor).restart();
+        Ok(keys)
+    }
+
+    async fn fetch(
+        &self,
+        shards: &[Shard],
+        known: &[RowId],
+        limit: usize,
+    ) -> Result<Fetched, StoreError> {
+        let Some(epoch) = lock(&self.held).epoch(shards) else {
+            return Ok(Fetched { stale: true, ..Fetched::default() });
+        };
+        let From { snapshot, read, xids, ids } = lock(&self.cursor).from();
+        let mask = shards.iter().fold(0_i64, |mask, shard| mask | (1 << shard.number()));
+        let rows = sqlx::query(self.sql.fetch.safe())
+            .bind(mask)
+            .bind(known)
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .bind(xids)
+            .bind(ids)
+            .bind(snapshot)
+            .bind(read)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreError::database(LISTING))?;
+        let mut fetched = Fetched::default();
+        let mut first = None;
+        let mut last_topic = None;
+        fetched.rows.reserve(rows.len());
+        let mut unreadable = Vec::new();
+        for row in &rows {
+            match outbox_row(row, &mut last_topic).map_err(StoreError::database(LISTING))? {
+                Line::First(line) => first = Some(line),
+                Line::Row(row) => fetched.rows.push(row),
+                Line::Unreadable(row, shard, why) => unreadable.push((row, shard, why)),
+            }
+        }
+        let first = first
+            .and_then(|line| First::read(&line))
+            .ok_or("its first line is missing")
+            .map_err(StoreError::database(LISTING))?;
+        if first.epoch != epoch {
+            return Ok(Fetched { stale: true, ..Fetched::default() });
+        }
+        fetched.due_in = first.due_in;
+        // The first line is not one of the rows.
+        let (last, cut) = (rows.last().map(|row| row.try_get(0)), rows.len() > limit);
+        let last = last.transpose().map_err(StoreError::database(LISTING))?;
+        lock(&self.cursor).read(&first.snapshot, last, cut);
+        for (row, shard, why) in unreadable {
+            tracing::error!(row, why, "an event cannot be read; it is parked");
+            self.park(shard, Some((row, &why)), &[]).await?;
+        }
+        Ok(fetched)
+    }
+
+    async fn published(
+        &self,
+        rows: &[(RowId, Shard)],
+        keep: Duration,
+    ) -> Result<Vec<Shard>, StoreError> {
+        let tokens = lock(&self.held).tokens(rows.iter().map(|(_, shard)| *shard));
+        let ids: Vec<_> = rows.iter().map(|(row, _)| *row).collect();
+        let seen = lock(&self.cursor).seen();
+        let query = match keep.is_zero() {
+            true => sqlx::query(self.sql.published.safe()).bind(tokens).bind(ids),
+            false => sqlx::query(self.sql.published_kept.safe())
+                .bind(tokens)
+                .bind(ids)
+                .bind(i64::try_from(keep.as_micros()).unwrap_or(i64::MAX)),
+        };
+        let failed = "delete what was published";
+        let row = query.fetch_one(&self.pool).await.map_err(StoreError::database(failed))?;
+        let read = || -> Result<(Vec<i16>, String), sqlx::Error> {
+            Ok((row.try_get(0)?, row.try_get(2)?))
+        };
+        let (held, xid) = read().map_err(StoreError::database(failed))?;
+        if let Ok(xid) = xid.parse() {
+            lock(&self.cursor).mark(xid, seen);
+        }
+        Ok(held.into_iter().filter_map(Shard::numbered).collect())
+    }
+
+    async fn park(
+        &self,
+        shard: Shard,
+        failed: Option<(RowId, &str)>,
+        behind: &[RowId],
+    ) -> Result<bool, StoreError> {
+        let Some((token, epoch)) = lock(&self.held).fence(shard) else { return Ok(false) };
+        let ids: Vec<_> = failed.map(|(row, _)| row).into_iter().chain(behind.to_vec()).collect();
+        let asked = sqlx::query(self.sql.park.safe())
+            .bind(shard.number())
+            .bind(token)
+            .bind(epoch)
+            .bind(ids)
+            .bind(failed.map(|(row, _)| row))
+            .bind(failed.map(|(_, reason)| reason))
+            .fetch_one(&self.pool)
+            .await;
+        let held = asked.and_then(|row| row.try_get::<i64, _>(0));
+        held.map(|held| held == 1).map_err(StoreError::database("park an event"))
+    }
+
+    async fn due(&self, shards: &[Shard]) -> Result<(), StoreError> {
+        let tokens = lock(&self.held).tokens(shards.iter().copied());
+        let moved = sqlx::query(self.sql.due.safe()).bind(tokens).execute(&self.pool).await;
+        moved.map(drop).map_err(StoreError::database("move what is due"))
+    }
+
+    async fn tidy(&self) -> Result<(), StoreError> {
+        let tidied = sqlx::query(self.sql.tidy.safe()).execute(&self.pool).await;
+        tidied.map(drop).map_err(StoreError::database("delete what was kept long enough"))
+    }
+
+    async fn hint(&self) -> Hint {
+        tokio::select! {
+            () = self.hints.rows.notified() => Hint::Rows,
+            () = self.hints.leases.notified() => Hint::Leases,
+        }
+    }
+}
+
+fn numbers(shards: &[Shard]) -> Vec<i16> {
+    shards.iter().map(|shard| shard.number()).collect()
+}
+
+/// What the first line of a fetch says.
+struct First {
+    snapshot: String,
+    epoch: i64,
+    due_in: Option<Duration>,
+}
+
+impl First {
+    fn read(line: &str) -> Option<Self> {
+        let mut words = line.split(' ');
+        let (snapshot, epoch) = (words.next()?.to_owned(), words.next()?.parse().ok()?);
+        let due = words.next().and_then(|millis| millis.parse::<i64>().ok());
+        let due_in = due.map(|millis| Duration::from_millis(millis.max(0).unsigned_abs()));
+        Some(Self { snapshot, epoch, due_in })
+    }
+}
+
+enum Line {
+    First(String),
+    Row(OutboxRow),
+    Unreadable(RowId, Shard, String),
+}
+
+/// Rows of one topic mostly follow each other: its name is checked and kept once.
+fn outbox_row(row: &PgRow, last_topic: &mut Option<TopicName>) -> Result<Line, sqlx::Error> {
+    let number: RowId = row.try_get(0)?;
+    let id: &str = row.try_get(2)?;
+    if number == 0 {
+        return Ok(Line::First(id.to_owned()));
+    }
+    let shard = Shard::numbered(row.try_get(1)?).ok_or_else(|| decode("it is in no shard"))?;
+    let topic: &str = row.try_get(3)?;
+    let (key, headers): (Option<&[u8]>, &[u8]) = (row.try_get(4)?, row.try_get(5)?);
+    let payload: Option<&[u8]> = row.try_get(6)?;
+    if last_topic.as_ref().is_none_or(|last| last.as_str() != topic) {
+        *last_topic = TopicName::new(topic).ok();
+    }
+    let (Some(topic), Some(headers), Ok(id)) =
+        (last_topic.clone(), Headers::from_bytes(headers), EventId::parse(id))
+    else {
+        let why = "its topic, headers or id are none; it was not stored by this library";
+        return Ok(Line::Unreadable(number, shard, why.into()));
+    };
+    let record = Record {
+        topic,
+        partition: None,
+        key: key.map(Bytes::copy_from_slice),
+        payload: payload.map(Bytes::copy_from_slice),
+        headers,
+        timestamp: Some(row.try_get(7)?),
+    };
+    Ok(Line::Row(OutboxRow { row: number, shard, id, record }))
+}
+
+fn decode(why: &'static str) -> sqlx::Error {
+    sqlx::Error::Decode(why.into())
+}

@@ -1,0 +1,49 @@
+//! Transactions that events are stored in, and how a handler finds the one of its request.
+
+use chrono::{DateTime, Utc};
+use sqlx::{SqliteConnection, SqliteTransaction};
+
+use super::{SqliteStore, WRITE};
+use crate::mediator::Context;
+use crate::store::{NewEvent, NoTransaction, OutboxTables, StoreError};
+
+impl OutboxTables for SqliteStore {
+    type Connection = SqliteConnection;
+    type Transaction = SqliteTransaction<'static>;
+
+    async fn append(
+        &self,
+        connection: &mut SqliteConnection,
+        events: Vec<NewEvent>,
+        publish_at: Option<DateTime<Utc>>,
+    ) -> Result<(), StoreError> {
+        let stored = self.0.append.append(connection, events, publish_at).await;
+        // They are not committed yet: a relay looks again and again for a while.
+        self.tell_rows();
+        stored.map_err(StoreError::database("store the events"))
+    }
+
+    async fn open(&self) -> Result<Self::Transaction, StoreError> {
+        let opened = self.pool().begin_with(WRITE).await;
+        opened.map_err(StoreError::database("open a transaction"))
+    }
+
+    async fn commit(&self, transaction: Self::Transaction) -> Result<(), StoreError> {
+        let committed = transaction.commit().await;
+        self.tell_rows();
+        committed.map_err(StoreError::database("commit"))
+    }
+
+    async fn roll_back(&self, transaction: Self::Transaction) -> Result<(), StoreError> {
+        transaction.rollback().await.map_err(StoreError::database("roll back"))
+    }
+}
+
+/// The transaction that the request is handled in.
+///
+/// # Errors
+/// When there is none: the mediator has no behaviour
+/// [`InTransaction`](crate::mediator::InTransaction), or the handler has left none yet.
+pub fn transaction(cx: &mut Context) -> Result<&mut SqliteTransaction<'static>, NoTransaction> {
+    cx.get_mut().ok_or(NoTransaction)
+}

@@ -1,0 +1,9 @@
+//! The outbox on SQLite: the promises of `tests/postgres`, on a file of a test's own.
+#![allow(unreachable_pub, reason = "the modules of one test binary")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod mediator;
+mod outbox;
+mod stage;
