@@ -19,6 +19,8 @@ pub(super) enum Reading<'a> {
     Run { event: Arc<ReceivedEvent>, handlers: &'a [Arc<Registered>], failures: u32 },
     /// Not for us.
     Skip,
+    /// For nobody: a consumer had asked the broker for the time.
+    AskedTheTime,
     /// Nobody here can handle it: to the dead letters, for whoever it was meant for.
     DeadLetter { reason: String, handler: Option<String>, failures: u32 },
     /// It cannot be read: to quarantine.
@@ -108,6 +110,9 @@ impl Policies {
         };
         let group = record.headers.get_str(header::RETRY_GROUP);
         let Some(group) = group else { return Err(quarantine("says no group")) };
+        if group.is_empty() {
+            return Err(Reading::AskedTheTime);
+        }
         if group != &*self.group {
             return Err(Reading::Skip);
         }

@@ -110,6 +110,10 @@ impl Work {
                 let run = pin!(self.run(turn, event, handlers, failures));
                 run.instrument(span).await
             }
+            Reading::AskedTheTime => {
+                self.saw(record, StepKind::Skipped);
+                Finish::Done { moved: false }
+            }
             Reading::Skip => {
                 Counts::one(&self.counts.skipped);
                 self.saw(record, StepKind::Skipped);
