@@ -87,6 +87,7 @@ fn said(reading: &Reading<'_>) -> (&'static str, Vec<String>, u32, String) {
             ("run", names, *failures, format!("{:?}", event.incoming.metadata.id))
         }
         Reading::Skip => ("skip", Vec::new(), 0, String::new()),
+        Reading::AskedTheTime => ("asked the time", Vec::new(), 0, String::new()),
         Reading::DeadLetter { reason, handler, failures } => {
             ("dead letter", handler.iter().cloned().collect(), *failures, reason.clone())
         }
@@ -238,4 +239,12 @@ fn attempts_rise_from_tier_to_tier_whatever_the_first_one_says() {
             attempt = (failures + 1).to_string();
         }
     }
+}
+
+#[test]
+fn a_record_that_asked_for_the_time_is_for_nobody_and_on_a_main_topic_it_is_no_such_thing() {
+    let asks = || received(headers(&[(header::RETRY_GROUP.into(), Some(Vec::new()))]), None);
+    let policies = policies();
+    assert!(matches!(policies.read(&place(Some(0)), &asks()), Reading::AskedTheTime));
+    assert!(matches!(policies.read(&place(None), &asks()), Reading::Quarantine { .. }));
 }
