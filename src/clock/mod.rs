@@ -98,6 +98,12 @@ impl BrokerClock {
         self.known.asked.load(Ordering::Relaxed)
     }
 
+    /// Our guess jumps, as if this machine's clock had been set; for tests of what must not depend on it.
+    #[cfg(feature = "testing")]
+    pub(crate) fn step(&self, by: Millis) {
+        self.known.base.fetch_add(by.saturating_mul(MILLI), Ordering::Relaxed);
+    }
+
     /// A record was read that the broker had appended at `appended`: it is at least that late there.
     pub fn read_append(&self, appended: Millis) {
         let base = appended.saturating_mul(MILLI).saturating_sub(self.elapsed(Instant::now()));

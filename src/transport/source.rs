@@ -47,6 +47,8 @@ pub trait SourceControl: Send + Sync + std::fmt::Debug + 'static {
     fn pause(&self, partitions: Vec<TopicPartition>);
     /// Fetches them again.
     fn resume(&self, partitions: Vec<TopicPartition>);
+    /// Goes on reading at these offsets. Records that are on their way already still come.
+    fn seek(&self, offsets: Offsets);
     /// Commits: the next offset to read of each partition. Answered by [`SourceEvent::Committed`], of
     /// which there may be several. A partition that is no longer ours is not committed.
     fn commit(&self, offsets: Offsets);

@@ -111,3 +111,19 @@ async fn offsets_are_committed_with_their_records_or_not_at_all() {
     assert_eq!(offsets.committed(&out, 0), Some(1));
     assert_eq!(read_to(&mut source, 2).await, ["2"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_seeks_reads_on_from_there() {
+    let Some(broker) = kafka_address() else { return };
+    let kafka = client("seek", &broker);
+    let out = topic("seek.out");
+    create_topics(&kafka, &[(out.as_str(), 1, false)]).await;
+    let transactions = kafka.transactions(&named("seek")).unwrap();
+    transactions.begin().await.unwrap();
+    (0..5).for_each(|n| send(&*transactions, &out, n));
+    transactions.commit().await.unwrap();
+    let mut source = reader(&kafka, &out, "seek");
+    assert_eq!(read_to(&mut source, 4).await, ["0", "1", "2", "3", "4"]);
+    source.control.seek(vec![(TopicPartition { topic: out, partition: 0 }, 3)]);
+    assert_eq!(read_to(&mut source, 4).await, ["3", "4"]);
+}

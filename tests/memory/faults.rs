@@ -182,3 +182,20 @@ async fn the_same_seed_makes_the_same_faults_happen() {
     numbers.dedup();
     assert_eq!(numbers, (0..60).collect::<Vec<_>>());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_steps_makes_no_event_of_a_tier_early_nor_late() {
+    for by in [-3_600_000, 3_600_000] {
+        let broker = MemoryBroker::new();
+        let seen = Seen::default();
+        let client = broker.client("one").unwrap();
+        let _running = consumer(&seen, |_| 1).build(&client).unwrap().start().await.unwrap();
+        Publisher::new(&client).publish(paid(1)).await.unwrap();
+        tokio::time::sleep(secs(1)).await;
+        broker.inject(Fault::ClockSteps { client: 0, by });
+        quiet(&broker).await;
+        let seen = seen.all();
+        let waited = seen[1].1.duration_since(seen[0].1);
+        assert!(waited >= secs(5) && waited < secs(6), "{by}: {waited:?}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use tidings::event::{Headers, TopicName};
-use tidings::transport::memory::{Isolation, Memory, MemoryBroker, MemoryConfig};
+use tidings::transport::memory::{Fault, Isolation, Memory, MemoryBroker, MemoryConfig};
 use tidings::transport::*;
 
 use crate::stage::secs;
@@ -123,4 +123,33 @@ async fn a_transaction_that_was_left_open_is_aborted_in_time_and_stalls_nobody()
     tokio::time::sleep(secs(61)).await;
     assert_eq!(read(&mut source).await, ["2"]);
     assert!(matches!(left.commit().await, Err(TransactionError::Fenced { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_client_has_queued_is_counted_whatever_transactions_it_had() {
+    let broker = MemoryBroker::new();
+    let client = broker.client("one").unwrap();
+    let transactions = client.transactions("payments").unwrap();
+    transactions.begin().await.unwrap();
+    send(&*transactions, 1);
+    transactions.commit().await.unwrap();
+    drop(transactions);
+    broker.inject(Fault::BrokerGone(secs(5)));
+    let (receipt, _) = Receipt::one(None, Default::default());
+    client.producer().enqueue(&record(2), receipt).unwrap();
+    assert_eq!(broker.backlog().queued, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_seeks_reads_on_from_there() {
+    let broker = MemoryBroker::new();
+    let client = broker.client("one").unwrap();
+    for n in 0..5 {
+        let (receipt, _) = Receipt::one(None, Default::default());
+        client.producer().enqueue(&record(n), receipt).unwrap();
+    }
+    let mut source = reader(&client, "group");
+    assert_eq!(read(&mut source).await, ["0", "1", "2", "3", "4"]);
+    source.control.seek(vec![(TopicPartition { topic: OUT, partition: 0 }, 3)]);
+    assert_eq!(read(&mut source).await, ["3", "4"]);
 }

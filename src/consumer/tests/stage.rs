@@ -351,6 +351,10 @@ impl SourceControl for Control {
         self.stage.note(format_args!("{self:?} resumes {partitions:?}"));
     }
 
+    fn seek(&self, offsets: Offsets) {
+        self.stage.note(format_args!("{self:?} seeks {offsets:?}"));
+    }
+
     fn commit(&self, offsets: Offsets) {
         let refused = (self.stage.0.refuse_commit.lock().unwrap())(&offsets);
         let said = if refused.is_some() { "is refused" } else { "commits" };

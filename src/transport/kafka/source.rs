@@ -14,6 +14,7 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message, Timestamp as NativeTimestamp};
+use rdkafka::topic_partition_list::Offset;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio::sync::mpsc;
 
@@ -105,6 +106,7 @@ struct Inbox {
 enum Command {
     Pause(Vec<TopicPartition>),
     Resume(Vec<TopicPartition>),
+    Seek(Vec<(TopicPartition, i64)>),
     Commit(Vec<(TopicPartition, i64)>),
     Close,
 }
@@ -172,6 +174,10 @@ impl SourceControl for Control {
         self.command(Command::Resume(partitions));
     }
 
+    fn seek(&self, offsets: Vec<(TopicPartition, i64)>) {
+        self.command(Command::Seek(offsets));
+    }
+
     fn commit(&self, offsets: Vec<(TopicPartition, i64)>) {
         self.command(Command::Commit(offsets));
     }
@@ -237,6 +243,12 @@ impl Member {
         let result = match command {
             Command::Pause(partitions) => self.consumer.pause(&list(&partitions)),
             Command::Resume(partitions) => self.consumer.resume(&list(&partitions)),
+            // Without a wait: the client seeks by itself, and reads on at the new place.
+            Command::Seek(offsets) => offsets.iter().try_for_each(|(partition, offset)| {
+                let TopicPartition { topic, partition } = partition;
+                let to = Offset::Offset(*offset);
+                self.consumer.seek(topic.as_str(), *partition, to, Duration::ZERO)
+            }),
             Command::Commit(offsets) => {
                 self.consumer.context().commit_owned(&self.consumer, offsets);
                 Ok(())

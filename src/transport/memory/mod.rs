@@ -76,8 +76,7 @@ impl Memory {
             class: ErrorClass::Permanent,
             source: Some(error.into()),
         })?;
-        let (id, now) = shared.update(|state, now| (state.enter(), state.micros(now)));
-        let clock = BrokerClock::starting_at(now.saturating_add(config.skew.saturating_mul(1_000)));
+        let (id, clock) = shared.update(|state, now| state.enter(config.skew, now));
         let producer = Arc::new(MemoryProducer::new(shared.clone(), id, &config, clock.clone()));
         let members = Mutex::default();
         Ok(Self(Arc::new(Client { shared, id, config, service, clock, producer, members })))
@@ -99,6 +98,12 @@ impl Memory {
             member.abort();
         }
         self.0.producer.kill();
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.shared.update(|state, _| state.leave(self.id));
     }
 }
 

@@ -198,8 +198,8 @@ impl Producer for MemoryProducer {
 impl Drop for MemoryProducer {
     fn drop(&mut self) {
         self.kill();
-        let client = self.queue.client;
-        self.queue.shared.update(|state, _| state.leave(client));
+        let producer = self.queue.producer;
+        self.queue.shared.update(|state, _| state.forget_queue(producer));
     }
 }
 
@@ -220,7 +220,7 @@ async fn pump(queue: Arc<Queue>) {
 impl Queue {
     /// Tells the broker how much waits, so that it knows when nothing does.
     fn note(&self, records: usize) {
-        self.shared.update(|state, _| state.set_queued(self.client, records));
+        self.shared.update(|state, _| state.set_queued(self.producer, records));
     }
 
     /// Sends the first records of the queue until each of them is settled.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::clock::Millis;
+
 /// Something that goes wrong at a broker, or on the way to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -28,6 +30,14 @@ pub enum Fault {
         client: usize,
         /// How long.
         lasts: Duration,
+    },
+    /// What one client, the n-th of those alive (modulo their number), thinks the time is jumps ahead
+    /// by so many milliseconds (back: negative).
+    ClockSteps {
+        /// Which.
+        client: usize,
+        /// How far.
+        by: Millis,
     },
     /// A partition is taken from the member that reads it and given to another, or back to it.
     Rebalance,
@@ -80,7 +90,7 @@ impl FaultPlan {
 impl Fault {
     fn drawn(rng: &mut fastrand::Rng) -> Self {
         let lasts = |rng: &mut fastrand::Rng, most: u64| Duration::from_millis(rng.u64(1..=most));
-        match rng.u8(0..11) {
+        match rng.u8(0..12) {
             0 => Self::ProduceTimesOut { stored: rng.bool() },
             1 | 2 => Self::AcknowledgementLost,
             3 => Self::Duplicated,
@@ -89,7 +99,8 @@ impl Fault {
             6 => Self::Rebalance,
             7 => Self::SessionExpired,
             8 => Self::CommitRefused,
-            9 => Self::CoordinatorMoved(lasts(rng, 5_000)),
+            9 => Self::ClockSteps { client: rng.usize(0..8), by: rng.i64(-3_600_000..=3_600_000) },
+            10 => Self::CoordinatorMoved(lasts(rng, 5_000)),
             _ => Self::SlowFetch(lasts(rng, 3_000)),
         }
     }

@@ -86,6 +86,7 @@ struct Seen {
 
 enum Command {
     Pause(Vec<TopicPartition>, bool),
+    Seek(Offsets),
     Commit(Offsets),
     Close,
 }
@@ -104,6 +105,10 @@ impl SourceControl for Control {
 
     fn resume(&self, partitions: Vec<TopicPartition>) {
         self.command(Command::Pause(partitions, false));
+    }
+
+    fn seek(&self, offsets: Offsets) {
+        self.command(Command::Seek(offsets));
     }
 
     fn commit(&self, offsets: Offsets) {
@@ -267,6 +272,11 @@ impl Member {
                         let group = &self.subscription.group;
                         self.shared.update(|state, _| state.pause(group, &tp, paused));
                     }
+                }
+            }
+            Command::Seek(offsets) => {
+                for (tp, offset) in offsets {
+                    self.go_on_at(&tp, Some(offset));
                 }
             }
             Command::Commit(offsets) => self.commit_owned(offsets),

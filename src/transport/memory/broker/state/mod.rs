@@ -19,7 +19,7 @@ use super::log::Log;
 use super::transactions::{Fenced, TransactionTable};
 use super::watch::Operation;
 use super::{Lag, MemoryBrokerBuilder};
-use crate::clock::{Millis, millis};
+use crate::clock::{BrokerClock, Millis, millis};
 use crate::event::TopicName;
 use crate::transport::{Delivered, Received, Record};
 
@@ -39,7 +39,9 @@ pub(crate) struct State {
     faults: Faults,
     /// What each producer's last request stored, by its first sequence number.
     stored: BTreeMap<u64, (u64, Vec<Delivered>)>,
-    /// Records in clients' queues, by client.
+    /// The clients that are alive, with what they think the time is.
+    clients: BTreeMap<u64, BrokerClock>,
+    /// Records in clients' queues, by producer.
     queued: BTreeMap<u64, usize>,
     ids: u64,
     cleaned: Instant,
@@ -109,6 +111,7 @@ impl State {
             transactions: TransactionTable::default(),
             faults: Faults::default(),
             stored: BTreeMap::new(),
+            clients: BTreeMap::new(),
             queued: BTreeMap::new(),
             ids: 0,
             cleaned: now,
@@ -255,9 +258,15 @@ impl State {
             }
             Fault::BrokerGone(lasts) => self.faults.broker_goes(now, lasts),
             Fault::Isolated { client, lasts } => {
-                let clients: Vec<_> = self.queued.keys().copied().collect();
+                let clients: Vec<_> = self.clients.keys().copied().collect();
                 if !clients.is_empty() {
                     self.faults.isolate(clients[client % clients.len()], now, lasts);
+                }
+            }
+            Fault::ClockSteps { client, by } => {
+                let clients: Vec<_> = self.clients.values().collect();
+                if !clients.is_empty() {
+                    clients[client % clients.len()].step(by);
                 }
             }
             Fault::Rebalance => {
@@ -298,22 +307,27 @@ impl State {
         self.faults.slowness(now)
     }
 
-    pub(crate) fn enter(&mut self) -> u64 {
+    /// A new client, whose clock is so far ahead.
+    pub(crate) fn enter(&mut self, ahead: Millis, now: Instant) -> (u64, BrokerClock) {
         let client = self.new_id();
-        self.queued.insert(client, 0);
-        client
+        let time = self.micros(now).saturating_add(ahead.saturating_mul(1_000));
+        let clock = BrokerClock::starting_at(time);
+        self.clients.insert(client, clock.clone());
+        (client, clock)
     }
 
     pub(crate) fn leave(&mut self, client: u64) {
-        self.queued.remove(&client);
-        self.changed = true;
+        self.clients.remove(&client);
     }
 
-    pub(crate) fn set_queued(&mut self, client: u64, records: usize) {
-        if let Some(queued) = self.queued.get_mut(&client) {
-            self.changed |= records == 0 && *queued > 0;
-            *queued = records;
-        }
+    /// A producer is no more: nothing is queued by it.
+    pub(crate) fn forget_queue(&mut self, producer: u64) {
+        self.changed |= self.queued.remove(&producer).is_some();
+    }
+
+    pub(crate) fn set_queued(&mut self, producer: u64, records: usize) {
+        let before = self.queued.insert(producer, records);
+        self.changed |= records == 0 && before.is_some_and(|before| before > 0);
     }
 
     pub(super) fn queued(&self) -> usize {
