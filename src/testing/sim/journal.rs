@@ -69,6 +69,11 @@ pub enum What {
         /// Whether nothing was left.
         clean: bool,
     },
+    /// A task panicked, which no task of a service may.
+    Panicked {
+        /// With what.
+        message: String,
+    },
     /// Faults have ended, and every process is up or coming up.
     Calm,
     /// Somebody was told that these events are published: in this order, unless they had to be tried

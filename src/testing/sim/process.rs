@@ -79,7 +79,7 @@ impl Life {
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let mut owned = self.lock();
         if !owned.over {
-            owned.tasks.spawn(task);
+            owned.tasks.spawn(self.world.watched(task));
         }
     }
 

@@ -81,6 +81,7 @@ impl Around {
             What::Stopped { client, clean } => {
                 format!("client {client}: has stopped, clean: {clean}")
             }
+            What::Panicked { message } => format!("a task panicked: {message}"),
             What::Calm => "faults have ended".into(),
             What::Follows { place, handler, events } if self.places.contains(place) => {
                 format!("{handler} answers {} events to {place}", events.len())

@@ -1,8 +1,10 @@
 //! A world: one broker, processes, chance, and a plan of what goes wrong.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -43,7 +45,6 @@ struct State {
     crashes: usize,
     /// Ends under way, and restarts to come.
     pending: usize,
-    calm: bool,
 }
 
 struct Running {
@@ -65,8 +66,7 @@ impl World {
         let plan = Plan::drawn(&mut rng);
         broker.plan(&plan.faults);
         let contract = Contract::default();
-        let state =
-            State { rng, contract, processes: Vec::new(), crashes: 0, pending: 0, calm: false };
+        let state = State { rng, contract, processes: Vec::new(), crashes: 0, pending: 0 };
         let world = Self(Arc::new(Inner {
             seed,
             broker,
@@ -88,7 +88,24 @@ impl World {
 
     /// A task of the world itself: it ends with the world.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let task = self.watched(task);
         self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(task);
+    }
+
+    /// The task, whose panic is noted: nobody waits for it, and a panic must not look like its end.
+    pub(super) fn watched(
+        &self,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let world = self.clone();
+        async move {
+            if let Err(panic) = AssertUnwindSafe(task).catch_unwind().await {
+                let said = panic.downcast_ref::<String>().map(String::as_str);
+                let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
+                let message = said.unwrap_or("without a word").to_owned();
+                world.journal().note(What::Panicked { message });
+            }
+        }
     }
 
     /// What it was made from.
@@ -230,7 +247,6 @@ impl World {
         }
         self.0.broker.heal();
         self.0.journal.note(What::Calm);
-        self.lock().calm = true;
         let longest = self.contract().groups().map(Duties::longest).max().unwrap_or_default();
         let deadline = Instant::now() + longest + SETTLES;
         loop {

@@ -12,7 +12,7 @@ use std::fmt;
 
 use self::books::Books;
 use super::contract::Contract;
-use super::journal::{Journal, Place};
+use super::journal::{Journal, Place, What};
 
 /// What kind of promise was broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +35,8 @@ pub enum Class {
     Stuck,
     /// Attempts did not rise by one, or an event went round too often.
     Attempts,
+    /// A task of a process panicked.
+    Panicked,
 }
 
 /// A promise that was broken.
@@ -72,6 +74,7 @@ impl fmt::Display for Class {
             Self::CommittedUnfinished => "commit-past-unfinished",
             Self::Stuck => "stuck",
             Self::Attempts => "attempts",
+            Self::Panicked => "panic",
         })
     }
 }
@@ -94,6 +97,11 @@ pub(super) fn all(
         let mut violations = progress::check(&books);
         violations.extend(published::check(&books));
         violations.extend(repeats::check(&books));
+        for (at, entry) in entries.iter().enumerate() {
+            if let What::Panicked { message } = &entry.what {
+                violations.push(Violation::new(Class::Panicked, at, [], message.clone()));
+            }
+        }
         let settled = stuck.is_empty();
         if settled {
             violations.extend(results::lost(&books));
