@@ -66,10 +66,13 @@ pub(super) async fn check(pool: &PgPool, tables: &Tables) -> Result<(), StoreErr
 }
 
 async fn version(connection: &mut sqlx::PgConnection, tables: &Tables) -> Result<i32, sqlx::Error> {
-    let there = sqlx::query("SELECT to_regclass($1) IS NOT NULL")
-        .bind(tables.fill("{migrations}"))
-        .fetch_one(&mut *connection)
-        .await?;
+    // Reading a table makes the session hear of what others have made while it waited for the lock: a
+    // look-up by name alone may answer from what it remembers.
+    let there =
+        sqlx::query("SELECT to_regclass($1) IS NOT NULL FROM pg_catalog.pg_namespace LIMIT 1")
+            .bind(tables.fill("{migrations}"))
+            .fetch_one(&mut *connection)
+            .await?;
     if !there.try_get::<bool, _>(0)? {
         return Ok(0);
     }
