@@ -19,7 +19,7 @@
 //! let broker = MemoryBroker::new();
 //! let shop = broker.client("shop").unwrap();
 //! Publisher::new(&shop).publish(OrderPaid { order: "7".into() }).await.unwrap();
-//! assert_eq!(broker.records(&OrderPaid::topic_name()).len(), 1);
+//! assert_eq!(broker.records(&OrderPaid::topics()[0]).len(), 1);
 //! # }
 //! # }
 //! ```
