@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::behaviour::{Failure, Verdict, declare, holds, same};
 use super::groups::{divided, partitions};
 use super::member::{Join, Member, OnRevoke};
@@ -21,6 +23,8 @@ declare! { "commits":
 
 /// How long the revoke of a member that gives no reply waits.
 const SHORT: Duration = Duration::from_millis(500);
+/// How long it is looked at most whether a broker waits.
+const LOOKS: Duration = Duration::from_millis(300);
 
 fn of(member: &Member, partition: &TopicPartition) -> Vec<usize> {
     numbers_of(&member.state().records, partition)
@@ -141,10 +145,15 @@ async fn revoke(trial: &Trial) -> Verdict {
     let asked = || (!a.state().held.is_empty()).then_some(());
     trial.until("something is taken from the first member", &[&a, &b], asked).await?;
     let taken: Vec<_> = a.state().held.iter().flat_map(|(held, _)| held.clone()).collect();
-    // Some round trips, so that a broker that did not wait has had the time to give them away.
+    // Some round trips, so that a broker that did not wait has had the time to give them away; and not
+    // so long that one that waits has to throw the member out.
     let client = trial.client()?;
+    let looks_until = Instant::now() + LOOKS;
     for _ in 0..20 {
         trial.describe(&client, &topic).await?;
+        if Instant::now() >= looks_until {
+            break;
+        }
     }
     let early = b.state().partitions();
     holds("nobody else has them before the reply", early.is_empty(), early)?;
