@@ -72,7 +72,7 @@
 //! | `axum` | no | `web`: lifespan, health routes |
 //! | `postgres` | no | the outbox on PostgreSQL |
 //! | `sqlite` | no | the outbox on SQLite, which is compiled from C |
-//! | `otel` | no | trace context between `tracing` spans and event headers, as OpenTelemetry has it |
+//! | `otel` | no | metrics, and trace context between `tracing` spans and event headers, as OpenTelemetry has it |
 //! | `testing` | no | the memory transport with virtual time; `testing`: the test kit, the simulator, and the conformance suite for transports |
 // Without a format `Format` has no values, and what takes one is never reached.
 #![cfg_attr(not(feature = "json"), allow(dead_code, unused_variables))]

@@ -254,6 +254,13 @@ struct Status {
 }
 
 impl ConsumerStatus {
+    /// Finds it as long as somebody holds it.
+    #[cfg(feature = "otel")]
+    pub(crate) fn weakly(&self) -> impl Fn() -> Option<Self> + Send + Sync + use<> {
+        let held = Arc::downgrade(&self.0);
+        move || held.upgrade().map(Self)
+    }
+
     /// The consumer group.
     pub fn group(&self) -> &str {
         &self.0.group

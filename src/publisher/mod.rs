@@ -118,6 +118,19 @@ impl Publisher {
         self.0.format
     }
 
+    /// Finds it as long as somebody holds it.
+    #[cfg(feature = "otel")]
+    pub(crate) fn weakly(&self) -> impl Fn() -> Option<Self> + Send + Sync + use<> {
+        let held = Arc::downgrade(&self.0);
+        move || held.upgrade().map(Self)
+    }
+
+    /// The kind of broker, as `messaging.system` names it.
+    #[cfg(feature = "otel")]
+    pub(crate) fn system(&self) -> &'static str {
+        self.0.system
+    }
+
     /// Records acknowledged and given up so far, those included that nobody waits for.
     pub fn counts(&self) -> &DeliveryCounts {
         &self.0.counts

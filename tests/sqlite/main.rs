@@ -5,5 +5,7 @@
 mod support;
 
 mod mediator;
+#[cfg(feature = "otel")]
+mod metrics;
 mod outbox;
 mod stage;
