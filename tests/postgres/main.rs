@@ -11,6 +11,8 @@ mod support;
 
 mod append;
 mod child;
+mod inbox;
+mod inbox_stage;
 mod kills;
 mod leases;
 mod mediator;
