@@ -5,19 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use sqlx::postgres::PgTransaction;
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::AssertSqlSafe;
 use tidings::consumer::{Consumer, Event, HandlerError, State, TopicSetup, Tx};
 use tidings::event::Source;
 use tidings::inbox::Inbox;
 use tidings::outbox::Outbox;
 use tidings::retry::RetryPolicy;
 use tidings::store::postgres::PostgresStore;
-use tidings::store::{Claim, InboxTables, NewEvent, OutboxTables, StoreError, Transactions, Turn};
-use tidings::transport::TopicPartition;
+use tidings::store::{InboxTables, StoreError};
 use tokio::sync::Notify;
 
+use crate::heard::Heard;
 use crate::inbox_stage::*;
 use crate::stage::*;
 use crate::support::*;
@@ -206,96 +204,26 @@ async fn many_handled_events_are_forgotten_in_small_batches_once_their_window_is
     assert_eq!(stage.count("{inbox}").await, 2_501);
 }
 
-/// A store that says of its first commits that their answer did not come.
-#[derive(Clone)]
-struct Doubtful(PostgresStore, Arc<AtomicU32>);
-
-impl Transactions for Doubtful {
-    type Connection = PgConnection;
-    type Transaction = PgTransaction<'static>;
-
-    async fn open(&self) -> Result<Self::Transaction, StoreError> {
-        self.0.open().await
-    }
-
-    async fn commit(&self, transaction: Self::Transaction) -> Result<(), StoreError> {
-        self.0.commit(transaction).await?;
-        let less = |left: u32| left.checked_sub(1);
-        if self.1.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_ok() {
-            return Err(StoreError::Database { what: "commit", source: "no answer came".into() });
-        }
-        Ok(())
-    }
-
-    async fn roll_back(&self, transaction: Self::Transaction) -> Result<(), StoreError> {
-        self.0.roll_back(transaction).await
-    }
-}
-
-impl OutboxTables for Doubtful {
-    async fn append(
-        &self,
-        connection: &mut PgConnection,
-        events: Vec<NewEvent>,
-        publish_at: Option<DateTime<Utc>>,
-    ) -> Result<(), StoreError> {
-        self.0.append(connection, events, publish_at).await
-    }
-}
-
-impl InboxTables for Doubtful {
-    async fn check(&self) -> Result<(), StoreError> {
-        self.0.check().await
-    }
-
-    async fn turn(&self) -> Turn {
-        self.0.turn().await
-    }
-
-    async fn claim(
-        &self,
-        connection: &mut PgConnection,
-        claim: &Claim<'_>,
-    ) -> Result<bool, StoreError> {
-        self.0.claim(connection, claim).await
-    }
-
-    async fn stands(
-        &self,
-        connection: &mut PgConnection,
-        claim: &Claim<'_>,
-    ) -> Result<bool, StoreError> {
-        self.0.stands(connection, claim).await
-    }
-
-    async fn purge(&self, group: &str, window: Duration, most: u32) -> Result<u64, StoreError> {
-        self.0.purge(group, window, most).await
-    }
-
-    async fn store_offset(
-        &self,
-        connection: &mut PgConnection,
-        group: &str,
-        partition: &TopicPartition,
-        next: i64,
-    ) -> Result<(), StoreError> {
-        self.0.store_offset(connection, group, partition, next).await
-    }
-
-    async fn offsets(&self, group: &str) -> Result<Vec<(TopicPartition, i64)>, StoreError> {
-        self.0.offsets(group).await
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_whose_answer_does_not_come_is_found_to_be_done() {
     let Some(stage) = stage().await else { return };
     stage.make_effects().await;
-    let store = Doubtful(stage.store.clone(), Arc::new(AtomicU32::new(1)));
+    let doubtful = AtomicBool::new(true);
+    let store = Heard(
+        stage.store.clone(),
+        Arc::new(move |step| {
+            match step == "after commit" && doubtful.swap(false, Ordering::SeqCst) {
+                true => {
+                    Err(StoreError::Database { what: "commit", source: "no answer came".into() })
+                }
+                false => Ok(()),
+            }
+        }),
+    );
     let outbox = Outbox::new(store, Source::new("shop").unwrap());
     let insert = stage.insert();
     let handler = async |Event(event): Event<Charged>,
-                         mut tx: Tx<Doubtful>,
+                         mut tx: Tx<Heard>,
                          State(Insert(insert)): State<Insert>|
            -> Result<(), sqlx::Error> {
         sqlx::query(AssertSqlSafe(insert)).bind(event.n).execute(&mut *tx).await.map(drop)

@@ -1,12 +1,14 @@
 //! Events that are booked in a transaction, and what was booked.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Row};
 use tidings::codec::Format;
 use tidings::consumer::{Consumer, ConsumerBuilder, Event, State, TopicSetup, Tx};
-use tidings::event::{Envelope, Flow, Source};
+use tidings::event::{
+    Envelope, Flow, IntegrationEvent, InvalidKey, PartitionKey, Source, TopicName,
+};
 use tidings::publisher::Publisher;
 use tidings::retry::{Backoff, RetryPolicy};
 use tidings::store::postgres::{PostgresInbox, PostgresStore};
@@ -22,6 +24,47 @@ pub struct Charged {
     pub n: i32,
 }
 
+/// The same on a topic of one test's own, for a broker that all share.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct ChargedOn<const TEST: u8> {
+    pub key: String,
+    pub n: i32,
+}
+
+/// Names the topics of this run; a child process gets its parent's.
+pub const RUN: &str = "TIDINGS_TEST_INBOX_RUN";
+
+pub fn run() -> &'static str {
+    static RUN_OF_PROCESS: OnceLock<String> = OnceLock::new();
+    RUN_OF_PROCESS.get_or_init(|| std::env::var(RUN).unwrap_or_else(|_| unique("charges")))
+}
+
+impl<const TEST: u8> ChargedOn<TEST> {
+    pub fn topic_name() -> TopicName {
+        TopicName::new(format!("{}.{TEST}", run())).unwrap()
+    }
+
+    pub fn envelope(n: i32) -> Envelope {
+        enveloped(&Self { key: format!("k{n}"), n })
+    }
+}
+
+impl<const TEST: u8> IntegrationEvent for ChargedOn<TEST> {
+    const NAME: &'static str = "charged";
+
+    fn topics() -> Vec<TopicName> {
+        vec![Self::topic_name()]
+    }
+
+    fn topic(&self) -> TopicName {
+        Self::topic_name()
+    }
+
+    fn partition_key(&self) -> Result<Option<PartitionKey>, InvalidKey> {
+        PartitionKey::new(self.key.as_str()).map(Some)
+    }
+}
+
 /// What follows from it.
 #[derive(Debug, serde::Serialize, serde::Deserialize, tidings::IntegrationEvent)]
 #[event(name = "booked", topic = "paid", key = key)]
@@ -35,9 +78,12 @@ pub struct Booked {
 pub struct Insert(pub Arc<str>);
 
 pub fn charged(n: i32) -> Envelope {
-    let event = Charged { key: format!("k{n}"), n };
+    enveloped(&Charged { key: format!("k{n}"), n })
+}
+
+fn enveloped<E: IntegrationEvent>(event: &E) -> Envelope {
     let source = Source::new("shop").unwrap();
-    tidings::codec::envelope(&event, &source, Format::Json, &Flow::default()).unwrap()
+    tidings::codec::envelope(event, &source, Format::Json, &Flow::default()).unwrap()
 }
 
 pub async fn note(
