@@ -42,6 +42,7 @@ impl Metrics {
                 ("dead_lettered", counts.dead_lettered()),
                 ("quarantined", counts.quarantined()),
                 ("skipped", counts.skipped()),
+                ("duplicate", counts.duplicates()),
             ]
         });
         let gauge = |metric, read| self.gauge(metric, status.weakly(), group(), read);
