@@ -5,6 +5,7 @@
 mod support;
 
 mod inbox;
+mod inbox_offsets;
 mod mediator;
 mod mistakes;
 mod outbox;
