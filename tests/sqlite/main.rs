@@ -6,6 +6,7 @@ mod support;
 
 mod inbox;
 mod inbox_offsets;
+mod joining;
 mod mediator;
 mod mistakes;
 mod outbox;
