@@ -9,11 +9,12 @@ use async_trait::async_trait;
 use super::settings::Inbox;
 use super::tx::Held;
 use crate::codec::envelope;
+use crate::error::BoxError;
 use crate::event::{Flow, simple_type_name};
 use crate::mapper::Events;
 use crate::outbox::AppendError;
 use crate::store::{Claim, InboxTables, OutboxTables, StoreError, Turn};
-use crate::transport::TopicPartition;
+use crate::transport::{KeptOffsets, TopicPartition};
 
 /// Where a group stands in a partition: the next offset to read.
 pub(crate) type Stored = (TopicPartition, i64);
@@ -55,6 +56,25 @@ pub(crate) trait Transact: Send + Sync {
     async fn store_offsets(&self, group: &str, offsets: &[Stored]) -> Result<(), StoreError>;
 }
 
+/// The offsets of a group, for a transport that reads from there.
+pub(crate) struct StoredOffsets {
+    pub(crate) inbox: Arc<dyn Transact>,
+    pub(crate) group: Arc<str>,
+}
+
+#[async_trait]
+impl KeptOffsets for StoredOffsets {
+    async fn offsets(&self) -> Result<Vec<Stored>, BoxError> {
+        Ok(self.inbox.offsets(&self.group).await?)
+    }
+}
+
+impl std::fmt::Debug for StoredOffsets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoredOffsets").field("group", &self.group).finish_non_exhaustive()
+    }
+}
+
 /// Why nothing of a handler was committed that had succeeded.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unfinished {
@@ -67,6 +87,11 @@ pub(crate) enum Unfinished {
          ended it; answer the error, or set a savepoint around what may fail"
     )]
     Aborted,
+    #[error(
+        "a request that was sent within the handler's transaction has failed, and the handler \
+         succeeded all the same; what the request wrote is not committed: answer its error"
+    )]
+    Spoilt,
     #[error(transparent)]
     Append(#[from] AppendError),
     #[error(transparent)]
@@ -114,7 +139,11 @@ impl<S: OutboxTables + InboxTables> Transact for Inbox<S> {
     ) -> Result<(), Unfinished> {
         let store = self.outbox.store();
         let mut transaction = held.end::<S>().ok_or(Unfinished::Kept)?;
-        match self.fill(&mut transaction, claim, events, offset).await {
+        let filled = match held.is_spoilt() {
+            true => Err(Unfinished::Spoilt),
+            false => self.fill(&mut transaction, claim, events, offset).await,
+        };
+        match filled {
             Ok(()) => Ok(store.commit(transaction).await?),
             Err(error) => {
                 // What fails here the database does by itself, once it finds out that nobody is there.

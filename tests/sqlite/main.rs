@@ -5,6 +5,8 @@
 mod support;
 
 mod inbox;
+mod inbox_offsets;
+mod joining;
 mod mediator;
 #[cfg(feature = "otel")]
 mod metrics;
