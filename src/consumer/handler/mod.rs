@@ -24,7 +24,7 @@ use crate::event::{IntegrationEvent, TopicName};
 /// `Args` tells the two apart and is always inferred.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an event handler",
-    note = "an event handler is an `async fn` whose first argument is `Event<E>`, whose other arguments are extractors (`Metadata`, `Headers`, `State<S>`, `Tx<S>`, `Publisher`, `RawRecord`, `Attempt`), and that answers `Result<_, HandlerError>` or any error",
+    note = "an event handler is an `async fn` whose first argument is `Event<E>`, whose other arguments are extractors (`Metadata`, `Headers`, `State<S>`, `Tx<S>`, `Publisher`, `RawRecord`, `Attempt`, `Delivery`), and that answers `Result<_, HandlerError>` or any error",
     note = "or a type that implements `IntegrationEventHandler<E>`"
 )]
 pub trait Handler<Args>: Send + Sync + 'static {

@@ -172,6 +172,10 @@ pub struct Limits {
     /// How long the group keeps a member that is silent: a member that leaves must be replaced in
     /// less. Default 10 s.
     pub session: Duration,
+    /// How often the broker may refuse the commit of a revoke, and say so, before that is a failure: it
+    /// is tried again with another group. Default 0: Kafka takes such a commit from any member of the
+    /// group's generation.
+    pub refusals: usize,
     /// The first retry tier; the second is twice as long. Default 500 ms.
     pub tier: Duration,
     /// The payload of a large record, in bytes: it must pass. Default 900 KiB.
@@ -202,6 +206,13 @@ impl Limits {
         self
     }
 
+    /// Sets how often the broker may refuse the commit of a revoke.
+    #[must_use]
+    pub fn refusals(mut self, refusals: usize) -> Self {
+        self.refusals = refusals;
+        self
+    }
+
     /// Sets the first retry tier, in whole milliseconds.
     #[must_use]
     pub fn tier(mut self, tier: Duration) -> Self {
@@ -223,6 +234,7 @@ impl Default for Limits {
             patience: Duration::from_secs(30),
             behaviour: Duration::from_secs(120),
             session: Duration::from_secs(10),
+            refusals: 0,
             tier: Duration::from_millis(500),
             large: 900 * 1024,
             too_large: 16 * 1024 * 1024,

@@ -135,6 +135,15 @@ impl EmbeddedBroker {
         })
     }
 
+    /// Answers everything so much later from now on, as a broker that is far away.
+    ///
+    /// # Errors
+    /// When the broker refuses.
+    pub fn answer_after(&self, latency: Duration) -> Result<(), TransportError> {
+        self.with(move |cluster| cluster.broker_round_trip_time(1, latency))
+            .map_err(|error| transport_error("the embedded broker does not answer later", error))
+    }
+
     /// Fails the next produce requests, one for each, as a broker that cannot store them would.
     pub fn fail_produce(&self, failures: usize) {
         let errors = vec![RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS; failures];

@@ -209,7 +209,7 @@ struct Member {
 
 impl Member {
     fn run(mut self) {
-        let mut served = 0;
+        let mut changed = 0;
         loop {
             while let Some(command) = self.control.next() {
                 if self.carry_out(command).is_break() {
@@ -218,8 +218,8 @@ impl Member {
                 }
             }
             let took = self.take();
-            if served != self.consumer.context().served() {
-                served = self.consumer.context().served();
+            if changed != self.consumer.context().changed() {
+                changed = self.consumer.context().changed();
                 self.say_who();
             }
             self.control.polled.store(self.control.now(), Ordering::Relaxed);
