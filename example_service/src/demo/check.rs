@@ -8,12 +8,12 @@ use uuid::Uuid;
 use super::findings::{End, Fate, Findings, Latency, millis};
 use super::people::{MailboxKind, Person};
 use super::witness::{DeadLetter, Seen};
-use crate::email_service::{Delivered, FailedTry, MailKind};
+use crate::email_service::{FailedTry, Mail, MailKind, StoredMail};
 
 /// All that is known after a run.
 pub struct Evidence {
     pub people: Vec<Person>,
-    pub mails: Vec<Delivered>,
+    pub mails: Vec<StoredMail>,
     pub failed: Vec<FailedTry>,
     pub seen: Seen,
     /// The retry tiers, shortest first.
@@ -23,7 +23,7 @@ pub struct Evidence {
 /// What is known of one mail.
 #[derive(Default)]
 struct Traces<'a> {
-    mails: Vec<&'a Delivered>,
+    mails: Vec<&'a StoredMail>,
     dead: Vec<&'a DeadLetter>,
     failed_deliveries: u32,
 }
@@ -161,8 +161,9 @@ fn order(person: &Person, traces: &HashMap<(Uuid, MailKind), Traces<'_>>, findin
     }
 }
 
-fn after(mail: &Delivered) -> Duration {
-    (mail.delivered_at - mail.mail.occurred_at).to_std().unwrap_or_default()
+fn after(mail: &StoredMail) -> Duration {
+    let Mail { occurred_at, .. } = mail.mail;
+    (mail.delivered_at.unwrap_or(occurred_at) - occurred_at).to_std().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::super::people::people;
 use super::*;
 use crate::email_service::Mail;
 
-fn delivered(person: &Person, kind: MailKind, number: u64, attempt: u32) -> Delivered {
+fn delivered(person: &Person, kind: MailKind, number: i64, attempt: u32) -> StoredMail {
     let occurred_at = Utc::now();
     let mail = Mail {
         event_id: String::new(),
@@ -20,7 +20,13 @@ fn delivered(person: &Person, kind: MailKind, number: u64, attempt: u32) -> Deli
         attempt,
         occurred_at,
     };
-    Delivered { number, mail, delivered_at: occurred_at + Duration::from_millis(number) }
+    StoredMail {
+        number,
+        mail,
+        delivered_at: Some(occurred_at + Duration::from_millis(number.unsigned_abs())),
+        tries: 0,
+        error: None,
+    }
 }
 
 /// A run of one user who signs up and leaves, in which all went well.

@@ -24,7 +24,7 @@ use self::report::Report;
 use self::stage::Stage;
 use self::witness::Witness;
 use crate::broker::Broker;
-use crate::email_service::{Delivered, FailedTry, Tally};
+use crate::email_service::{FailedTry, StoredMail, Tally};
 use crate::settings::Settings;
 
 /// How the demo is run.
@@ -110,7 +110,7 @@ async fn act(
     sleep(AFTERMATH).await;
     let ours = format!("domain={domain}&limit={ALL}");
     let evidence = Evidence {
-        mails: get::<Vec<Delivered>>(&http, format!("{}/mails?{ours}", stage.mails)).await?,
+        mails: get::<Vec<StoredMail>>(&http, format!("{}/mails?{ours}", stage.mails)).await?,
         failed: get::<Vec<FailedTry>>(&http, format!("{}/mails/failed?{ours}", stage.mails))
             .await?,
         seen: witness.so_far(),
@@ -146,7 +146,7 @@ async fn settle(
     loop {
         let tally: Tally =
             get(http, format!("{}/mails/count?domain={domain}", stage.mails)).await?;
-        if is_settled(people, tally.mails, &witness.so_far()) {
+        if is_settled(people, usize::try_from(tally.mails)?, &witness.so_far()) {
             return Ok(true);
         }
         if Instant::now() > deadline {
