@@ -15,7 +15,7 @@ use tidings::error::BoxError;
 use tidings::mediator::Context;
 use tidings::store::postgres::PostgresStore;
 use tidings::store::sqlite::SqliteStore;
-use tidings::store::{NoTransaction, OutboxStore, OutboxTables, Tables};
+use tidings::store::{InboxTables, NoTransaction, OutboxStore, OutboxTables, Tables};
 
 /// How long a statement waits for another writer of an SQLite database.
 const BUSY: Duration = Duration::from_secs(5);
@@ -32,7 +32,7 @@ pub struct Schema {
 }
 
 /// What the services need of a database, beside what Tidings needs.
-pub trait Database: OutboxTables + OutboxStore {
+pub trait Database: OutboxTables + OutboxStore + InboxTables {
     /// A connection of the pool.
     type Pooled: DerefMut<Target = Self::Connection> + Send;
 

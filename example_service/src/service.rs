@@ -161,7 +161,7 @@ fn users<S: Users>(store: S, kafka: &Kafka, settings: &Settings) -> Result<Parts
 fn mails<S: Mails>(store: S, kafka: &Kafka, settings: &Settings) -> Result<Parts, BoxError> {
     let (post, background) = PostOffice::open(store.clone(), settings)?;
     let lifespan = Lifespan::new().consumer(email_service::consumer(post, kafka)?);
-    let router = email_service::router(store);
+    let router = email_service::router(store, lifespan.health().clone());
     Ok(Parts { router, lifespan, background: Some(background) })
 }
 

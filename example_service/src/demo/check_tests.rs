@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::Utc;
 
 use super::super::people::people;
+use super::super::witness::SeenEvent;
 use super::*;
 use crate::email_service::Mail;
 
@@ -38,7 +39,9 @@ fn sound() -> Evidence {
         delivered(&people[0], MailKind::Goodbye, 2, 1),
     ];
     let mut seen = Seen::default();
-    seen.events.insert(people[0].user_id, vec!["created", "deactivated"]);
+    let event = |what, offset| SeenEvent { id: String::new(), what, place: (0, offset) };
+    let events = vec![event(What::Created, 0), event(What::Deactivated, 1)];
+    seen.events.insert(people[0].user_id, events);
     Evidence { people, mails, failed: Vec::new(), seen, tiers: vec!["1s".into(), "2s".into()] }
 }
 

@@ -76,19 +76,15 @@ impl fmt::Display for Report {
                 End::Nowhere => writeln!(f, "nothing")?,
             }
         }
-        for (what, problems) in [
-            ("missing", &found.missing),
-            ("doubled", &found.doubled),
-            ("out of order", &found.out_of_order),
-            ("unexpected", &found.unexpected),
-        ] {
-            for problem in problems.iter().take(LISTED) {
-                writeln!(f, "{what}: {problem}")?;
-            }
-            if problems.len() > LISTED {
-                writeln!(f, "{what}: and {} more", problems.len() - LISTED)?;
-            }
-        }
+        problems(
+            f,
+            &[
+                ("missing", &found.missing),
+                ("doubled", &found.doubled),
+                ("out of order", &found.out_of_order),
+                ("unexpected", &found.unexpected),
+            ],
+        )?;
         let verdict = match (self.sound, self.settled) {
             (true, _) => "Nothing is missing, doubled or out of order.",
             (false, true) => "Something is wrong.",
@@ -102,4 +98,20 @@ impl fmt::Display for Report {
             None => Ok(()),
         }
     }
+}
+
+/// Lists what is wrong, kind by kind.
+pub(super) fn problems(
+    f: &mut fmt::Formatter<'_>,
+    kinds: &[(&str, &Vec<String>)],
+) -> fmt::Result {
+    for (what, problems) in kinds {
+        for problem in problems.iter().take(LISTED) {
+            writeln!(f, "{what}: {problem}")?;
+        }
+        if problems.len() > LISTED {
+            writeln!(f, "{what}: and {} more", problems.len() - LISTED)?;
+        }
+    }
+    Ok(())
 }

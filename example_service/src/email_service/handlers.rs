@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use example_contracts::{UserCreated, UserDeactivated};
-use tidings::consumer::{Attempt, Event, HandlerError, State};
+use tidings::consumer::{Attempt, Event, HandlerError, State, Tx};
 use tidings::event::Metadata;
 
 use super::faults::Faults;
@@ -33,9 +33,10 @@ pub async fn welcome<S: Mails>(
     metadata: Metadata,
     Attempt(attempt): Attempt,
     State(post): State<PostOffice<S>>,
+    mut tx: Tx<S>,
 ) -> Result<(), HandlerError> {
     let to = Recipient { user_id: user.user_id, address: user.email, name: user.full_name };
-    post.put(Mail::new(MailKind::Welcome, to, &metadata, attempt)).await
+    post.put(&mut tx, Mail::new(MailKind::Welcome, to, &metadata, attempt)).await
 }
 
 /// Takes leave of a user.
@@ -47,21 +48,20 @@ pub async fn goodbye<S: Mails>(
     metadata: Metadata,
     Attempt(attempt): Attempt,
     State(post): State<PostOffice<S>>,
+    mut tx: Tx<S>,
 ) -> Result<(), HandlerError> {
     let to = Recipient { user_id: user.user_id, address: user.email, name: user.full_name };
-    post.put(Mail::new(MailKind::Goodbye, to, &metadata, attempt)).await
+    post.put(&mut tx, Mail::new(MailKind::Goodbye, to, &metadata, attempt)).await
 }
 
 impl<S: Mails> PostOffice<S> {
-    async fn put(&self, mail: Mail) -> Result<(), HandlerError> {
+    /// In the transaction in which it is noted that the event was handled: so each event has one mail.
+    async fn put(&self, tx: &mut S::Connection, mail: Mail) -> Result<(), HandlerError> {
         if let Some(Err(error)) = self.faults.as_ref().map(|faults| faults.check(&mail.to)) {
             self.notes.note(FailedTry::now(&mail, mail.attempt, error.to_string()));
             // Through the tiers, then to the dead letters.
             return Err(HandlerError::transient(error));
         }
-        let mut transaction = self.mails.writer().await?;
-        self.mails.add(&mut transaction, &mail, self.smtp).await?;
-        self.mails.commit(transaction).await?;
-        Ok(())
+        Ok(self.mails.add(tx, &mail, self.smtp).await?)
     }
 }

@@ -15,13 +15,16 @@ use std::sync::Arc;
 
 use tidings::consumer::{BuildError, Consumer, Order};
 use tidings::error::BoxError;
+use tidings::event::Source;
+use tidings::inbox::Inbox;
+use tidings::outbox::Outbox;
 use tidings::retry::UnknownType;
 use tidings::transport::Transport;
 
 pub use background::Background;
 pub use faults::{BROKEN, FLAKY, Faults};
 pub use handlers::{PostOffice, goodbye, welcome};
-pub use http::router;
+pub use http::{Handled, router};
 pub use mail::{Mail, MailError, MailKind, Recipient};
 pub use mailbox::{FailedTry, StoredMail, Tally, Whose};
 pub use smtp::Smtp;
@@ -63,10 +66,14 @@ pub fn consumer<S: Mails, T: Transport + Clone>(
     post: PostOffice<S>,
     transport: &T,
 ) -> Result<Consumer, BuildError> {
+    let source = Source::new(NAME).expect("the name is short and plain");
+    let inbox = Inbox::new(Outbox::new(post.mails.clone(), source));
     Consumer::builder(NAME)
         .handle(welcome::<S>)
         .handle(goodbye::<S>)
         .state(post)
+        // What an event leads to happens once, however often it comes.
+        .inbox(inbox)
         .order(Order::ByKey)
         .concurrency(64)
         // The topic has all that happens to users. What is new to us, or no reason for a mail, is no dead letter.

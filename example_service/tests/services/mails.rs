@@ -8,6 +8,7 @@ use example_contracts::{UserCreated, UserDeactivated, UserRenamed};
 use example_service::email_service::{self, FailedTry, MailKind, Mails, StoredMail, Whose};
 use serde_json::json;
 use tidings::testing::TestKit;
+use tidings::web::Health;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -49,7 +50,7 @@ async fn a_user_is_greeted_and_in_the_end_taken_leave_of() {
     );
     assert_eq!(to_ada[0].mail.subject, "Welcome, Ada Lovelace");
     assert_eq!(to_ada[1].mail.subject, "Goodbye, Ada Byron");
-    let listed = get(&email_service::router(mailbox.mails), "/mails/count").await;
+    let listed = get(&email_service::router(mailbox.mails, Health::default()), "/mails/count").await;
     assert_eq!(listed, json!({ "mails": 3, "unsent": 0, "failed_tries": 0 }));
 }
 
@@ -115,7 +116,7 @@ async fn while_the_smtp_server_is_away_mails_wait_and_their_tries_are_listed() {
     sign_up(&users, "ada@example.org").await;
     kit.settled().await;
     kit.expect::<UserCreated>().handled_by("welcome", 1).retried_after("welcome", []);
-    let service = email_service::router(mailbox.mails.clone());
+    let service = email_service::router(mailbox.mails.clone(), Health::default());
     let unsent = get(&service, "/mails/unsent").await;
     assert_eq!(
         (&unsent[0]["to"], &unsent[0]["delivered_at"]),
