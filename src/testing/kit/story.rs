@@ -63,6 +63,7 @@ pub(super) struct Taken {
 pub(super) enum Did {
     Begin,
     Finish,
+    Duplicate,
     Drop { reason: String },
     Fail { kind: String, error: String },
     Move { to: TopicName, aside: Aside, copy: Option<Arc<Seen>> },
@@ -133,6 +134,7 @@ impl Observer for Story {
         let what = match step.what {
             StepKind::Begun => Did::Begin,
             StepKind::Done => Did::Finish,
+            StepKind::Duplicate => Did::Duplicate,
             StepKind::Dropped { reason } => Did::Drop { reason: reason.to_owned() },
             StepKind::Failed { kind, error } => {
                 Did::Fail { kind: kind.to_owned(), error: error.to_owned() }

@@ -138,6 +138,8 @@ pub enum Kind {
     Begun,
     /// It succeeded.
     Done,
+    /// It had handled the event before, and was not called.
+    Duplicate,
     /// It, or the consumer, dropped the event.
     Dropped,
     /// It failed.
@@ -284,6 +286,7 @@ impl Observer for Noting {
         let kind = match step.what {
             StepKind::Begun => Kind::Begun,
             StepKind::Done => Kind::Done,
+            StepKind::Duplicate => Kind::Duplicate,
             StepKind::Dropped { .. } => Kind::Dropped,
             StepKind::Failed { kind, error } => {
                 Kind::Failed { kind: kind.to_owned(), error: error.to_owned() }

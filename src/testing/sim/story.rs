@@ -131,6 +131,7 @@ fn stepped(step: &Stepped) -> String {
     let did = match kind {
         Kind::Begun => format!("begins, attempt {attempt}"),
         Kind::Done => "is done".into(),
+        Kind::Duplicate => "had handled it before".into(),
         Kind::Dropped => "drops it".into(),
         Kind::Failed { kind, error } => format!("fails ({kind}): {error}"),
         Kind::Moved(to) => format!("has moved it to {to}"),

@@ -40,7 +40,7 @@ impl<'a> Concluded<'a> {
                 }
             }
             What::Step(Stepped { group, place, handler, kind, .. }) => match (kind, handler) {
-                (Kind::Done | Kind::Dropped, Some(handler)) => {
+                (Kind::Done | Kind::Duplicate | Kind::Dropped, Some(handler)) => {
                     self.handled.entry((group, place)).or_default().insert(handler);
                 }
                 (Kind::Skipped | Kind::Dropped, None) => {

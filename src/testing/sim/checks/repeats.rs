@@ -185,7 +185,7 @@ fn runs(books: &Books<'_>, breaks: &Breaks<'_>) -> Vec<Violation> {
                             violations.push(Violation::new(class, at, [place.clone()], what));
                         }
                     }
-                    Kind::Done | Kind::Dropped => {
+                    Kind::Done | Kind::Duplicate | Kind::Dropped => {
                         if let Some(run) = run {
                             run.concluded = true;
                         }

@@ -15,7 +15,7 @@ pub(super) fn lost(books: &Books<'_>) -> Vec<Violation> {
         let What::Step(Stepped { group, place, handler, kind, .. }) = &entry.what else { continue };
         let origin = &books.records[place].origin;
         match (kind, handler) {
-            (Kind::Done | Kind::Dropped, Some(handler)) => {
+            (Kind::Done | Kind::Duplicate | Kind::Dropped, Some(handler)) => {
                 handled.insert((group, handler, origin));
             }
             (Kind::Skipped | Kind::Dropped, None) => {
