@@ -34,7 +34,12 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    let level = if matches!(cli.command, Some(Command::Demo(_))) { "error" } else { "info" };
+    let level = match &cli.command {
+        // Round by round it says how far it is.
+        Some(Command::Demo(options)) if options.chaos => "error,example_service::demo=info",
+        Some(Command::Demo(_)) => "error",
+        _ => "info",
+    };
     // Output is for what was asked; logs go beside it.
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into()))

@@ -47,7 +47,7 @@ pub struct Options {
     #[arg(long)]
     pub chaos: bool,
     #[command(flatten)]
-    pub kills: chaos::Options,
+    pub kills: chaos::Kill,
 }
 
 /// Users of a run without kills, unless it is said.

@@ -101,10 +101,7 @@ impl fmt::Display for Report {
 }
 
 /// Lists what is wrong, kind by kind.
-pub(super) fn problems(
-    f: &mut fmt::Formatter<'_>,
-    kinds: &[(&str, &Vec<String>)],
-) -> fmt::Result {
+pub(super) fn problems(f: &mut fmt::Formatter<'_>, kinds: &[(&str, &Vec<String>)]) -> fmt::Result {
     for (what, problems) in kinds {
         for problem in problems.iter().take(LISTED) {
             writeln!(f, "{what}: {problem}")?;

@@ -1,6 +1,6 @@
 //! Users are stored and read, in SQLite. In PostgreSQL the demo does.
 
-use tidings::store::OutboxTables;
+use tidings::store::Transactions;
 
 use super::*;
 use crate::database::Place;
@@ -16,7 +16,7 @@ fn user(email: &str) -> User {
 async fn add(users: &SqliteStore, user: &User) -> Result<(), StoreError> {
     let mut transaction = users.writer().await?;
     users.add(&mut transaction, user).await?;
-    Ok(OutboxTables::commit(users, transaction).await.unwrap())
+    Ok(Transactions::commit(users, transaction).await.unwrap())
 }
 
 #[tokio::test]

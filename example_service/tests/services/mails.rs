@@ -50,7 +50,8 @@ async fn a_user_is_greeted_and_in_the_end_taken_leave_of() {
     );
     assert_eq!(to_ada[0].mail.subject, "Welcome, Ada Lovelace");
     assert_eq!(to_ada[1].mail.subject, "Goodbye, Ada Byron");
-    let listed = get(&email_service::router(mailbox.mails, Health::default()), "/mails/count").await;
+    let listed =
+        get(&email_service::router(mailbox.mails, Health::default()), "/mails/count").await;
     assert_eq!(listed, json!({ "mails": 3, "unsent": 0, "failed_tries": 0 }));
 }
 

@@ -123,9 +123,7 @@ fn published(life: &Life, records: &[SeenEvent], findings: &mut Findings) {
         match is.iter().filter(|is| **is == what).count() {
             0 => findings.lost.push(format!("{}: event {what}", life.email)),
             1 => {}
-            count => {
-                findings.doubled.push(format!("{}: event {what}, {count} times", life.email))
-            }
+            count => findings.doubled.push(format!("{}: event {what}, {count} times", life.email)),
         }
     }
     for what in is.iter().filter(|is| !expected.contains(is)) {

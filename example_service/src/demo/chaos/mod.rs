@@ -39,7 +39,7 @@ use crate::settings::Settings;
 
 /// How the chaotic demo is run.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Options {
+pub struct Kill {
     /// How many rounds of kills there are.
     #[arg(long, default_value_t = 5, requires = "chaos", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub rounds: u32,
@@ -68,12 +68,14 @@ const START: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// When a service does not start or ends by itself, or a request is not answered for too long.
-pub async fn play(options: &Options, users: u32, settings: &Settings) -> Result<Report, BoxError> {
+pub async fn play(options: &Kill, users: u32, settings: &Settings) -> Result<Report, BoxError> {
     let commands = options.kill_broker.clone().zip(options.start_broker.clone());
     let commands = commands.map(|(kill, start)| BrokerCommands { kill, start });
     let broker = Broker::of(settings)?;
     if let (Broker::Embedded(_), Some(_)) = (&broker, &commands) {
-        return Err("--kill-broker is for the broker at KAFKA__BOOTSTRAP_SERVERS, which is not set".into());
+        return Err(
+            "--kill-broker is for the broker at KAFKA__BOOTSTRAP_SERVERS, which is not set".into(),
+        );
     }
     let logs = logs()?;
     let run = Run {
@@ -101,7 +103,7 @@ pub async fn play(options: &Options, users: u32, settings: &Settings) -> Result<
 }
 
 struct Run<'a> {
-    options: &'a Options,
+    options: &'a Kill,
     /// Of each round.
     users: u32,
     kafka: Kafka,
@@ -145,7 +147,9 @@ impl Run<'_> {
             if given.is_none() {
                 let folder = match &mut folder {
                     Some(folder) => folder,
-                    none => none.insert(tempfile::Builder::new().prefix("tidings-chaos-").tempdir()?),
+                    none => {
+                        none.insert(tempfile::Builder::new().prefix("tidings-chaos-").tempdir()?)
+                    }
                 };
                 let file = folder.path().join(name.to_lowercase()).with_extension("db");
                 vars.push((name, sqlite_file(&file)));
@@ -185,8 +189,7 @@ impl Run<'_> {
         let (settled, evidence) = self.settle(lives, &client, &mails.address(), &witness).await?;
         counting.abort();
         removed.look(&http, &mails.address()).await;
-        let kills =
-            Kills { user_service: users.kills, email_service: mails.kills, broker };
+        let kills = Kills { user_service: users.kills, email_service: mails.kills, broker };
         users.stop().await?;
         mails.stop().await?;
         // It only looked, so nothing is lost where it did not stop in time.
@@ -250,7 +253,8 @@ impl Run<'_> {
             tracing::info!(
                 round = number + 1,
                 users = lives.len(),
-                killed = round.users.len() + round.mails.len() + round.broker.len(),
+                kills = users.kills + mails.kills + kills,
+                "played"
             );
         }
         Ok((lives, kills))

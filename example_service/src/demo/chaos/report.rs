@@ -81,10 +81,14 @@ impl fmt::Display for Report {
             ],
         )?;
         let verdict = match (self.sound, self.settled, found.is_sound()) {
-            (true, ..) => "Every user has exactly one welcome, and nothing is lost, doubled or reordered.",
+            (true, ..) => {
+                "Every user has exactly one welcome, and nothing is lost, doubled or reordered."
+            }
             (false, false, _) => "The time was over before everything was settled.",
             (false, true, false) => "Something is wrong.",
-            (false, true, true) => "Nothing was killed that should have been, so this shows nothing.",
+            (false, true, true) => {
+                "Nothing was killed that should have been, so this shows nothing."
+            }
         };
         write!(f, "\n{verdict}")?;
         match &self.logs {
