@@ -5,6 +5,7 @@
 mod support;
 
 mod inbox;
+mod kit;
 mod mediator;
 mod mistakes;
 mod outbox;
