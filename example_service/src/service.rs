@@ -16,14 +16,11 @@ use tidings::transport::kafka::Kafka;
 use tidings::web::{Health, Lifespan, ServeError, Stopped};
 use tokio::net::TcpListener;
 
-use crate::broker::{Broker, TOPICS};
+use crate::broker::{Broker, START, TOPICS};
 use crate::database::{Database, Kind, Place, Schema};
 use crate::email_service::{self, Background, Mails, PostOffice};
 use crate::settings::Settings;
 use crate::user_service::{self, Users};
-
-/// How long a start waits for a broker that does not answer.
-const START: Duration = Duration::from_secs(30);
 
 /// A service that listens and does not answer yet.
 pub struct Service {

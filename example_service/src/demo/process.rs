@@ -11,8 +11,8 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
-/// How long a service may take to listen, and again to be ready.
-pub const READY: Duration = Duration::from_secs(45);
+/// How long a service may take to listen, and again to be ready: longer than it waits for a broker.
+pub const READY: Duration = Duration::from_secs(150);
 /// How long it may take to stop.
 pub const STOP: Duration = Duration::from_secs(20);
 

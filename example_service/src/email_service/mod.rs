@@ -30,7 +30,7 @@ pub use mailbox::{FailedTry, StoredMail, Tally, Whose};
 pub use smtp::Smtp;
 pub use store::{Mails, SCHEMA};
 
-use crate::broker::TOPICS;
+use crate::broker::{START, TOPICS};
 use crate::settings::Settings;
 
 /// What its events would name as their source, and its consumer group.
@@ -79,5 +79,6 @@ pub fn consumer<S: Mails, T: Transport + Clone>(
         // The topic has all that happens to users. What is new to us, or no reason for a mail, is no dead letter.
         .unknown(UnknownType::Ignore)
         .topics(TOPICS)
+        .start_wait(START)
         .build(transport)
 }

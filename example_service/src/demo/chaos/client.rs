@@ -22,7 +22,7 @@ const AT_ONCE: usize = 8;
 /// How long a request may take: longer than the service gives it.
 const REQUEST: Duration = Duration::from_secs(15);
 /// How long a user waits until a service is there again.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 /// Between two tries.
 const AGAIN: Duration = Duration::from_millis(50);
 /// The longest pause between two requests of a user, in milliseconds.

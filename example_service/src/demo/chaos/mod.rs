@@ -32,7 +32,7 @@ use self::report::{Kills, Report};
 use super::stage::logs;
 use super::witness::Witness;
 use super::{ALL, TIERS, get};
-use crate::broker::{Broker, TOPICS};
+use crate::broker::{Broker, START, TOPICS};
 use crate::database::{Kind, Place, sqlite_file};
 use crate::email_service::{self, StoredMail, Tally};
 use crate::settings::Settings;
@@ -61,8 +61,6 @@ pub const USERS: u32 = 50;
 const SETTLE: Duration = Duration::from_secs(120);
 /// What comes twice comes while nothing new comes: so long nothing may change.
 const QUIET: Duration = Duration::from_secs(2);
-/// How long topics may take to be made.
-const START: Duration = Duration::from_secs(30);
 
 /// Plays the rounds, waits until all is settled, checks.
 ///
