@@ -6,7 +6,7 @@ use config::{Config, ConfigError, Environment};
 use serde::Deserialize;
 
 /// The settings of both services. Those of Kafka are read by Tidings itself, from `KAFKA__…`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// `HTTP_ADDRESS`: where a service listens that has a process to itself.
@@ -46,19 +46,6 @@ pub struct EmailSettings {
     pub sender: String,
     /// `EMAIL_SERVICE__FAULTS`: mailboxes named `flaky-…` and `broken-…` fail. For the demo.
     pub faults: bool,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            http_address: None,
-            database_url: None,
-            smtp_url: None,
-            user_service: UserSettings::default(),
-            email_service: EmailSettings::default(),
-            kafka: BTreeMap::new(),
-        }
-    }
 }
 
 impl Default for EmailSettings {

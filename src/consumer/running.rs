@@ -20,11 +20,11 @@ use super::stop::{MemberReport, StopReport};
 use super::work::Work;
 use crate::error::ErrorClass;
 use crate::event::TopicName;
-use crate::inbox::{Transact, purge};
+use crate::inbox::{StoredOffsets, Transact, purge};
 use crate::retry::{Backoff, Chance, RetryPolicy};
 use crate::store::StoreError;
 use crate::transport::{
-    SourceControl, Subscription, TopicPartition, TopicSetup, TopicsError, Transport,
+    KeptOffsets, SourceControl, Subscription, TopicPartition, TopicSetup, TopicsError, Transport,
     TransportError, prepare_topics,
 };
 
@@ -119,6 +119,7 @@ impl Consumer {
                 topics: self.topics.mains().iter().map(|main| main.name.clone()).collect(),
                 followers: self.topics.followers(),
                 revoke_wait: self.settings.revoke_drain + REVOKE_MARGIN,
+                kept: self.kept(),
             })?;
             let health = Arc::new(MemberHealth::default());
             members.push((health.clone(), source.control.clone()));
@@ -167,6 +168,11 @@ impl Consumer {
             () = running.ended() => {}
         }
         Ok(running.stop(drain).await)
+    }
+
+    fn kept(&self) -> Option<Arc<dyn KeptOffsets>> {
+        let inbox = self.inbox.clone().filter(|inbox| inbox.keeps_offsets())?;
+        Some(Arc::new(StoredOffsets { inbox, group: self.settings.group.clone() }))
     }
 
     /// Whether the inbox's tables are there. A database that is away is waited for as in an outage.

@@ -53,8 +53,14 @@ impl Work {
         };
         match ended.and_then(Handled::settled) {
             Ok(Handled { outcome, events }) => {
-                let finish = inbox.finish(&held, &claim, &events, None);
+                let Turn { assignment, place, alone, .. } = turn;
+                let next = assignment.to_store(place, alone);
+                let offset = next.map(|next| (assignment.partition.clone(), next));
+                let finish = inbox.finish(&held, &claim, &events, offset);
                 self.in_time("commit", finish).await?.map_err(not_finished)?;
+                if let Some(next) = next {
+                    assignment.stored(next);
+                }
                 self.concluded(delivery, &outcome);
                 Ok(Verdict::Done)
             }

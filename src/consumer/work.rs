@@ -77,6 +77,8 @@ impl Finish {
 pub(super) struct Turn<'a> {
     pub(super) assignment: &'a Assignment,
     pub(super) place: u64,
+    /// The event has one handler to run.
+    pub(super) alone: bool,
     slots: &'a Slots,
 }
 
@@ -110,7 +112,7 @@ impl Work {
         match self.policies.read(&assignment.place, record) {
             Reading::Run { event, handlers, failures } => {
                 let span = self.receiving(&event);
-                let turn = Turn { assignment, place, slots };
+                let turn = Turn { assignment, place, alone: handlers.len() == 1, slots };
                 let run = pin!(self.run(turn, event, handlers, failures));
                 run.instrument(span).await
             }
@@ -138,6 +140,11 @@ impl Work {
             }
             Reading::Fail { reason } => Finish::Fatal(format!("{}: {reason}", at(record))),
         }
+    }
+
+    /// Whether where a partition stands is stored with what handlers write.
+    pub(super) fn keeps_offsets(&self) -> bool {
+        self.inbox.as_ref().is_some_and(|inbox| inbox.keeps_offsets())
     }
 
     fn receiving(&self, event: &ReceivedEvent) -> Span {
@@ -231,7 +238,7 @@ impl Work {
     }
 
     async fn attempts(&self, turn: Turn<'_>, handler: &Registered, delivery: &Delivery) -> Verdict {
-        let Turn { assignment, place, slots } = turn;
+        let Turn { assignment, place, slots, .. } = turn;
         let (mut retries, mut probes) = (0, 0);
         let mut outage = None;
         loop {

@@ -11,7 +11,7 @@ mod settings;
 mod tx;
 
 pub(crate) use purge::purge;
-pub(crate) use run::{Transact, Unfinished};
+pub(crate) use run::{StoredOffsets, Transact, Unfinished};
 pub use settings::Inbox;
 pub(crate) use tx::Held;
 pub use tx::Tx;

@@ -28,39 +28,39 @@ pub struct Charged {
 /// What follows from it.
 #[derive(Debug, serde::Serialize, serde::Deserialize, tidings::IntegrationEvent)]
 #[event(name = "booked", topic = "paid", key = key)]
-struct Booked {
+pub struct Booked {
     key: String,
     n: u32,
 }
 
-const CHARGES: TopicName = TopicName::from_static("charges");
+pub const CHARGES: TopicName = TopicName::from_static("charges");
 
-fn charged(n: u32) -> Charged {
+pub fn charged(n: u32) -> Charged {
     Charged { key: format!("k{n}"), n }
 }
 
-async fn with_effects() -> Stage {
+pub async fn with_effects() -> Stage {
     let stage = stage().await;
     let table = "CREATE TABLE effects (handler TEXT NOT NULL, n INTEGER NOT NULL)";
     sqlx::query(table).execute(&stage.pool).await.unwrap();
     stage
 }
 
-async fn note(tx: &mut Tx<SqliteStore>, handler: &str, n: u32) -> Result<(), sqlx::Error> {
+pub async fn note(tx: &mut Tx<SqliteStore>, handler: &str, n: u32) -> Result<(), sqlx::Error> {
     let insert = sqlx::query("INSERT INTO effects VALUES (?, ?)").bind(handler).bind(n);
     insert.execute(&mut **tx).await.map(drop)
 }
 
-async fn effects(pool: &SqlitePool, handler: &str) -> Vec<u32> {
+pub async fn effects(pool: &SqlitePool, handler: &str) -> Vec<u32> {
     let all = sqlx::query("SELECT n FROM effects WHERE handler = ? ORDER BY n").bind(handler);
     all.fetch_all(pool).await.unwrap().iter().map(|row| row.get(0)).collect()
 }
 
-fn inbox(stage: &Stage) -> SqliteInbox {
+pub fn inbox(stage: &Stage) -> SqliteInbox {
     SqliteInbox::new(stage.outbox.clone())
 }
 
-fn consumer(stage: &Stage) -> ConsumerBuilder {
+pub fn consumer(stage: &Stage) -> ConsumerBuilder {
     Consumer::builder("books")
         .inbox(inbox(stage))
         .topics(TopicSetup::Create { partitions: Some(4), replication: None })
@@ -72,7 +72,7 @@ async fn started(stage: &Stage, consumer: ConsumerBuilder) -> RunningConsumer {
 }
 
 /// Publishes the same event so often.
-async fn publish(stage: &Stage, events: impl IntoIterator<Item = Charged>, times: usize) {
+pub async fn publish(stage: &Stage, events: impl IntoIterator<Item = Charged>, times: usize) {
     let publisher = Publisher::new(&stage.client());
     for event in events {
         let copies: Vec<Envelope> = vec![envelope(&event); times];
@@ -80,23 +80,23 @@ async fn publish(stage: &Stage, events: impl IntoIterator<Item = Charged>, times
     }
 }
 
-fn envelope(event: &Charged) -> Envelope {
+pub fn envelope(event: &Charged) -> Envelope {
     let source = tidings::event::Source::new("shop").unwrap();
     let format = tidings::codec::Format::Json;
     tidings::codec::envelope(event, &source, format, &Flow::default()).unwrap()
 }
 
 /// Waits until the group has read and committed everything.
-async fn caught_up(stage: &Stage) {
+pub async fn caught_up(stage: &Stage) {
     eventually("everything is committed", SOON, || stage.broker.lag().is_empty()).await;
 }
 
-async fn end(running: RunningConsumer) {
+pub async fn end(running: RunningConsumer) {
     let report = running.stop(SOON).await;
     assert!(report.is_clean(), "{report:?}");
 }
 
-async fn book(
+pub async fn book(
     Event(event): Event<Charged>,
     mut tx: Tx<SqliteStore>,
 ) -> Result<Booked, sqlx::Error> {

@@ -5,6 +5,7 @@
 mod support;
 
 mod inbox;
+mod inbox_offsets;
 mod kit;
 mod mediator;
 mod mistakes;

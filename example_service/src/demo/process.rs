@@ -16,6 +16,9 @@ pub const READY: Duration = Duration::from_secs(150);
 /// How long it may take to stop.
 pub const STOP: Duration = Duration::from_secs(20);
 
+/// Variables that a service is told beside the environment.
+pub type Vars = Vec<(String, String)>;
+
 /// A service that runs. Dropped, it is killed.
 pub struct Process {
     name: &'static str,

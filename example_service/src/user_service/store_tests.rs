@@ -16,7 +16,8 @@ fn user(email: &str) -> User {
 async fn add(users: &SqliteStore, user: &User) -> Result<(), StoreError> {
     let mut transaction = users.writer().await?;
     users.add(&mut transaction, user).await?;
-    Ok(Transactions::commit(users, transaction).await.unwrap())
+    Transactions::commit(users, transaction).await.unwrap();
+    Ok(())
 }
 
 #[tokio::test]

@@ -9,12 +9,12 @@ use tokio::process::Command;
 use tokio::time::sleep;
 
 use super::plan::Strike;
-use crate::demo::process::{Process, ready};
+use crate::demo::process::{Process, Vars, ready};
 
 /// A service that is killed and started again.
 pub struct Actor {
     name: &'static str,
-    vars: Vec<(String, String)>,
+    vars: Vars,
     logs: PathBuf,
     process: Option<Process>,
     address: Address,

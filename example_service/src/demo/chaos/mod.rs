@@ -29,6 +29,7 @@ use self::client::{Life, Patient};
 use self::plan::Round;
 use self::removed::Removed;
 use self::report::{Kills, Report};
+use super::process::Vars;
 use super::stage::logs;
 use super::witness::Witness;
 use super::{ALL, TIERS, get};
@@ -118,7 +119,7 @@ impl Run<'_> {
         &self,
         settings: &Settings,
         broker: &Broker,
-    ) -> Result<(Vec<(String, String)>, Option<TempDir>), BoxError> {
+    ) -> Result<(Vars, Option<TempDir>), BoxError> {
         let mut vars: Vec<(&str, String)> = vec![
             ("KAFKA__FAILURE__RETRY_TIERS", TIERS.into()),
             ("KAFKA_FAILURE_RETRY_TIERS", String::new()),

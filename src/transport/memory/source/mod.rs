@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
@@ -63,6 +64,7 @@ pub(super) fn start(
         fetch_at: None,
         turn: 0,
         positions: BTreeMap::new(),
+        asking: None,
         outbox: VecDeque::new(),
         commits: VecDeque::new(),
         giving: None,
@@ -159,6 +161,8 @@ struct Member {
     /// Partitions take turns.
     turn: usize,
     positions: BTreeMap<TopicPartition, Position>,
+    /// Partitions that are its own once it is known what offsets the group keeps.
+    asking: Option<Asking>,
     outbox: VecDeque<SourceEvent>,
     commits: VecDeque<Commit>,
     giving: Option<Giving>,
@@ -183,8 +187,15 @@ struct Commit {
     releases: Vec<TopicPartition>,
 }
 
+/// What was assigned, and the question from where it is read.
+struct Asking {
+    partitions: Vec<TopicPartition>,
+    answer: BoxFuture<'static, Offsets>,
+}
+
 /// Why a member looks again.
 enum Woken {
+    Kept(Offsets),
     Told(Command),
     GivenUp(Offsets),
     Parted,
@@ -209,7 +220,7 @@ impl Member {
             if self.has_left() {
                 return;
             }
-            let Self { events, commands, outbox, giving, parting, .. } = &mut self;
+            let Self { events, commands, outbox, giving, parting, asking, .. } = &mut self;
             let parts = parting.is_some();
             let due = giving.as_ref().map(|giving| giving.deadline);
             let woken = tokio::select! {
@@ -228,6 +239,7 @@ impl Member {
                     Woken::GivenUp(Vec::new())
                 }
                 () = parted(parting), if parts => Woken::Parted,
+                kept = kept(asking) => Woken::Kept(kept),
                 () = sleep_until(wake) => Woken::Again,
                 () = changes => Woken::Again,
             };
@@ -238,6 +250,7 @@ impl Member {
                     self.parting = None;
                     self.beat_at = Instant::now();
                 }
+                Woken::Kept(kept) => self.begin_asked(&kept),
                 Woken::Again => {}
                 Woken::Deserted => return self.go(),
             }
@@ -320,6 +333,13 @@ impl Member {
 async fn parted(parting: &mut Option<oneshot::Receiver<()>>) {
     if let Some(parting) = parting {
         let _ = parting.await;
+    }
+}
+
+async fn kept(asking: &mut Option<Asking>) -> Offsets {
+    match asking {
+        Some(asking) => (&mut asking.answer).await,
+        None => std::future::pending().await,
     }
 }
 
