@@ -63,7 +63,7 @@ async fn list<S: Mails>(
     Checked(Query(whose)): Checked<Query<Whose>>,
     Checked(Query(page)): Checked<Query<Page>>,
 ) -> Result<Json<Vec<StoredMail>>, Problem> {
-    answer(mails.mails(&whose, page.limit()).await)
+    answer(mails.mails(&whose, false, page.limit()).await)
 }
 
 async fn unsent<S: Mails>(
@@ -71,7 +71,7 @@ async fn unsent<S: Mails>(
     Checked(Query(whose)): Checked<Query<Whose>>,
     Checked(Query(page)): Checked<Query<Page>>,
 ) -> Result<Json<Vec<StoredMail>>, Problem> {
-    answer(mails.unsent(&whose, page.limit()).await)
+    answer(mails.mails(&whose, true, page.limit()).await)
 }
 
 async fn failed<S: Mails>(

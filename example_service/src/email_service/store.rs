@@ -19,9 +19,6 @@ pub const SCHEMA: Schema = Schema {
     postgres: || sqlx::migrate!("src/email_service/migrations/postgres"),
 };
 
-/// What a list of mails is answered with.
-type Listed = Result<Vec<StoredMail>, sqlx::Error>;
-
 /// The repository of mails. All fail when the database does.
 pub trait Mails: Database {
     /// Keeps a mail, in a transaction of the caller's: as delivered, or, where it is `for_smtp`, to be
@@ -33,11 +30,14 @@ pub trait Mails: Database {
         for_smtp: bool,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
-    /// Mails in the order in which they were kept, the newest `limit` of them.
-    fn mails(&self, whose: &Whose, limit: u32) -> impl Future<Output = Listed> + Send;
-
-    /// Those of them that SMTP has not taken: they wait, or were refused for good.
-    fn unsent(&self, whose: &Whose, limit: u32) -> impl Future<Output = Listed> + Send;
+    /// Mails in the order in which they were kept, the newest `limit` of them: all, or those `unsent`
+    /// that SMTP has not taken, be it that they wait or were refused for good.
+    fn mails(
+        &self,
+        whose: &Whose,
+        unsent: bool,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<StoredMail>, sqlx::Error>> + Send;
 
     /// Failed tries in their order, the newest `limit` of them.
     fn tries(
@@ -108,29 +108,22 @@ macro_rules! mails {
                 Ok(())
             }
 
-            async fn mails(&self, whose: &Whose, limit: u32) -> Listed {
+            async fn mails(
+                &self,
+                whose: &Whose,
+                unsent: bool,
+                limit: u32,
+            ) -> Result<Vec<StoredMail>, sqlx::Error> {
                 let rows: Vec<Row> = sqlx::query_as(
                     "SELECT * FROM (SELECT * FROM mails
                          WHERE (user_id = $1 OR $1 IS NULL) AND (domain = $2 OR $2 IS NULL)
+                           AND (delivered_at IS NULL OR NOT $4)
                          ORDER BY number DESC LIMIT $3) AS newest ORDER BY number",
                 )
                 .bind(whose.user_id)
                 .bind(&whose.domain)
                 .bind(i64::from(limit))
-                .fetch_all(self.pool())
-                .await?;
-                rows.into_iter().map(Row::mail).collect()
-            }
-
-            async fn unsent(&self, whose: &Whose, limit: u32) -> Listed {
-                let rows: Vec<Row> = sqlx::query_as(
-                    "SELECT * FROM mails WHERE delivered_at IS NULL
-                         AND (user_id = $1 OR $1 IS NULL) AND (domain = $2 OR $2 IS NULL)
-                     ORDER BY number LIMIT $3",
-                )
-                .bind(whose.user_id)
-                .bind(&whose.domain)
-                .bind(i64::from(limit))
+                .bind(unsent)
                 .fetch_all(self.pool())
                 .await?;
                 rows.into_iter().map(Row::mail).collect()

@@ -58,7 +58,7 @@ pub(crate) struct Mailbox {
 
 impl Mailbox {
     pub(crate) async fn all(&self) -> Vec<StoredMail> {
-        self.mails.mails(&Whose::default(), 100).await.unwrap()
+        self.mails.mails(&Whose::default(), false, 100).await.unwrap()
     }
 }
 
