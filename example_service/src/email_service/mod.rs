@@ -28,7 +28,7 @@ pub use http::{Handled, router};
 pub use mail::{Mail, MailError, MailKind, Recipient};
 pub use mailbox::{FailedTry, StoredMail, Tally, Whose};
 pub use smtp::Smtp;
-pub use store::{Mails, SCHEMA};
+pub use store::{Mails, SCHEMA, Tried};
 
 use crate::broker::{START, TOPICS};
 use crate::settings::Settings;

@@ -198,7 +198,3 @@ macro_rules! users {
 
 users!(SqliteStore, SqliteConnection);
 users!(PostgresStore, PgConnection);
-
-#[cfg(test)]
-#[path = "store_tests.rs"]
-mod tests;

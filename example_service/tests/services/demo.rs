@@ -3,10 +3,10 @@
 use std::process::Stdio;
 
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::process::Command;
 
 use crate::shared::{address, kafka_address, unique};
+use crate::stage::OwnDatabase;
 
 /// Runs it, on the broker at this address or on the embedded one, in that database or on SQLite, and
 /// answers its line of JSON.
@@ -98,26 +98,17 @@ async fn services_that_are_killed_lose_double_and_reorder_nothing() {
 
 #[tokio::test]
 async fn services_and_a_kafka_that_are_killed_lose_double_and_reorder_nothing_on_postgresql() {
-    let (Some(script), Some(server)) =
-        (address("TIDINGS_DEV_KAFKA"), address("TIDINGS_TEST_POSTGRES"))
+    let (Some(script), Some(database)) = (address("TIDINGS_DEV_KAFKA"), OwnDatabase::make().await)
     else {
         return;
     };
     let kafka = OwnKafka::start(&script).await;
-    let database = unique("chaos").replace('-', "_");
-    let mut admin = PgConnection::connect(&server).await.unwrap();
-    sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {database}")))
-        .execute(&mut admin)
-        .await
-        .unwrap();
-    let url = format!("{}/{database}", server.rsplit_once('/').unwrap().0);
     let mut chaos = vec!["--chaos", "--rounds", "2", "--users", "20", "--seed", "3"];
     chaos.extend(["--kill-broker", &kafka.kill, "--start-broker", &kafka.start]);
-    let report = demo(&chaos, Some(&kafka.address), Some(&url)).await;
+    let report = demo(&chaos, Some(&kafka.address), Some(&database.url)).await;
     assert_says(&report, &[("database", json!("PostgreSQL"))]);
     assert_survived(&report, 40, &["user_service", "email_service", "broker"]);
-    let drop = format!("DROP DATABASE {database} WITH (FORCE)");
-    sqlx::query(AssertSqlSafe(drop)).execute(&mut admin).await.unwrap();
+    database.remove().await;
 }
 
 /// A broker of the test's own, for it is killed. It ends with this value.

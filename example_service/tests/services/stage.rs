@@ -16,6 +16,7 @@ use example_service::email_service::{
 use example_service::settings::Settings;
 use example_service::user_service::{self, Requests};
 use serde_json::Value;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tidings::event::Source;
 use tidings::outbox::Relay;
 use tidings::retry::RetryPolicy;
@@ -24,6 +25,8 @@ use tidings::testing::TestKit;
 use tidings::transport::memory::MemoryConfig;
 use tower::ServiceExt;
 
+use crate::shared::{address, unique};
+
 /// The consumer's retry tiers: longer than all retries in place take, where time matters.
 pub(crate) const TIERS: [Duration; 3] =
     [Duration::from_millis(50), Duration::from_millis(100), Duration::from_millis(150)];
@@ -31,6 +34,36 @@ pub(crate) const TIERS: [Duration; 3] =
 /// An empty database in memory.
 async fn database(schema: &Schema) -> SqliteStore {
     SqliteStore::connect("sqlite::memory:", schema).await.unwrap()
+}
+
+/// An empty PostgreSQL database of a test's own.
+pub(crate) struct OwnDatabase {
+    server: String,
+    name: String,
+    pub(crate) url: String,
+}
+
+impl OwnDatabase {
+    /// Makes one; `None`, said aloud, where there is no server.
+    pub(crate) async fn make() -> Option<Self> {
+        let server = address("TIDINGS_TEST_POSTGRES")?;
+        let name = unique("example").replace('-', "_");
+        let url = format!("{}/{name}", server.rsplit_once('/').unwrap().0);
+        let database = Self { server, name, url };
+        database.ask("CREATE DATABASE {}").await;
+        Some(database)
+    }
+
+    /// A test that fails leaves it to whoever reads its log.
+    pub(crate) async fn remove(self) {
+        self.ask("DROP DATABASE {} WITH (FORCE)").await;
+    }
+
+    async fn ask(&self, statement: &str) {
+        let mut server = PgConnection::connect(&self.server).await.unwrap();
+        let statement = AssertSqlSafe(statement.replace("{}", &self.name));
+        sqlx::query(statement).execute(&mut server).await.unwrap();
+    }
 }
 
 /// What can be asked of the user service; a relay publishes what it stores.
