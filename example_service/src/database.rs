@@ -1,10 +1,12 @@
 //! A service's database: SQLite, or PostgreSQL where `DATABASE_URL` says so. The rest of the service
 //! is written once, over what both have.
 
+use std::fmt;
 use std::future::Future;
 use std::ops::DerefMut;
 use std::time::Duration;
 
+use serde::Serialize;
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgPoolOptions;
@@ -110,10 +112,21 @@ pub fn transaction<S: Database>(cx: &mut Context) -> Result<&mut S::Connection, 
 }
 
 /// Which of the two it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Kind {
+    #[serde(rename = "SQLite")]
     Sqlite,
+    #[serde(rename = "PostgreSQL")]
     Postgres,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sqlite => "SQLite",
+            Self::Postgres => "PostgreSQL",
+        })
+    }
 }
 
 /// Where a database is.

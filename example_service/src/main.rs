@@ -38,7 +38,8 @@ async fn main() -> ExitCode {
         // Round by round it says how far it is.
         Some(Command::Demo(options)) if options.chaos => "error,example_service::demo=info",
         Some(Command::Demo(_)) => "error",
-        _ => "info",
+        // PostgreSQL says at each start that a table is there already.
+        _ => "info,sqlx::postgres::notice=warn",
     };
     // Output is for what was asked; logs go beside it.
     tracing_subscriber::fmt()

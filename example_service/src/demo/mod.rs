@@ -28,6 +28,7 @@ use self::report::Report;
 use self::stage::Stage;
 use self::witness::Witness;
 use crate::broker::Broker;
+use crate::database::Place;
 use crate::email_service::{FailedTry, StoredMail, Tally};
 use crate::settings::Settings;
 
@@ -152,6 +153,7 @@ async fn act(
             Broker::Embedded(_) => "embedded".into(),
             Broker::Remote => kafka.config().connection().bootstrap_servers.to_string(),
         },
+        database: Place::of(settings.user_database())?.kind(),
         logs: None,
         seconds: seconds.as_secs_f64(),
         driving_seconds: driving.as_secs_f64(),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::findings::{End, Findings};
+use crate::database::Kind;
 
 /// The most problems of a kind that are listed for people; JSON has all.
 const LISTED: usize = 20;
@@ -17,6 +18,7 @@ pub struct Report {
     /// Whether everything came to its end before the time was over.
     pub settled: bool,
     pub broker: String,
+    pub database: Kind,
     /// Where the services' logs are, where something is wrong and they are in files.
     pub logs: Option<PathBuf>,
     /// From the first request until all was settled.
@@ -35,6 +37,7 @@ impl fmt::Display for Report {
             retried.iter().map(|(tier, count)| format!("{count} at {tier}")).collect();
         let tiers = if tiers.is_empty() { "none".into() } else { tiers.join(", ") };
         writeln!(f, "broker            {}", self.broker)?;
+        writeln!(f, "database          {}", self.database)?;
         writeln!(f, "users             {}", found.users)?;
         writeln!(f, "events published  {}", found.events_published)?;
         writeln!(f, "mails sent        {}", found.mails_sent)?;

@@ -34,7 +34,7 @@ use super::stage::logs;
 use super::witness::Witness;
 use super::{ALL, TIERS, get};
 use crate::broker::{Broker, START, TOPICS};
-use crate::database::{Kind, Place, sqlite_file};
+use crate::database::{Place, sqlite_file};
 use crate::email_service::{self, StoredMail, Tally};
 use crate::settings::Settings;
 
@@ -197,12 +197,11 @@ impl Run<'_> {
         let killed = kills.user_service > 0
             && kills.email_service > 0
             && (kills.broker > 0 || self.commands.is_none());
-        let kind = Place::of(settings.user_database())?.kind();
         Ok(Report {
             sound: findings.is_sound() && settled && killed,
             settled,
             broker: self.kafka.config().connection().bootstrap_servers.to_string(),
-            database: if kind == Kind::Postgres { "PostgreSQL" } else { "SQLite" },
+            database: Place::of(settings.user_database())?.kind(),
             seed,
             rounds: self.options.rounds,
             kills,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::check::Findings;
+use crate::database::Kind;
 use crate::demo::report::problems;
 
 /// The report of a run.
@@ -15,7 +16,7 @@ pub struct Report {
     /// Whether everything came to its end before the time was over.
     pub settled: bool,
     pub broker: String,
-    pub database: &'static str,
+    pub database: Kind,
     /// The same one draws the same kills and users; when a process dies is up to the machine all the same.
     pub seed: u64,
     pub rounds: u32,
