@@ -14,6 +14,8 @@ mod retries;
 mod telemetry;
 #[cfg(feature = "testing")]
 mod testing;
+#[cfg(all(feature = "testing", feature = "sqlite"))]
+mod testing_outbox;
 mod topics;
 
 use tidings::transport::kafka::{EmbeddedBroker, Kafka, KafkaConfig};

@@ -12,6 +12,9 @@ use crate::settings::Settings;
 /// processes may share the work of one group.
 pub const TOPICS: TopicSetup = TopicSetup::Create { partitions: Some(6), replication: None };
 
+/// How long a start waits for a broker that does not answer: it may have to start itself.
+pub const START: Duration = Duration::from_secs(120);
+
 /// The embedded broker answers a fetch when its wait is over, even if an event came before.
 const EMBEDDED_FETCH: Duration = Duration::from_millis(10);
 

@@ -7,6 +7,7 @@
 #![allow(missing_docs, reason = "an example's names and first lines say it")]
 
 pub mod broker;
+pub mod database;
 pub mod demo;
 pub mod email_service;
 pub mod problem;

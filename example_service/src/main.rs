@@ -34,7 +34,13 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    let level = if matches!(cli.command, Some(Command::Demo(_))) { "error" } else { "info" };
+    let level = match &cli.command {
+        // Round by round it says how far it is.
+        Some(Command::Demo(options)) if options.chaos => "error,example_service::demo=info",
+        Some(Command::Demo(_)) => "error",
+        // PostgreSQL says at each start that a table is there already.
+        _ => "info,sqlx::postgres::notice=warn",
+    };
     // Output is for what was asked; logs go beside it.
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into()))
@@ -101,7 +107,7 @@ async fn both(settings: &Settings) -> Result<(), BoxError> {
 }
 
 fn welcome(settings: &Settings, broker: &Broker, users: &Service, mails: &Service) -> String {
-    let (users, mails) = (users.address(), mails.address());
+    let (users_at, mails_at) = (users.address(), mails.address());
     let broker = match broker {
         Broker::Embedded(broker) => format!(
             "{}, embedded in this process: for trying out only, it forgets all at the end",
@@ -110,28 +116,30 @@ fn welcome(settings: &Settings, broker: &Broker, users: &Service, mails: &Servic
         Broker::Remote => "the one at KAFKA__BOOTSTRAP_SERVERS".into(),
     };
     let sent = match &settings.smtp_url {
-        Some(url) => format!("to {url}"),
-        None => format!("kept, and listed at http://{mails}/mails"),
+        Some(url) => format!("to {url}, and listed at http://{mails_at}/mails"),
+        None => format!("kept, and listed at http://{mails_at}/mails"),
     };
     format!(
         "
 The example is ready.
 
-  user service   http://{users}
-  email service  http://{mails}
+  user service   http://{users_at}
+  email service  http://{mails_at}
   broker         {broker}
   users          {}
-  mails          {sent}
+  mails          {}
+                 {sent}
 
 Somebody signs up, and gets a mail:
 
-  curl -s http://{users}/users -H 'content-type: application/json' \\
+  curl -s http://{users_at}/users -H 'content-type: application/json' \\
        -d '{{\"email\":\"ada@example.org\",\"full_name\":\"Ada Lovelace\"}}'
-  curl -s http://{mails}/mails
+  curl -s http://{mails_at}/mails
 
 A thousand users, checked: `cargo run -p example_service -- demo`. Ctrl-C ends this.
 ",
-        settings.database_url
+        users.database().description(),
+        mails.database().description(),
     )
 }
 

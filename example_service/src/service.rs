@@ -7,17 +7,20 @@ use axum::Router;
 use example_contracts::UserCreated;
 use tidings::IntegrationEvent;
 use tidings::error::BoxError;
+use tidings::event::Source;
+use tidings::outbox::{Outbox, Relay};
 use tidings::publisher::Publisher;
+use tidings::store::postgres::PostgresStore;
+use tidings::store::sqlite::SqliteStore;
+use tidings::transport::kafka::Kafka;
 use tidings::web::{Health, Lifespan, ServeError, Stopped};
 use tokio::net::TcpListener;
 
-use crate::broker::{Broker, TOPICS};
-use crate::email_service::{self, PostOffice};
+use crate::broker::{Broker, START, TOPICS};
+use crate::database::{Database, Kind, Place, Schema};
+use crate::email_service::{self, Background, Mails, PostOffice};
 use crate::settings::Settings;
 use crate::user_service::{self, Users};
-
-/// How long a start waits for a broker that does not answer.
-const START: Duration = Duration::from_secs(30);
 
 /// A service that listens and does not answer yet.
 pub struct Service {
@@ -25,10 +28,19 @@ pub struct Service {
     address: SocketAddr,
     router: Router,
     lifespan: Lifespan,
+    background: Option<Background>,
+    place: Place,
+}
+
+/// What a service is made of beside its address and its database.
+struct Parts {
+    router: Router,
+    lifespan: Lifespan,
+    background: Option<Background>,
 }
 
 impl Service {
-    /// The user service: HTTP, users, a publisher.
+    /// The user service: HTTP, users, a relay of its outbox.
     ///
     /// # Errors
     /// When the address is taken, or database or broker cannot be used.
@@ -41,19 +53,21 @@ impl Service {
         let kafka = broker.client(user_service::NAME, settings)?;
         // Who publishes must not depend on a reader having been there first.
         Publisher::prepare_topics(&kafka, UserCreated::topics(), TOPICS, START).await?;
-        let publisher = Publisher::new(&kafka);
-        let users = Users::open(&settings.database_url)
-            .await
-            .map_err(|error| format!("DATABASE_URL cannot be opened: {error}"))?;
-        let requests = user_service::requests(users, publisher.clone())?;
-        let lifespan = Lifespan::new().publisher(publisher);
-        Self::new(listener, user_service::router(requests), lifespan)
+        let place = Place::of(settings.user_database())?;
+        let schema = &user_service::SCHEMA;
+        let parts = match place.kind() {
+            Kind::Sqlite => users(open::<SqliteStore>(&place, schema).await?, &kafka, settings)?,
+            Kind::Postgres => {
+                users(open::<PostgresStore>(&place, schema).await?, &kafka, settings)?
+            }
+        };
+        Self::new(listener, place, parts)
     }
 
-    /// The email service: HTTP, a consumer, a mailbox or SMTP.
+    /// The email service: HTTP, a consumer, a mailbox, and perhaps SMTP.
     ///
     /// # Errors
-    /// When the address is taken, or the broker or the SMTP address cannot be used.
+    /// When the address is taken, or database, broker or the SMTP address cannot be used.
     pub async fn mails(
         settings: &Settings,
         broker: &Broker,
@@ -61,22 +75,32 @@ impl Service {
     ) -> Result<Self, BoxError> {
         let listener = bind(address).await?;
         let kafka = broker.client(email_service::NAME, settings)?;
-        let post = PostOffice::open(settings)?;
-        let mailbox = post.mailbox.clone();
-        let consumer = email_service::consumer(post, &kafka)?;
-        let lifespan = Lifespan::new().consumer(consumer);
-        Self::new(listener, email_service::router(mailbox), lifespan)
+        let place = Place::of(settings.email_database())?;
+        let schema = &email_service::SCHEMA;
+        let parts = match place.kind() {
+            Kind::Sqlite => mails(open::<SqliteStore>(&place, schema).await?, &kafka, settings)?,
+            Kind::Postgres => {
+                mails(open::<PostgresStore>(&place, schema).await?, &kafka, settings)?
+            }
+        };
+        Self::new(listener, place, parts)
     }
 
-    fn new(listener: TcpListener, router: Router, lifespan: Lifespan) -> Result<Self, BoxError> {
+    fn new(listener: TcpListener, place: Place, parts: Parts) -> Result<Self, BoxError> {
+        let Parts { router, lifespan, background } = parts;
         let lifespan = lifespan.health_details();
         let router = router.merge(lifespan.health_routes());
-        Ok(Self { address: listener.local_addr()?, listener, router, lifespan })
+        Ok(Self { address: listener.local_addr()?, listener, router, lifespan, background, place })
     }
 
     /// Where it listens; the port is a real one, also where port 0 was asked for.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where its database is.
+    pub fn database(&self) -> &Place {
+        &self.place
     }
 
     /// Whether it is ready, once it runs.
@@ -89,7 +113,8 @@ impl Service {
     /// # Errors
     /// When the consumer does not start or ends by itself, or the server fails.
     pub async fn run(self) -> Result<Stopped, ServeError> {
-        self.lifespan.serve(self.listener, self.router).await
+        let Self { lifespan, listener, router, background, place, .. } = self;
+        ended(lifespan.serve(listener, router).await, background, place).await
     }
 
     /// Answers until `shutdown` is ready.
@@ -100,8 +125,48 @@ impl Service {
         self,
         shutdown: impl Future<Output = ()>,
     ) -> Result<Stopped, ServeError> {
-        self.lifespan.serve_until(self.listener, self.router, shutdown).await
+        let Self { lifespan, listener, router, background, place, .. } = self;
+        ended(lifespan.serve_until(listener, router, shutdown).await, background, place).await
     }
+}
+
+/// Waits for what goes on behind the server, and lets the database go last.
+async fn ended(
+    outcome: Result<Stopped, ServeError>,
+    background: Option<Background>,
+    place: Place,
+) -> Result<Stopped, ServeError> {
+    if let Some(background) = background {
+        background.stop().await;
+    }
+    drop(place);
+    outcome
+}
+
+/// Events are stored in the transaction that changes a user, and published by the relay.
+fn users<S: Users>(store: S, kafka: &Kafka, settings: &Settings) -> Result<Parts, BoxError> {
+    let outbox = Outbox::new(store.clone(), Source::new(user_service::NAME)?);
+    let mut relay = Relay::builder(store).name(user_service::NAME);
+    if let Some(seconds) = settings.user_service.relay_lease_seconds {
+        relay = relay.lease(Duration::from_secs(seconds));
+    }
+    let lifespan = Lifespan::new().relay(relay.build(kafka)?);
+    let router = user_service::router(user_service::requests(outbox)?);
+    Ok(Parts { router, lifespan, background: None })
+}
+
+fn mails<S: Mails>(store: S, kafka: &Kafka, settings: &Settings) -> Result<Parts, BoxError> {
+    let (post, background) = PostOffice::open(store.clone(), settings)?;
+    let lifespan = Lifespan::new().consumer(email_service::consumer(post, kafka)?);
+    let router = email_service::router(store, lifespan.health().clone());
+    Ok(Parts { router, lifespan, background: Some(background) })
+}
+
+async fn open<S: Database>(place: &Place, schema: &Schema) -> Result<S, BoxError> {
+    S::connect(place.url(), schema).await.map_err(|error| {
+        let why = tidings::error::chain(&*error);
+        format!("the database cannot be opened: {why}; DATABASE_URL says where it is").into()
+    })
 }
 
 async fn bind(address: &str) -> Result<TcpListener, BoxError> {

@@ -6,14 +6,15 @@ use config::{Config, ConfigError, Environment};
 use serde::Deserialize;
 
 /// The settings of both services. Those of Kafka are read by Tidings itself, from `KAFKA__…`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// `HTTP_ADDRESS`: where a service listens that has a process to itself.
     pub http_address: Option<String>,
-    /// `DATABASE_URL`: the users. Default: in memory, gone with the process.
-    pub database_url: String,
-    /// `SMTP_URL`, `smtp://host:1025`: where mails go. Default: the email service's own mailbox.
+    /// `DATABASE_URL`, `sqlite:FILE` or `postgres://…`: the database of both services, each with tables
+    /// of its own. Default: for each an SQLite file that is removed at the end.
+    pub database_url: Option<String>,
+    /// `SMTP_URL`, `smtp://host:1025`: where mails go on to. Default: they stay in the mailbox.
     pub smtp_url: Option<String>,
     pub user_service: UserSettings,
     pub email_service: EmailSettings,
@@ -27,6 +28,11 @@ pub struct Settings {
 pub struct UserSettings {
     /// `USER_SERVICE__HTTP_ADDRESS`. Default: `127.0.0.1:8080`.
     pub http_address: Option<String>,
+    /// `USER_SERVICE__DATABASE_URL`: the users' database. Default: `DATABASE_URL`.
+    pub database_url: Option<String>,
+    /// `USER_SERVICE__RELAY_LEASE_SECONDS`: how long events wait when the process that published them
+    /// was killed. At least 1. Default: 10.
+    pub relay_lease_seconds: Option<u64>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -34,28 +40,22 @@ pub struct UserSettings {
 pub struct EmailSettings {
     /// `EMAIL_SERVICE__HTTP_ADDRESS`. Default: `127.0.0.1:8081`.
     pub http_address: Option<String>,
+    /// `EMAIL_SERVICE__DATABASE_URL`: the mails' database. Default: `DATABASE_URL`.
+    pub database_url: Option<String>,
     /// `EMAIL_SERVICE__SENDER`: who mails come from.
     pub sender: String,
     /// `EMAIL_SERVICE__FAULTS`: mailboxes named `flaky-…` and `broken-…` fail. For the demo.
     pub faults: bool,
 }
 
-impl Default for Settings {
+impl Default for EmailSettings {
     fn default() -> Self {
         Self {
             http_address: None,
-            database_url: "sqlite::memory:".into(),
-            smtp_url: None,
-            user_service: UserSettings::default(),
-            email_service: EmailSettings::default(),
-            kafka: BTreeMap::new(),
+            database_url: None,
+            sender: "The example <hello@example.org>".into(),
+            faults: false,
         }
-    }
-}
-
-impl Default for EmailSettings {
-    fn default() -> Self {
-        Self { http_address: None, sender: "The example <hello@example.org>".into(), faults: false }
     }
 }
 
@@ -107,6 +107,16 @@ impl Settings {
         self.address(&self.email_service.http_address, alone).unwrap_or("127.0.0.1:8081")
     }
 
+    /// Where the users are; nowhere in particular without a setting.
+    pub fn user_database(&self) -> Option<&str> {
+        self.user_service.database_url.as_deref().or(self.database_url.as_deref())
+    }
+
+    /// Where the mails are.
+    pub fn email_database(&self) -> Option<&str> {
+        self.email_service.database_url.as_deref().or(self.database_url.as_deref())
+    }
+
     /// `HTTP_ADDRESS` cannot be for two.
     fn address<'a>(&'a self, own: &'a Option<String>, alone: bool) -> Option<&'a str> {
         own.as_ref().or(self.http_address.as_ref().filter(|_| alone)).map(String::as_str)
@@ -127,6 +137,9 @@ mod tests {
             ("EMAIL_SERVICE__FAULTS", "true"),
             ("USER_SERVICE__HTTP_ADDRESS", "0.0.0.0:1"),
             ("HTTP_ADDRESS", "0.0.0.0:2"),
+            ("DATABASE_URL", "sqlite:all.db"),
+            ("EMAIL_SERVICE__DATABASE_URL", "sqlite:mails.db"),
+            ("USER_SERVICE__RELAY_LEASE_SECONDS", "2"),
             ("SMTP_URL", ""),
             ("KAFKA__BOOTSTRAP_SERVERS", "localhost:9092"),
             ("PATH", "/bin"),
@@ -136,6 +149,9 @@ mod tests {
         assert_eq!(settings.user_address(true), "0.0.0.0:1");
         assert_eq!(settings.email_address(true), "0.0.0.0:2");
         assert_eq!(settings.email_address(false), "127.0.0.1:8081");
+        assert_eq!(settings.user_database(), Some("sqlite:all.db"));
+        assert_eq!(settings.email_database(), Some("sqlite:mails.db"));
+        assert_eq!(settings.user_service.relay_lease_seconds, Some(2));
         assert_eq!(settings.smtp_url, None);
         assert_eq!(settings.kafka["KAFKA__BOOTSTRAP_SERVERS"], "localhost:9092");
     }

@@ -19,7 +19,7 @@ const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 
 /// Publishes what is stored in an outbox. Several may run at once, in as many processes.
 pub struct Relay {
-    pub(super) store: Arc<dyn OutboxStore>,
+    pub(crate) store: Arc<dyn OutboxStore>,
     pub(super) producer: Arc<dyn Producer>,
     pub(super) chance: Chance,
     pub(super) settings: Settings,

@@ -7,6 +7,7 @@ mod support;
 mod inbox;
 mod inbox_offsets;
 mod joining;
+mod kit;
 mod mediator;
 #[cfg(feature = "otel")]
 mod metrics;

@@ -7,13 +7,13 @@ use uuid::Uuid;
 
 use super::findings::{End, Fate, Findings, Latency, millis};
 use super::people::{MailboxKind, Person};
-use super::witness::{DeadLetter, Seen};
-use crate::email_service::{Delivered, FailedTry, MailKind};
+use super::witness::{DeadLetter, Seen, What};
+use crate::email_service::{FailedTry, Mail, MailKind, StoredMail};
 
 /// All that is known after a run.
 pub struct Evidence {
     pub people: Vec<Person>,
-    pub mails: Vec<Delivered>,
+    pub mails: Vec<StoredMail>,
     pub failed: Vec<FailedTry>,
     pub seen: Seen,
     /// The retry tiers, shortest first.
@@ -23,7 +23,7 @@ pub struct Evidence {
 /// What is known of one mail.
 #[derive(Default)]
 struct Traces<'a> {
-    mails: Vec<&'a Delivered>,
+    mails: Vec<&'a StoredMail>,
     dead: Vec<&'a DeadLetter>,
     failed_deliveries: u32,
 }
@@ -45,9 +45,9 @@ pub fn is_settled(people: &[Person], mails_taken: usize, seen: &Seen) -> bool {
     let broken = people.iter().filter(|person| !working(person));
     mails_taken >= mails
         && dead >= broken.map(|person| person.mails().count()).sum()
-        && people
-            .iter()
-            .all(|person| seen.events.get(&person.user_id).map_or(0, Vec::len) >= person.events())
+        && people.iter().all(|person| {
+            seen.events.get(&person.user_id).map_or(0, Vec::len) >= person.events().len()
+        })
 }
 
 /// Compares.
@@ -85,11 +85,9 @@ pub fn check(evidence: &Evidence) -> Findings {
 fn events(person: &Person, evidence: &Evidence, findings: &mut Findings) {
     let seen = evidence.seen.events.get(&person.user_id).map_or(&[][..], Vec::as_slice);
     findings.events_published += seen.len();
-    let mut expected = vec!["created"];
-    expected.extend(person.renamed.then_some("renamed"));
-    expected.extend(person.deactivated.then_some("deactivated"));
+    let expected = person.events();
     for what in &expected {
-        match seen.iter().filter(|seen| seen == &what).count() {
+        match seen.iter().filter(|seen| seen.what == *what).count() {
             0 => findings.missing.push(format!("{}: event {what}", person.email)),
             1 => {}
             count => {
@@ -97,8 +95,10 @@ fn events(person: &Person, evidence: &Evidence, findings: &mut Findings) {
             }
         }
     }
-    if seen.len() == expected.len() && *seen != expected {
-        findings.out_of_order.push(format!("{}: events {}", person.email, seen.join(", ")));
+    let order = seen.iter().map(|seen| &seen.what);
+    if seen.len() == expected.len() && !order.clone().eq(&expected) {
+        let order: Vec<_> = order.map(What::to_string).collect();
+        findings.out_of_order.push(format!("{}: events {}", person.email, order.join(", ")));
     }
 }
 
@@ -161,8 +161,9 @@ fn order(person: &Person, traces: &HashMap<(Uuid, MailKind), Traces<'_>>, findin
     }
 }
 
-fn after(mail: &Delivered) -> Duration {
-    (mail.delivered_at - mail.mail.occurred_at).to_std().unwrap_or_default()
+fn after(mail: &StoredMail) -> Duration {
+    let Mail { occurred_at, .. } = mail.mail;
+    (mail.delivered_at.unwrap_or(occurred_at) - occurred_at).to_std().unwrap_or_default()
 }
 
 #[cfg(test)]

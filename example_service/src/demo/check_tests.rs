@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use chrono::Utc;
 
 use super::super::people::people;
+use super::super::witness::SeenEvent;
 use super::*;
 use crate::email_service::Mail;
 
-fn delivered(person: &Person, kind: MailKind, number: u64, attempt: u32) -> Delivered {
+fn delivered(person: &Person, kind: MailKind, number: i64, attempt: u32) -> StoredMail {
     let occurred_at = Utc::now();
     let mail = Mail {
         event_id: String::new(),
@@ -20,7 +21,13 @@ fn delivered(person: &Person, kind: MailKind, number: u64, attempt: u32) -> Deli
         attempt,
         occurred_at,
     };
-    Delivered { number, mail, delivered_at: occurred_at + Duration::from_millis(number) }
+    StoredMail {
+        number,
+        mail,
+        delivered_at: Some(occurred_at + Duration::from_millis(number.unsigned_abs())),
+        tries: 0,
+        error: None,
+    }
 }
 
 /// A run of one user who signs up and leaves, in which all went well.
@@ -32,7 +39,9 @@ fn sound() -> Evidence {
         delivered(&people[0], MailKind::Goodbye, 2, 1),
     ];
     let mut seen = Seen::default();
-    seen.events.insert(people[0].user_id, vec!["created", "deactivated"]);
+    let event = |what, offset| SeenEvent { id: String::new(), what, place: (0, offset) };
+    let events = vec![event(What::Created, 0), event(What::Deactivated, 1)];
+    seen.events.insert(people[0].user_id, events);
     Evidence { people, mails, failed: Vec::new(), seen, tiers: vec!["1s".into(), "2s".into()] }
 }
 

@@ -42,8 +42,8 @@ async fn one(http: &Client, service: &str, mut person: Person) -> Result<Person,
     let created = http.post(format!("{service}/users")).json(&body).send().await?;
     person.user_id = expect(created, StatusCode::CREATED).await?.json::<Created>().await?.id;
     let user = format!("{service}/users/{}", person.user_id);
-    if person.renamed {
-        let body = json!({ "full_name": format!("{name} the Renamed") });
+    if let Some(name) = person.new_name() {
+        let body = json!({ "full_name": name });
         expect(http.patch(&user).json(&body).send().await?, StatusCode::OK).await?;
     }
     if person.deactivated {

@@ -1,18 +1,22 @@
 //! The demo: drives users through both services and checks what became of each.
 
+pub mod chaos;
 pub mod check;
 pub mod drive;
 pub mod findings;
 pub mod people;
+pub mod process;
 pub mod report;
 pub mod stage;
 pub mod witness;
 
+use std::fmt;
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use reqwest::Client;
+use serde::Serialize;
 use tidings::error::BoxError;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
@@ -24,22 +28,31 @@ use self::report::Report;
 use self::stage::Stage;
 use self::witness::Witness;
 use crate::broker::Broker;
-use crate::email_service::{Delivered, FailedTry, Tally};
+use crate::database::Place;
+use crate::email_service::{FailedTry, StoredMail, Tally};
 use crate::settings::Settings;
 
 /// How the demo is run.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
-    /// How many users there are.
+    /// How many users there are: 1000, or with --chaos 50 in each round.
     ///
     /// On a broker of yours, no other `email-service` may run meanwhile: the two would share the
     /// events, and this one miss what the other got.
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub users: u32,
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub users: Option<u32>,
     /// Prints the report as one line of JSON.
     #[arg(long)]
     pub json: bool,
+    /// Kills the services at random moments, and the broker where it is told how.
+    #[arg(long)]
+    pub chaos: bool,
+    #[command(flatten)]
+    pub kills: chaos::Kill,
 }
+
+/// Users of a run without kills, unless it is said.
+const USERS: u32 = 1_000;
 
 /// Tiers so short that a run ends within a minute.
 const TIERS: &str = "1s,2s,4s";
@@ -63,11 +76,24 @@ const ALL: usize = 1_000_000;
 /// # Errors
 /// When it cannot be run at all.
 pub async fn run(options: &Options) -> Result<ExitCode, BoxError> {
-    let report = play(options.users as usize).await?;
-    let text = if options.json { serde_json::to_string(&report)? } else { report.to_string() };
+    if options.chaos {
+        let users = options.users.unwrap_or(chaos::USERS);
+        let report = chaos::play(&options.kills, users, &settings()?).await?;
+        return say(&report, report.sound, options.json);
+    }
+    let report = play(options.users.unwrap_or(USERS) as usize).await?;
+    say(&report, report.sound, options.json)
+}
+
+fn say(
+    report: &(impl Serialize + fmt::Display),
+    sound: bool,
+    json: bool,
+) -> Result<ExitCode, BoxError> {
+    let text = if json { serde_json::to_string(report)? } else { report.to_string() };
     let mut out = std::io::stdout().lock();
     writeln!(out, "{text}")?;
-    Ok(if report.sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Starts the services, drives that many users, waits until all is settled, checks, and stops the services.
@@ -110,7 +136,7 @@ async fn act(
     sleep(AFTERMATH).await;
     let ours = format!("domain={domain}&limit={ALL}");
     let evidence = Evidence {
-        mails: get::<Vec<Delivered>>(&http, format!("{}/mails?{ours}", stage.mails)).await?,
+        mails: get::<Vec<StoredMail>>(&http, format!("{}/mails?{ours}", stage.mails)).await?,
         failed: get::<Vec<FailedTry>>(&http, format!("{}/mails/failed?{ours}", stage.mails))
             .await?,
         seen: witness.so_far(),
@@ -127,6 +153,7 @@ async fn act(
             Broker::Embedded(_) => "embedded".into(),
             Broker::Remote => kafka.config().connection().bootstrap_servers.to_string(),
         },
+        database: Place::of(settings.user_database())?.kind(),
         logs: None,
         seconds: seconds.as_secs_f64(),
         driving_seconds: driving.as_secs_f64(),
@@ -146,7 +173,7 @@ async fn settle(
     loop {
         let tally: Tally =
             get(http, format!("{}/mails/count?domain={domain}", stage.mails)).await?;
-        if is_settled(people, tally.mails, &witness.so_far()) {
+        if is_settled(people, usize::try_from(tally.mails)?, &witness.so_far()) {
             return Ok(true);
         }
         if Instant::now() > deadline {

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::witness::What;
 use crate::email_service::{BROKEN, FLAKY, MailKind};
 
 /// A user to be.
@@ -57,8 +58,15 @@ impl Person {
         std::iter::once(MailKind::Welcome).chain(goodbye)
     }
 
-    /// The events that are published about this user.
-    pub fn events(&self) -> usize {
-        1 + usize::from(self.renamed) + usize::from(self.deactivated)
+    /// The name that the user takes later.
+    pub fn new_name(&self) -> Option<String> {
+        self.renamed.then(|| format!("{} the Renamed", self.full_name))
+    }
+
+    /// The events that are published about this user, in order.
+    pub fn events(&self) -> Vec<What> {
+        let renamed = self.new_name().map(What::Renamed);
+        let left = self.deactivated.then_some(What::Deactivated);
+        std::iter::once(What::Created).chain(renamed).chain(left).collect()
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::findings::{End, Findings};
+use crate::database::Kind;
 
 /// The most problems of a kind that are listed for people; JSON has all.
 const LISTED: usize = 20;
@@ -17,6 +18,7 @@ pub struct Report {
     /// Whether everything came to its end before the time was over.
     pub settled: bool,
     pub broker: String,
+    pub database: Kind,
     /// Where the services' logs are, where something is wrong and they are in files.
     pub logs: Option<PathBuf>,
     /// From the first request until all was settled.
@@ -35,6 +37,7 @@ impl fmt::Display for Report {
             retried.iter().map(|(tier, count)| format!("{count} at {tier}")).collect();
         let tiers = if tiers.is_empty() { "none".into() } else { tiers.join(", ") };
         writeln!(f, "broker            {}", self.broker)?;
+        writeln!(f, "database          {}", self.database)?;
         writeln!(f, "users             {}", found.users)?;
         writeln!(f, "events published  {}", found.events_published)?;
         writeln!(f, "mails sent        {}", found.mails_sent)?;
@@ -76,19 +79,15 @@ impl fmt::Display for Report {
                 End::Nowhere => writeln!(f, "nothing")?,
             }
         }
-        for (what, problems) in [
-            ("missing", &found.missing),
-            ("doubled", &found.doubled),
-            ("out of order", &found.out_of_order),
-            ("unexpected", &found.unexpected),
-        ] {
-            for problem in problems.iter().take(LISTED) {
-                writeln!(f, "{what}: {problem}")?;
-            }
-            if problems.len() > LISTED {
-                writeln!(f, "{what}: and {} more", problems.len() - LISTED)?;
-            }
-        }
+        problems(
+            f,
+            &[
+                ("missing", &found.missing),
+                ("doubled", &found.doubled),
+                ("out of order", &found.out_of_order),
+                ("unexpected", &found.unexpected),
+            ],
+        )?;
         let verdict = match (self.sound, self.settled) {
             (true, _) => "Nothing is missing, doubled or out of order.",
             (false, true) => "Something is wrong.",
@@ -102,4 +101,17 @@ impl fmt::Display for Report {
             None => Ok(()),
         }
     }
+}
+
+/// Lists what is wrong, kind by kind.
+pub(super) fn problems(f: &mut fmt::Formatter<'_>, kinds: &[(&str, &Vec<String>)]) -> fmt::Result {
+    for (what, problems) in kinds {
+        for problem in problems.iter().take(LISTED) {
+            writeln!(f, "{what}: {problem}")?;
+        }
+        if problems.len() > LISTED {
+            writeln!(f, "{what}: and {} more", problems.len() - LISTED)?;
+        }
+    }
+    Ok(())
 }

@@ -1,27 +1,18 @@
 //! Starts both services for a run, and stops them: in this process on the embedded broker, else each in its own.
 
 use std::fmt;
-use std::fs::File;
 use std::path::PathBuf;
-use std::process::Stdio;
-use std::time::Duration;
 
 use reqwest::Client;
 use tidings::error::BoxError;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
+use super::process::{Process, STOP, ready};
 use crate::broker::Broker;
 use crate::service::Service;
 use crate::settings::Settings;
-
-/// How long the services may take to be ready.
-const READY: Duration = Duration::from_secs(45);
-/// How long they may take to stop.
-const STOP: Duration = Duration::from_secs(20);
 
 /// Both services, running.
 pub struct Stage {
@@ -48,7 +39,7 @@ impl fmt::Display for Logs {
 
 enum Running {
     Here { stop: watch::Sender<bool>, services: JoinSet<Result<(), BoxError>> },
-    Processes { children: Vec<Child>, logs: PathBuf },
+    Processes { processes: Vec<Process>, logs: PathBuf },
 }
 
 impl Stage {
@@ -93,71 +84,37 @@ impl Stage {
     }
 
     async fn processes(vars: &[(&str, &str)]) -> Result<Self, BoxError> {
-        let logs = std::env::temp_dir().join(format!("tidings-example-{}", std::process::id()));
-        std::fs::create_dir_all(&logs)?;
-        let mut children = Vec::new();
-        let mut urls = Vec::new();
-        for name in ["user-service", "email-service"] {
-            let mut child = Command::new(std::env::current_exe()?)
-                .arg(name)
-                .envs(vars.iter().copied())
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                .stderr(File::create(logs.join(format!("{name}.log")))?)
-                .kill_on_drop(true)
-                .spawn()?;
-            let said = child.stdout.take().ok_or("the service has no output")?;
-            children.push(child);
-            // Its first line says where it listens.
-            let line = timeout(READY, BufReader::new(said).lines().next_line()).await??;
-            let url = line.as_deref().and_then(|line| line.split_whitespace().last());
-            match url.filter(|url| url.starts_with("http://")) {
-                Some(url) => urls.push(url.to_owned()),
-                None => return Err(format!("{name} did not start; see {}", logs.display()).into()),
-            }
-        }
-        let [users, mails] =
-            <[String; 2]>::try_from(urls).map_err(|_| "two services, two addresses")?;
-        Ok(Self { users, mails, running: Running::Processes { children, logs } })
+        let logs = logs()?;
+        let vars: Vec<_> =
+            vars.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        let users = Process::start("user-service", &vars, &logs).await?;
+        let mails = Process::start("email-service", &vars, &logs).await?;
+        let [users_url, mails_url] = [&users, &mails].map(|process| process.url().to_owned());
+        let running = Running::Processes { processes: vec![users, mails], logs };
+        Ok(Self { users: users_url, mails: mails_url, running })
     }
 
     async fn ready(&mut self) -> Result<(), BoxError> {
         let http = Client::new();
-        let deadline = Instant::now() + READY;
-        for service in [self.users.clone(), self.mails.clone()] {
-            loop {
-                let said = match http.get(format!("{service}/health/ready")).send().await {
-                    Ok(answer) if answer.status().is_success() => break,
-                    Ok(answer) => answer.text().await.unwrap_or_default(),
-                    Err(error) => error.to_string(),
-                };
-                self.lives().await?;
-                if Instant::now() > deadline {
-                    return Err(format!("a service is not ready: {said}{}", self.logs()).into());
-                }
-                sleep(Duration::from_millis(50)).await;
-            }
+        for url in [self.users.clone(), self.mails.clone()] {
+            let lives = || self.lives();
+            ready(&http, &url, lives)
+                .await
+                .map_err(|error| format!("{}{}", tidings::error::chain(&*error), self.logs()))?;
         }
         Ok(())
     }
 
     /// # Errors
     /// Why a service ended that should run.
-    async fn lives(&mut self) -> Result<(), BoxError> {
+    fn lives(&mut self) -> Result<(), BoxError> {
         match &mut self.running {
             Running::Here { services, .. } => match services.try_join_next() {
                 Some(ended) => Err(ended?.err().unwrap_or_else(|| "a service ended".into())),
                 None => Ok(()),
             },
-            Running::Processes { children, logs } => {
-                for child in children {
-                    if let Some(status) = child.try_wait()? {
-                        return Err(
-                            format!("a service ended ({status}); see {}", logs.display()).into()
-                        );
-                    }
-                }
-                Ok(())
+            Running::Processes { processes, .. } => {
+                processes.iter_mut().try_for_each(Process::lives)
             }
         }
     }
@@ -185,24 +142,12 @@ impl Stage {
                     ended??;
                 }
             }
-            Running::Processes { mut children, logs } => {
-                for child in &children {
-                    terminate(child).await;
+            Running::Processes { processes, .. } => {
+                for process in &processes {
+                    process.terminate().await;
                 }
-                for child in &mut children {
-                    match timeout(STOP, child.wait()).await {
-                        Ok(status) if status.as_ref().is_ok_and(|status| status.success()) => {}
-                        Ok(status) => {
-                            let logs = logs.display();
-                            return Err(
-                                format!("a service ended with {}; see {logs}", status?).into()
-                            );
-                        }
-                        Err(_) => {
-                            child.kill().await?;
-                            return Err("a service did not stop and was killed".into());
-                        }
-                    }
+                for process in processes {
+                    process.stopped().await?;
                 }
             }
         }
@@ -210,10 +155,12 @@ impl Stage {
     }
 }
 
-/// Asks a process to stop; where that cannot be asked, it is killed.
-async fn terminate(child: &Child) {
-    if let (true, Some(id)) = (cfg!(unix), child.id()) {
-        // Where this fails the process does not stop in time, and is killed then.
-        let _ = Command::new("kill").arg("-TERM").arg(id.to_string()).status().await;
-    }
+/// A folder for the logs of this run.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn logs() -> Result<PathBuf, BoxError> {
+    let logs = std::env::temp_dir().join(format!("tidings-example-{}", std::process::id()));
+    std::fs::create_dir_all(&logs)?;
+    Ok(logs)
 }

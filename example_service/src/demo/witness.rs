@@ -1,13 +1,14 @@
 //! A second consumer group that sees what really lies in the topics: every event of the run, and its dead letters.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use example_contracts::{UserCreated, UserDeactivated, UserRenamed};
 use serde::{Deserialize, Serialize};
 use tidings::IntegrationEvent;
 use tidings::consumer::{BuildError, Consumer, Event, RawRecord, State, TopicSetup};
-use tidings::event::header;
+use tidings::event::{Metadata, header};
 use tidings::retry::{RetryPolicy, UnknownType};
 use tidings::transport::kafka::Kafka;
 use uuid::Uuid;
@@ -18,8 +19,35 @@ use crate::email_service::MailKind;
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
     /// Of each user the events in the order in which they were read.
-    pub events: HashMap<Uuid, Vec<&'static str>>,
+    pub events: HashMap<Uuid, Vec<SeenEvent>>,
     pub dead: Vec<DeadLetter>,
+}
+
+/// An event as it lies in the topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenEvent {
+    pub id: String,
+    pub what: What,
+    /// Partition and offset: a record that is read again is at the same place.
+    pub place: (i32, i64),
+}
+
+/// What happened to a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    Created,
+    Renamed(String),
+    Deactivated,
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Created => f.write_str("created"),
+            Self::Renamed(name) => write!(f, "renamed to {name}"),
+            Self::Deactivated => f.write_str("deactivated"),
+        }
+    }
 }
 
 /// Where an event ended that ran out of retries.
@@ -63,8 +91,10 @@ impl Witness {
         self.seen().clone()
     }
 
-    fn event(&self, user: Uuid, what: &'static str) {
-        self.seen().events.entry(user).or_default().push(what);
+    fn event(&self, user: Uuid, what: What, metadata: Metadata, RawRecord(record): RawRecord) {
+        let id = metadata.id.to_string();
+        let event = SeenEvent { id, what, place: (record.partition, record.offset) };
+        self.seen().events.entry(user).or_default().push(event);
     }
 
     fn dead(&self, user_id: Uuid, mail: MailKind, RawRecord(record): RawRecord) {
@@ -103,21 +133,33 @@ impl Witness {
 
 type Noted = Result<(), std::convert::Infallible>;
 
-async fn created(Event(event): Event<UserCreated>, State(witness): State<Witness>) -> Noted {
-    witness.event(event.user_id, "created");
+async fn created(
+    Event(event): Event<UserCreated>,
+    metadata: Metadata,
+    record: RawRecord,
+    State(witness): State<Witness>,
+) -> Noted {
+    witness.event(event.user_id, What::Created, metadata, record);
     Ok(())
 }
 
-async fn renamed(Event(event): Event<UserRenamed>, State(witness): State<Witness>) -> Noted {
-    witness.event(event.user_id, "renamed");
+async fn renamed(
+    Event(event): Event<UserRenamed>,
+    metadata: Metadata,
+    record: RawRecord,
+    State(witness): State<Witness>,
+) -> Noted {
+    witness.event(event.user_id, What::Renamed(event.full_name), metadata, record);
     Ok(())
 }
 
 async fn deactivated(
     Event(event): Event<UserDeactivated>,
+    metadata: Metadata,
+    record: RawRecord,
     State(witness): State<Witness>,
 ) -> Noted {
-    witness.event(event.user_id, "deactivated");
+    witness.event(event.user_id, What::Deactivated, metadata, record);
     Ok(())
 }
 

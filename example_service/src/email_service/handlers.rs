@@ -3,58 +3,65 @@
 use std::sync::Arc;
 
 use example_contracts::{UserCreated, UserDeactivated};
-use tidings::consumer::{Attempt, Event, HandlerError, State};
+use tidings::consumer::{Attempt, Event, HandlerError, State, Tx};
 use tidings::event::Metadata;
 
-use super::mail::{Mail, MailError, MailKind, Mailer, Recipient};
-use super::mailbox::Mailbox;
+use super::faults::Faults;
+use super::mail::{Mail, MailKind, Recipient};
+use super::mailbox::FailedTry;
+use super::notes::Notes;
+use super::store::Mails;
 
-/// Where mails go, and where it is noted what failed. Cheap to clone.
+/// Where mails are put. Cheap to clone.
 #[derive(Clone)]
-pub struct PostOffice {
-    pub mailer: Arc<dyn Mailer>,
-    pub mailbox: Mailbox,
+pub struct PostOffice<S> {
+    pub mails: S,
+    /// Whether mails are to go on to SMTP.
+    pub smtp: bool,
+    /// Mailboxes that fail, where there are such.
+    pub faults: Option<Arc<Faults>>,
+    /// What failed, for people to read.
+    pub notes: Notes,
 }
 
 /// Greets a new user.
 ///
 /// # Errors
 /// When the mail was not taken.
-pub async fn welcome(
+pub async fn welcome<S: Mails>(
     Event(user): Event<UserCreated>,
     metadata: Metadata,
     Attempt(attempt): Attempt,
-    State(post): State<PostOffice>,
+    State(post): State<PostOffice<S>>,
+    mut tx: Tx<S>,
 ) -> Result<(), HandlerError> {
     let to = Recipient { user_id: user.user_id, address: user.email, name: user.full_name };
-    post.send(Mail::new(MailKind::Welcome, to, &metadata, attempt)).await
+    post.put(&mut tx, Mail::new(MailKind::Welcome, to, &metadata, attempt)).await
 }
 
 /// Takes leave of a user.
 ///
 /// # Errors
 /// When the mail was not taken.
-pub async fn goodbye(
+pub async fn goodbye<S: Mails>(
     Event(user): Event<UserDeactivated>,
     metadata: Metadata,
     Attempt(attempt): Attempt,
-    State(post): State<PostOffice>,
+    State(post): State<PostOffice<S>>,
+    mut tx: Tx<S>,
 ) -> Result<(), HandlerError> {
     let to = Recipient { user_id: user.user_id, address: user.email, name: user.full_name };
-    post.send(Mail::new(MailKind::Goodbye, to, &metadata, attempt)).await
+    post.put(&mut tx, Mail::new(MailKind::Goodbye, to, &metadata, attempt)).await
 }
 
-impl PostOffice {
-    async fn send(&self, mail: Mail) -> Result<(), HandlerError> {
-        let Err(error) = self.mailer.send(&mail).await else { return Ok(()) };
-        self.mailbox.note_failure(&mail, tidings::error::chain(&error));
-        Err(match error {
+impl<S: Mails> PostOffice<S> {
+    /// In the transaction in which it is noted that the event was handled: so each event has one mail.
+    async fn put(&self, tx: &mut S::Connection, mail: Mail) -> Result<(), HandlerError> {
+        if let Some(Err(error)) = self.faults.as_ref().map(|faults| faults.check(&mail.to)) {
+            self.notes.note(FailedTry::now(&mail, mail.attempt, error.to_string()));
             // Through the tiers, then to the dead letters.
-            MailError::NotNow(_) => HandlerError::transient(error),
-            // No retry helps: to the dead letters at once.
-            MailError::Never(_) => HandlerError::permanent(error),
-            // It would be the same with every mail: wait until the server is back, count nothing.
-            MailError::ServerAway(_) => HandlerError::outage(error),
-        })
+            return Err(HandlerError::transient(error));
+        }
+        Ok(self.mails.add(tx, &mail, self.smtp).await?)
     }
 }

@@ -1,6 +1,5 @@
-//! A mail, and the port that takes it to somebody.
+//! A mail, and why it may not be taken.
 
-use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use tidings::event::Metadata;
@@ -54,9 +53,33 @@ impl Mail {
             occurred_at: metadata.time,
         }
     }
+
+    pub(super) fn domain(&self) -> &str {
+        domain(&self.to)
+    }
+}
+
+/// What stands behind an address's `@`.
+pub(super) fn domain(address: &str) -> &str {
+    address.split_once('@').map_or("", |(_, domain)| domain)
 }
 
 impl MailKind {
+    /// As it is stored.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Welcome => "welcome",
+            Self::Goodbye => "goodbye",
+        }
+    }
+
+    /// The one that is stored so.
+    pub(super) fn named(name: &str) -> Result<Self, String> {
+        let kinds = [Self::Welcome, Self::Goodbye];
+        let kind = kinds.into_iter().find(|kind| kind.name() == name);
+        kind.ok_or_else(|| format!("{name:?} is no kind of mail"))
+    }
+
     /// What stands before the name in the subject, and after it in the mail.
     const fn words(self) -> (&'static str, &'static str) {
         match self {
@@ -64,16 +87,6 @@ impl MailKind {
             Self::Goodbye => ("Goodbye", "your account is closed. Farewell."),
         }
     }
-}
-
-/// Takes mails to people.
-#[async_trait]
-pub trait Mailer: Send + Sync + 'static {
-    /// Sends a mail; `Ok` once somebody else has it.
-    ///
-    /// # Errors
-    /// When nobody took it; the error says whether it may work later.
-    async fn send(&self, mail: &Mail) -> Result<(), MailError>;
 }
 
 /// Why a mail was not taken.

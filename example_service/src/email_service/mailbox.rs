@@ -1,26 +1,24 @@
-//! The service's own mailbox: mails are kept in memory and listed over HTTP, where no SMTP server is configured.
+//! What the mailbox holds, as others see it and as its tables have it.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::mail::{Mail, MailError, MailKind, Mailer};
+use super::mail::{Mail, MailKind, domain};
 
-/// The most mails, and the most failures, that are kept; the oldest go first.
-const KEPT: usize = 100_000;
-
-/// A mail that was taken.
+/// A mail that is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Delivered {
-    /// Its place among all that were taken, from 1.
-    pub number: u64,
+pub struct StoredMail {
+    /// Its place among all that were kept, from 1. There may be gaps.
+    pub number: i64,
     #[serde(flatten)]
     pub mail: Mail,
-    pub delivered_at: DateTime<Utc>,
+    /// When somebody had it: this mailbox, or SMTP where that is configured. Until then null.
+    pub delivered_at: Option<DateTime<Utc>>,
+    /// How often it was taken to SMTP.
+    pub tries: u32,
+    /// What SMTP said last, where that was no yes.
+    pub error: Option<String>,
 }
 
 /// A mail that was not taken.
@@ -29,7 +27,8 @@ pub struct FailedTry {
     pub kind: MailKind,
     pub user_id: Uuid,
     pub to: String,
-    /// Which delivery of the event it was, from 1. Retries in place have the same number.
+    /// Which delivery of the event it was, from 1, where a handler failed: retries in place have the
+    /// same number. Which try it was, where SMTP did not take it.
     pub attempt: u32,
     pub error: String,
     pub failed_at: DateTime<Utc>,
@@ -38,8 +37,10 @@ pub struct FailedTry {
 /// How much there is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
-    pub mails: usize,
-    pub failed_tries: usize,
+    pub mails: i64,
+    /// Of these, how many SMTP has not taken.
+    pub unsent: i64,
+    pub failed_tries: i64,
 }
 
 /// Whose mails are looked at; without a wish, everybody's.
@@ -50,91 +51,87 @@ pub struct Whose {
     pub domain: Option<String>,
 }
 
-impl Whose {
-    fn is(&self, user: Uuid, address: &str) -> bool {
-        self.user_id.is_none_or(|wanted| wanted == user)
-            && self.domain.as_ref().is_none_or(|wanted| {
-                address.split_once('@').is_some_and(|(_, domain)| domain == wanted)
-            })
-    }
-}
-
-/// What was sent and what failed, lately. Cheap to clone; all clones are one.
-#[derive(Debug, Clone, Default)]
-pub struct Mailbox(Arc<Mutex<Kept>>);
-
-#[derive(Debug, Default)]
-struct Kept {
-    mails: VecDeque<Delivered>,
-    failed: VecDeque<FailedTry>,
-    /// How many mails were taken, those included that are kept no longer.
-    taken: u64,
-}
-
-impl Mailbox {
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Mails in the order in which they were taken, the newest `limit` of them.
-    pub fn mails(&self, whose: &Whose, limit: usize) -> Vec<Delivered> {
-        newest(&self.kept().mails, limit, |kept| whose.is(kept.mail.user_id, &kept.mail.to))
-    }
-
-    /// Failed tries in their order, the newest `limit` of them.
-    pub fn failed_tries(&self, whose: &Whose, limit: usize) -> Vec<FailedTry> {
-        newest(&self.kept().failed, limit, |kept| whose.is(kept.user_id, &kept.to))
-    }
-
-    /// How much is kept.
-    pub fn tally(&self, whose: &Whose) -> Tally {
-        let kept = self.kept();
-        let mail = |kept: &&Delivered| whose.is(kept.mail.user_id, &kept.mail.to);
-        let failed = |kept: &&FailedTry| whose.is(kept.user_id, &kept.to);
-        Tally {
-            mails: kept.mails.iter().filter(mail).count(),
-            failed_tries: kept.failed.iter().filter(failed).count(),
+impl FailedTry {
+    /// A mail was not taken just now.
+    pub fn now(mail: &Mail, attempt: u32, error: String) -> Self {
+        Self {
+            kind: mail.kind,
+            user_id: mail.user_id,
+            to: mail.to.clone(),
+            attempt,
+            error,
+            failed_at: Utc::now(),
         }
     }
 
-    /// Notes that a mail was not taken.
-    pub fn note_failure(&self, mail: &Mail, error: String) {
-        let mut kept = self.kept();
-        push(
-            &mut kept.failed,
-            FailedTry {
-                kind: mail.kind,
-                user_id: mail.user_id,
-                to: mail.to.clone(),
-                attempt: mail.attempt,
-                error,
-                failed_at: Utc::now(),
+    pub(super) fn domain(&self) -> &str {
+        domain(&self.to)
+    }
+}
+
+/// A row of `mails`.
+#[derive(sqlx::FromRow)]
+pub(super) struct Row {
+    number: i64,
+    event_id: String,
+    kind: String,
+    user_id: Uuid,
+    recipient: String,
+    subject: String,
+    body: String,
+    attempt: i64,
+    occurred_at: DateTime<Utc>,
+    delivered_at: Option<DateTime<Utc>>,
+    tries: i64,
+    error: Option<String>,
+}
+
+impl Row {
+    pub(super) fn mail(self) -> Result<StoredMail, sqlx::Error> {
+        Ok(StoredMail {
+            number: self.number,
+            mail: Mail {
+                event_id: self.event_id,
+                kind: MailKind::named(&self.kind).map_err(sqlx::Error::decode)?,
+                user_id: self.user_id,
+                to: self.recipient,
+                subject: self.subject,
+                body: self.body,
+                attempt: number(self.attempt),
+                occurred_at: self.occurred_at,
             },
-        );
+            delivered_at: self.delivered_at,
+            tries: number(self.tries),
+            error: self.error,
+        })
     }
 }
 
-#[async_trait]
-impl Mailer for Mailbox {
-    async fn send(&self, mail: &Mail) -> Result<(), MailError> {
-        let mut kept = self.kept();
-        kept.taken += 1;
-        let number = kept.taken;
-        push(&mut kept.mails, Delivered { number, mail: mail.clone(), delivered_at: Utc::now() });
-        Ok(())
+/// A row of `mail_tries`.
+#[derive(sqlx::FromRow)]
+pub(super) struct TryRow {
+    kind: String,
+    user_id: Uuid,
+    recipient: String,
+    attempt: i64,
+    error: String,
+    failed_at: DateTime<Utc>,
+}
+
+impl TryRow {
+    pub(super) fn failed(self) -> Result<FailedTry, sqlx::Error> {
+        Ok(FailedTry {
+            kind: MailKind::named(&self.kind).map_err(sqlx::Error::decode)?,
+            user_id: self.user_id,
+            to: self.recipient,
+            attempt: number(self.attempt),
+            error: self.error,
+            failed_at: self.failed_at,
+        })
     }
 }
 
-fn push<T>(kept: &mut VecDeque<T>, one: T) {
-    if kept.len() == KEPT {
-        kept.pop_front();
-    }
-    kept.push_back(one);
-}
-
-fn newest<T: Clone>(kept: &VecDeque<T>, limit: usize, wanted: impl Fn(&T) -> bool) -> Vec<T> {
-    let mut newest: Vec<T> =
-        kept.iter().rev().filter(|one| wanted(one)).take(limit).cloned().collect();
-    newest.reverse();
-    newest
+/// Databases have no unsigned numbers.
+fn number(stored: i64) -> u32 {
+    u32::try_from(stored).unwrap_or_default()
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use async_trait::async_trait;
 use lettre::message::Mailbox as Address;
 use lettre::message::header::ContentType;
 use lettre::transport::smtp::Error as SmtpError;
@@ -10,7 +9,7 @@ use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use tidings::error::BoxError;
 use url::Url;
 
-use super::mail::{Mail, MailError, Mailer};
+use super::mail::{Mail, MailError};
 
 /// How long one exchange with the server may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -60,11 +59,12 @@ impl Smtp {
             .body(mail.body.clone())?;
         Ok(message)
     }
-}
 
-#[async_trait]
-impl Mailer for Smtp {
-    async fn send(&self, mail: &Mail) -> Result<(), MailError> {
+    /// Takes a mail to the server; `Ok` once that has it.
+    ///
+    /// # Errors
+    /// When it was not taken; the error says whether it may be later.
+    pub async fn send(&self, mail: &Mail) -> Result<(), MailError> {
         let message = self.message(mail).map_err(MailError::Never)?;
         self.server.send(message).await.map(drop).map_err(failed)
     }

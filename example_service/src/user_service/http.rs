@@ -5,26 +5,23 @@ use axum::http::{HeaderName, StatusCode, header};
 use axum::routing::get;
 use axum::{Router, response::IntoResponse};
 use serde::{Deserialize, Serialize};
-use tidings::mediator::{Mediator, Publishing, Request, SendError};
-use tidings::publisher::Publisher;
+use tidings::mediator::{Context, Request, SendError};
 use uuid::Uuid;
 
+use super::Requests;
 use super::commands::{CreateUser, DeactivateUser, GetUser, ListUsers, RenameUser, UserError};
 use super::domain::User;
-use super::store::StoreError;
+use super::store::{StoreError, Users};
 use crate::problem::{Checked, FieldError, Problem, nothing_here};
-
-/// What requests go through.
-pub type Requests = Publishing<Mediator, Publisher>;
 
 /// The most users on one page.
 const PAGE: u32 = 500;
 
 /// The routes.
-pub fn router(requests: Requests) -> Router {
+pub fn router<S: Users>(requests: Requests<S>) -> Router {
     Router::new()
-        .route("/users", get(list).post(create))
-        .route("/users/{id}", get(read).patch(rename).delete(deactivate))
+        .route("/users", get(list::<S>).post(create::<S>))
+        .route("/users/{id}", get(read::<S>).patch(rename::<S>).delete(deactivate::<S>))
         .fallback(nothing_here)
         .with_state(requests)
 }
@@ -43,6 +40,7 @@ struct NewName {
 #[derive(Deserialize)]
 struct Page {
     after: Option<Uuid>,
+    email: Option<String>,
     limit: Option<u32>,
 }
 
@@ -71,45 +69,49 @@ impl From<User> for UserView {
     }
 }
 
-async fn create(
-    State(requests): State<Requests>,
+async fn create<S: Users>(
+    State(requests): State<Requests<S>>,
     Checked(Json(NewUser { email, full_name })): Checked<Json<NewUser>>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<UserView>), Problem> {
-    let user = UserView::from(requests.send(CreateUser { email, full_name }).await?);
+    let user = UserView::from(requests.commands.send(CreateUser { email, full_name }).await?);
     let location = format!("/users/{}", user.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(user)))
 }
 
-async fn rename(
-    State(requests): State<Requests>,
+async fn rename<S: Users>(
+    State(requests): State<Requests<S>>,
     Checked(Path(user_id)): Checked<Path<Uuid>>,
     Checked(Json(NewName { full_name })): Checked<Json<NewName>>,
 ) -> Result<Json<UserView>, Problem> {
-    let user = requests.send(RenameUser { user_id, full_name }).await?;
+    let user = requests.commands.send(RenameUser { user_id, full_name }).await?;
     Ok(Json(user.into()))
 }
 
-async fn deactivate(
-    State(requests): State<Requests>,
+async fn deactivate<S: Users>(
+    State(requests): State<Requests<S>>,
     Checked(Path(user_id)): Checked<Path<Uuid>>,
 ) -> Result<impl IntoResponse, Problem> {
-    requests.send(DeactivateUser { user_id }).await?;
+    // The same with a transaction of one's own: whatever else is written in it is committed with the
+    // command and its events.
+    let mut cx = Context::new();
+    cx.insert(requests.users.writer().await.map_err(|error| Problem::internal(&error))?);
+    requests.commands.send_in(DeactivateUser { user_id }, &mut cx).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn read(
-    State(requests): State<Requests>,
+async fn read<S: Users>(
+    State(requests): State<Requests<S>>,
     Checked(Path(user_id)): Checked<Path<Uuid>>,
 ) -> Result<Json<UserView>, Problem> {
-    Ok(Json(requests.send(GetUser { user_id }).await?.into()))
+    Ok(Json(requests.queries.send(GetUser { user_id }).await?.into()))
 }
 
-async fn list(
-    State(requests): State<Requests>,
-    Checked(Query(Page { after, limit })): Checked<Query<Page>>,
+async fn list<S: Users>(
+    State(requests): State<Requests<S>>,
+    Checked(Query(Page { after, email, limit })): Checked<Query<Page>>,
 ) -> Result<Json<Vec<UserView>>, Problem> {
     let limit = limit.unwrap_or(50).clamp(1, PAGE);
-    let users = requests.send(ListUsers { after, limit }).await?;
+    let users = requests.queries.send(ListUsers { after, email, limit }).await?;
     Ok(Json(users.into_iter().map(UserView::from).collect()))
 }
 
@@ -127,16 +129,13 @@ impl<R: Request<Error = UserError>> From<SendError<R>> for Problem {
             SendError::TimedOut { .. } => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
             }
-            // Asking again would do it twice, so the answer says that it was done.
-            SendError::Unpublished(ref failure) => {
-                let ids: Vec<_> =
-                    failure.events.iter().map(|event| event.metadata.id.to_string()).collect();
+            SendError::NotCommitted(_) => {
                 let cause = tidings::error::chain(&error);
-                tracing::error!(error = cause, events = ids.join(" "), "events were not published");
+                tracing::error!(error = cause, "a command was not committed");
                 Self::new(
                     StatusCode::SERVICE_UNAVAILABLE,
-                    "this was done and is stored, so do not send it again; but the broker did not \
-                     take the events that tell other services, and they do not know of it yet",
+                    "the database did not say that this is stored; look whether it is before you \
+                     send it again",
                 )
             }
             other => Self::internal(&other),
@@ -153,7 +152,7 @@ impl From<UserError> for Problem {
             | UserError::Store(StoreError::EmailTaken | StoreError::Conflict) => {
                 StatusCode::CONFLICT
             }
-            UserError::Store(_) => return Self::internal(&error),
+            UserError::Store(_) | UserError::NoTransaction(_) => return Self::internal(&error),
         };
         Self::new(status, error.to_string())
     }

@@ -9,11 +9,12 @@ mod store;
 use std::time::Duration;
 
 use tidings::error::BoxError;
-use tidings::mediator::{EventPublisher, Mediator, Publishing, Timeout, Tracing, Validation};
+use tidings::mediator::{InTransaction, Mediator, Storing, Timeout, Tracing, Validation};
+use tidings::outbox::Outbox;
 
-pub use http::{Requests, router};
+pub use http::router;
 pub use mapping::event_mapper;
-pub use store::{StoreError, Users};
+pub use store::{SCHEMA, StoreError, Users};
 
 use commands::{
     CreateUserHandler, DeactivateUserHandler, GetUserHandler, ListUsersHandler, RenameUserHandler,
@@ -22,26 +23,42 @@ use commands::{
 /// What its events name as their source.
 pub const NAME: &str = "user-service";
 
-/// How long a request may take. Publishing comes after it and has a bound of its own.
+/// How long a request may take; its commit comes after it.
 const REQUEST: Duration = Duration::from_secs(5);
 
-/// Everything between HTTP and the database, and a publisher; a test's may be a list.
+/// What can be asked of the service. Cheap to clone.
+#[derive(Clone)]
+pub struct Requests<S> {
+    /// Each is committed together with what it raised.
+    pub commands: Storing<Mediator, Outbox<S>>,
+    /// These need no transaction.
+    pub queries: Mediator,
+    /// For those who bring a transaction of their own.
+    pub users: S,
+}
+
+/// Everything between HTTP and the database.
 ///
 /// # Errors
 /// When a domain event is neither mapped nor ignored, or a request has no handler or two.
-pub fn requests<P: EventPublisher>(
-    users: Users,
-    publisher: P,
-) -> Result<Publishing<Mediator, P>, BoxError> {
-    let mediator = Mediator::builder()
+pub fn requests<S: Users>(outbox: Outbox<S>) -> Result<Requests<S>, BoxError> {
+    let users = outbox.store().clone();
+    let commands = Mediator::builder()
         .behaviour(Tracing)
         .behaviour(Timeout(REQUEST))
         .behaviour(Validation)
+        // Opens a transaction for the handler, unless the caller has brought one.
+        .behaviour(InTransaction(outbox.clone()))
         .handler(CreateUserHandler { users: users.clone() })
         .handler(RenameUserHandler { users: users.clone() })
         .handler(DeactivateUserHandler { users: users.clone() })
-        .handler(GetUserHandler { users: users.clone() })
-        .handler(ListUsersHandler { users })
         .build()?;
-    Ok(mediator.publishing(event_mapper()?, publisher))
+    let queries = Mediator::builder()
+        .behaviour(Tracing)
+        .behaviour(Timeout(REQUEST))
+        .handler(GetUserHandler { users: users.clone() })
+        .handler(ListUsersHandler { users: users.clone() })
+        .build()?;
+    // Maps what a command raised, stores it in the command's transaction, and commits.
+    Ok(Requests { commands: commands.storing(event_mapper()?, outbox), queries, users })
 }

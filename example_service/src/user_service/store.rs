@@ -1,32 +1,68 @@
-//! Users in SQLite.
+//! Users in the service's database.
 
-use std::time::Duration;
+use std::future::Future;
 
 use chrono::{DateTime, Utc};
-use sqlx::SqlitePool;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
+use sqlx::{PgConnection, SqliteConnection};
+use tidings::store::postgres::PostgresStore;
+use tidings::store::sqlite::SqliteStore;
 use uuid::Uuid;
 
 use super::domain::{Email, FullName, InvalidValue, User, UserState};
+use crate::database::{Database, Schema};
 
-/// Statements that bring an empty or older database up to date. Each runs once, in order; the last
-/// thing it does is to say its number.
-const MIGRATIONS: [&str; 1] = ["
-    CREATE TABLE users (
-        id           BLOB    NOT NULL PRIMARY KEY,
-        email        TEXT    NOT NULL UNIQUE,
-        full_name    TEXT    NOT NULL,
-        active       INTEGER NOT NULL,
-        created_at   TEXT    NOT NULL,
-        last_seen_at TEXT    NOT NULL,
-        version      INTEGER NOT NULL
-    ) STRICT;
-    PRAGMA user_version = 1;
-"];
+/// The user service's tables.
+pub const SCHEMA: Schema = Schema {
+    prefix: "user_service_",
+    migrated: "users_migrations",
+    sqlite: || sqlx::migrate!("src/user_service/migrations/sqlite"),
+    postgres: || sqlx::migrate!("src/user_service/migrations/postgres"),
+};
 
-/// The repository of users. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Users(SqlitePool);
+/// The repository of users. What writes does so in a transaction of the caller's.
+pub trait Users: Database {
+    /// Stores a new user.
+    ///
+    /// # Errors
+    /// When the address is taken or the database fails.
+    fn add(
+        &self,
+        transaction: &mut Self::Connection,
+        user: &User,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Stores a changed user, provided that nobody else did since it was read.
+    ///
+    /// # Errors
+    /// When somebody did, or the database fails.
+    fn save(
+        &self,
+        transaction: &mut Self::Connection,
+        user: &User,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// One user.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn find(
+        &self,
+        connection: &mut Self::Connection,
+        id: Uuid,
+    ) -> impl Future<Output = Result<Option<User>, StoreError>> + Send;
+
+    /// Users in the order in which they signed up, after `after`; with an address, the one who has it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn list(
+        &self,
+        connection: &mut Self::Connection,
+        after: Option<Uuid>,
+        email: Option<&Email>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<User>, StoreError>> + Send;
+}
 
 /// A user was not stored or read.
 #[derive(Debug, thiserror::Error)]
@@ -81,158 +117,84 @@ impl Row {
     }
 }
 
-impl Users {
-    /// Opens a database, `sqlite:users.db` or `sqlite::memory:`, and brings it up to date. A file
-    /// that is not there is made.
-    ///
-    /// # Errors
-    /// When the address is none, or the database cannot be opened or changed.
-    pub async fn open(url: &str) -> Result<Self, sqlx::Error> {
-        let memory = url.contains(":memory:");
-        let mut options = url
-            .parse::<SqliteConnectOptions>()?
-            .create_if_missing(true)
-            .busy_timeout(Duration::from_secs(5));
-        let mut pool = SqlitePoolOptions::new().max_connections(4);
-        if memory {
-            // Such a database lives and dies with its one connection.
-            pool = pool.max_connections(1).min_connections(1).idle_timeout(None).max_lifetime(None);
-        } else {
-            options = options.journal_mode(SqliteJournalMode::Wal);
+/// The same statements for both databases: SQLite understands `$1` as well.
+macro_rules! users {
+    ($store:ty, $connection:ty) => {
+        impl Users for $store {
+            async fn add(
+                &self,
+                transaction: &mut $connection,
+                user: &User,
+            ) -> Result<(), StoreError> {
+                let user = user.state();
+                sqlx::query("INSERT INTO users VALUES ($1, $2, $3, $4, $5, $6, $7)")
+                    .bind(user.id)
+                    .bind(user.email.as_str())
+                    .bind(user.full_name.as_str())
+                    .bind(user.active)
+                    .bind(user.created_at)
+                    .bind(user.last_seen_at)
+                    .bind(user.version)
+                    .execute(transaction)
+                    .await?;
+                Ok(())
+            }
+
+            async fn save(
+                &self,
+                transaction: &mut $connection,
+                user: &User,
+            ) -> Result<(), StoreError> {
+                let user = user.state();
+                // Who changes the same user waits here until this transaction ends: so the events of
+                // one user are stored in the order in which they happened.
+                let stored = sqlx::query(
+                    "UPDATE users SET full_name = $1, active = $2, last_seen_at = $3,
+                     version = version + 1 WHERE id = $4 AND version = $5",
+                )
+                .bind(user.full_name.as_str())
+                .bind(user.active)
+                .bind(user.last_seen_at)
+                .bind(user.id)
+                .bind(user.version)
+                .execute(transaction)
+                .await?;
+                if stored.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Conflict) }
+            }
+
+            async fn find(
+                &self,
+                connection: &mut $connection,
+                id: Uuid,
+            ) -> Result<Option<User>, StoreError> {
+                let row: Option<Row> = sqlx::query_as("SELECT * FROM users WHERE id = $1")
+                    .bind(id)
+                    .fetch_optional(connection)
+                    .await?;
+                row.map(Row::user).transpose()
+            }
+
+            async fn list(
+                &self,
+                connection: &mut $connection,
+                after: Option<Uuid>,
+                email: Option<&Email>,
+                limit: u32,
+            ) -> Result<Vec<User>, StoreError> {
+                let rows: Vec<Row> = sqlx::query_as(
+                    "SELECT * FROM users WHERE id > $1 AND (email = $2 OR $2 IS NULL)
+                     ORDER BY id LIMIT $3",
+                )
+                .bind(after.unwrap_or(Uuid::nil()))
+                .bind(email.map(Email::as_str))
+                .bind(i64::from(limit))
+                .fetch_all(connection)
+                .await?;
+                rows.into_iter().map(Row::user).collect()
+            }
         }
-        let users = Self(pool.connect_with(options).await?);
-        users.migrate().await?;
-        Ok(users)
-    }
-
-    async fn migrate(&self) -> Result<(), sqlx::Error> {
-        // One writer at a time, so that two processes that start together do not both migrate.
-        let mut transaction = self.0.begin_with("BEGIN IMMEDIATE").await?;
-        let done: i64 =
-            sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await?;
-        for migration in MIGRATIONS.into_iter().skip(usize::try_from(done).unwrap_or(0)) {
-            sqlx::raw_sql(migration).execute(&mut *transaction).await?;
-        }
-        transaction.commit().await
-    }
-
-    /// Stores a new user.
-    ///
-    /// # Errors
-    /// When the address is taken or the database fails.
-    pub async fn add(&self, user: &User) -> Result<(), StoreError> {
-        let user = user.state();
-        sqlx::query(
-            "INSERT INTO users (id, email, full_name, active, created_at, last_seen_at, version)
-             VALUES (?, ?, ?, ?, ?, ?, ?)",
-        )
-        .bind(user.id)
-        .bind(user.email.as_str())
-        .bind(user.full_name.as_str())
-        .bind(user.active)
-        .bind(user.created_at)
-        .bind(user.last_seen_at)
-        .bind(user.version)
-        .execute(&self.0)
-        .await?;
-        Ok(())
-    }
-
-    /// Stores a changed user, provided that nobody else did since it was read.
-    ///
-    /// # Errors
-    /// When somebody did, or the database fails.
-    pub async fn save(&self, user: &User) -> Result<(), StoreError> {
-        let user = user.state();
-        let stored = sqlx::query(
-            "UPDATE users SET full_name = ?, active = ?, last_seen_at = ?, version = version + 1
-             WHERE id = ? AND version = ?",
-        )
-        .bind(user.full_name.as_str())
-        .bind(user.active)
-        .bind(user.last_seen_at)
-        .bind(user.id)
-        .bind(user.version)
-        .execute(&self.0)
-        .await?;
-        if stored.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Conflict) }
-    }
-
-    /// One user.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn find(&self, id: Uuid) -> Result<Option<User>, StoreError> {
-        let row: Option<Row> = sqlx::query_as("SELECT * FROM users WHERE id = ?")
-            .bind(id)
-            .fetch_optional(&self.0)
-            .await?;
-        row.map(Row::user).transpose()
-    }
-
-    /// Users in the order in which they signed up, after `after`.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn list(&self, after: Option<Uuid>, limit: u32) -> Result<Vec<User>, StoreError> {
-        let rows: Vec<Row> = sqlx::query_as("SELECT * FROM users WHERE id > ? ORDER BY id LIMIT ?")
-            .bind(after.unwrap_or(Uuid::nil()))
-            .bind(limit)
-            .fetch_all(&self.0)
-            .await?;
-        rows.into_iter().map(Row::user).collect()
-    }
+    };
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn user(email: &str) -> User {
-        User::register(Email::new(email).unwrap(), FullName::new("Ada").unwrap(), Utc::now())
-    }
-
-    #[tokio::test]
-    async fn a_user_is_read_as_it_was_stored() {
-        let users = Users::open("sqlite::memory:").await.unwrap();
-        let ada = user("ada@example.org");
-        users.add(&ada).await.unwrap();
-        assert_eq!(users.find(ada.state().id).await.unwrap().unwrap().state(), ada.state());
-        assert_eq!(users.list(None, 10).await.unwrap().len(), 1);
-        assert!(users.list(Some(ada.state().id), 10).await.unwrap().is_empty());
-    }
-
-    #[tokio::test]
-    async fn an_address_belongs_to_one_user() {
-        let users = Users::open("sqlite::memory:").await.unwrap();
-        users.add(&user("ada@example.org")).await.unwrap();
-        let again = users.add(&user("ADA@example.org")).await;
-        assert!(matches!(again, Err(StoreError::EmailTaken)), "{again:?}");
-    }
-
-    #[tokio::test]
-    async fn the_second_of_two_writers_is_told() {
-        let users = Users::open("sqlite::memory:").await.unwrap();
-        let ada = user("ada@example.org");
-        users.add(&ada).await.unwrap();
-        let id = ada.state().id;
-        let mut one = users.find(id).await.unwrap().unwrap();
-        let mut other = users.find(id).await.unwrap().unwrap();
-        one.deactivate();
-        other.rename(FullName::new("Ada Lovelace").unwrap(), Utc::now()).unwrap();
-        users.save(&one).await.unwrap();
-        assert!(matches!(users.save(&other).await, Err(StoreError::Conflict)));
-    }
-
-    #[tokio::test]
-    async fn a_file_is_opened_again_with_what_it_held() {
-        let file = std::env::temp_dir().join(format!("users-{}.db", Uuid::now_v7()));
-        let url = format!("sqlite://{}", file.display());
-        let ada = user("ada@example.org");
-        Users::open(&url).await.unwrap().add(&ada).await.unwrap();
-        assert!(Users::open(&url).await.unwrap().find(ada.state().id).await.unwrap().is_some());
-        for suffix in ["", "-wal", "-shm"] {
-            let _ = std::fs::remove_file(format!("{}{suffix}", file.display()));
-        }
-    }
-}
+users!(SqliteStore, SqliteConnection);
+users!(PostgresStore, PgConnection);

@@ -2,67 +2,70 @@
 
 use example_contracts::{UserCreated, UserDeactivated, UserRenamed};
 use example_service::user_service::commands::{CreateUser, DeactivateUser, RenameUser, UserError};
-use example_service::user_service::{StoreError, requests};
-use tidings::mediator::{Mediator, Publishing};
-use tidings::testing::Scenario;
-use tidings::testing::kit::Recorder;
+use example_service::user_service::{Requests, StoreError};
+use tidings::store::sqlite::SqliteStore;
+use tidings::testing::TestKit;
 use uuid::Uuid;
 
-use crate::stage::database;
+use crate::stage::requests;
 
 fn sign_up(email: &str) -> CreateUser {
     CreateUser { email: email.into(), full_name: "Ada Byron".into() }
 }
 
 /// Ada has signed up.
-async fn given_ada() -> (Scenario<Publishing<Mediator, Recorder>>, Uuid) {
-    let mut id = Uuid::nil();
-    let scenario = Scenario::given(async |recorder| {
-        let requests = requests(database().await, recorder).unwrap();
-        id = requests.send(sign_up("ada@example.org")).await.unwrap().state().id;
-        requests
-    });
-    (scenario.await, id)
+async fn given_ada() -> (TestKit, Requests<SqliteStore>, Uuid) {
+    let kit = TestKit::new();
+    let requests = requests(&kit).await;
+    let ada = requests.commands.send(sign_up("Ada@Example.org")).await.unwrap();
+    (kit, requests, ada.state().id)
 }
 
 #[tokio::test]
 async fn who_signs_up_is_announced_with_the_address_in_lower_case() {
-    let (scenario, _) = given_ada().await;
-    let sent = scenario.when(sign_up("Grace@Example.org")).await;
-    sent.then_published(UserCreated {
-        user_id: sent.response().state().id,
-        email: "grace@example.org".into(),
+    let (kit, _, user_id) = given_ada().await;
+    kit.settled().await;
+    kit.expect::<UserCreated>().published_exactly([UserCreated {
+        user_id,
+        email: "ada@example.org".into(),
         full_name: "Ada Byron".into(),
-    });
+    }]);
 }
 
 #[tokio::test]
 async fn an_address_that_is_taken_is_refused_and_nobody_is_told() {
-    let (scenario, _) = given_ada().await;
+    let (kit, requests, _) = given_ada().await;
     let taken = |error: &UserError| matches!(error, UserError::Store(StoreError::EmailTaken));
-    scenario
-        .when(sign_up("ada@example.org"))
-        .await
-        .then_failed(|error| error.handler_error().is_some_and(taken));
-    scenario.when(sign_up("nobody")).await.then_failed(|error| error.is_invalid());
+    let refused = requests.commands.send(sign_up("ada@example.org")).await.unwrap_err();
+    assert!(refused.handler_error().is_some_and(taken), "{refused:?}");
+    let refused = requests.commands.send(sign_up("nobody")).await.unwrap_err();
+    assert!(refused.is_invalid(), "{refused:?}");
+    kit.settled().await;
+    kit.expect::<UserCreated>().published(1);
 }
 
 #[tokio::test]
 async fn a_new_name_is_announced_and_the_same_name_is_not() {
-    let (scenario, user_id) = given_ada().await;
-    let rename = || RenameUser { user_id, full_name: "Ada Lovelace".into() };
+    let (kit, requests, user_id) = given_ada().await;
+    for _ in 0..2 {
+        let rename = RenameUser { user_id, full_name: "Ada Lovelace".into() };
+        requests.commands.send(rename).await.unwrap();
+    }
+    kit.settled().await;
     let renamed = UserRenamed { user_id, full_name: "Ada Lovelace".into() };
-    scenario.when(rename()).await.then_published(renamed);
-    scenario.when(rename()).await.then_published(());
+    kit.expect::<UserRenamed>().published_exactly([renamed]);
 }
 
 #[tokio::test]
 async fn who_leaves_is_announced_once() {
-    let (scenario, user_id) = given_ada().await;
-    scenario.when(DeactivateUser { user_id }).await.then_published(UserDeactivated {
+    let (kit, requests, user_id) = given_ada().await;
+    for _ in 0..2 {
+        requests.commands.send(DeactivateUser { user_id }).await.unwrap();
+    }
+    kit.settled().await;
+    kit.expect::<UserDeactivated>().published_exactly([UserDeactivated {
         user_id,
         email: "ada@example.org".into(),
         full_name: "Ada Byron".into(),
-    });
-    scenario.when(DeactivateUser { user_id }).await.then_published(());
+    }]);
 }

@@ -7,4 +7,5 @@ mod mapping;
 #[path = "../../../tests/support/mod.rs"]
 mod shared;
 mod stage;
+mod stores;
 mod users;

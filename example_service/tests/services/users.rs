@@ -5,19 +5,18 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::{Method, StatusCode};
 use example_contracts::{UserCreated, UserDeactivated, UserRenamed};
-use example_service::user_service::NAME;
+use example_service::user_service;
 use serde_json::json;
-use tidings::publisher::Publisher;
 use tidings::testing::TestKit;
-use tidings::transport::memory::{Fault, MemoryConfig};
+use tidings::transport::memory::Fault;
 
-use crate::stage::{ask, get, users};
+use crate::stage::{ask, get, requests, users};
 
 const UNKNOWN: &str = "/users/01a1fc72-b2a2-723f-bb79-eb4622fd9101";
 
 async fn service() -> (TestKit, Router) {
     let kit = TestKit::new();
-    let users = users(kit.publisher(NAME)).await;
+    let users = users(&kit).await;
     (kit, users)
 }
 
@@ -45,6 +44,10 @@ async fn a_user_is_created_renamed_deactivated_and_read() {
         (status, &problem["detail"]),
         (StatusCode::CONFLICT, &json!("the user is deactivated"))
     );
+    let listed = get(&users, "/users?email=ADA@example.org").await;
+    assert_eq!(listed[0]["id"], user["id"]);
+    assert_eq!(get(&users, "/users?email=grace@example.org").await, json!([]));
+    kit.settled().await;
     kit.expect::<UserCreated>().matching(|user| user.full_name == "Ada Byron").published(1);
     kit.expect::<UserRenamed>().matching(|user| user.full_name == "Ada Lovelace").published(1);
     kit.expect::<UserDeactivated>().published(1);
@@ -60,6 +63,7 @@ async fn an_invalid_user_is_refused_with_every_field_named() {
         problem["errors"].as_array().unwrap().iter().map(|error| &error["field"]).collect();
     assert_eq!(fields, ["email", "full_name"]);
     assert_eq!(get(&users, "/users").await, json!([]));
+    kit.settled().await;
     kit.expect::<UserCreated>().published(0);
 }
 
@@ -77,22 +81,33 @@ async fn what_cannot_be_done_is_said_as_a_problem() {
         (Method::GET, "/users/7", None, StatusCode::BAD_REQUEST),
         (Method::GET, "/nothing", None, StatusCode::NOT_FOUND),
         (Method::GET, "/users?limit=many", None, StatusCode::BAD_REQUEST),
+        (Method::GET, "/users?email=nobody", None, StatusCode::UNPROCESSABLE_ENTITY),
     ] {
         assert_eq!(ask(&users, method.clone(), path, body).await.0, status, "{method} {path}");
     }
 }
 
-/// In real time: the database is asked while the publisher waits.
 #[tokio::test]
-async fn a_user_is_stored_and_the_caller_told_when_the_broker_does_not_take_the_event() {
+async fn a_broker_that_is_away_stops_nobody_from_signing_up_and_hears_of_it_when_it_is_back() {
+    let (kit, users) = service().await;
+    kit.broker().inject(Fault::BrokerGone(Duration::from_millis(300)));
+    let ada = json!({ "email": "ada@example.org", "full_name": "Ada" });
+    let (status, _) = ask(&users, Method::POST, "/users", Some(ada)).await;
+    assert_eq!(status, StatusCode::CREATED);
+    kit.settled().await;
+    kit.expect::<UserCreated>().published(1);
+}
+
+#[tokio::test]
+async fn a_user_whose_event_cannot_be_stored_is_not_stored_either() {
     let kit = TestKit::new();
-    let impatient = MemoryConfig::new(NAME).delivery_wait(Duration::from_millis(200));
-    let users = users(Publisher::new(&kit.connect(impatient))).await;
-    kit.broker().inject(Fault::BrokerGone(Duration::from_secs(60)));
+    let requests = requests(&kit).await;
+    let gone = "DROP TABLE user_service_outbox";
+    sqlx::query(gone).execute(requests.users.pool()).await.unwrap();
+    let users = user_service::router(requests);
     let ada = json!({ "email": "ada@example.org", "full_name": "Ada" });
     let (status, problem) = ask(&users, Method::POST, "/users", Some(ada)).await;
-    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-    assert!(problem["detail"].as_str().unwrap().contains("do not send it again"), "{problem}");
-    assert_eq!(get(&users, "/users").await[0]["email"], json!("ada@example.org"));
-    kit.expect::<UserCreated>().published(0);
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("look whether it is"), "{problem}");
+    assert_eq!(get(&users, "/users").await, json!([]));
 }

@@ -10,6 +10,7 @@ mod events;
 mod expect;
 mod fixture;
 mod hold;
+mod relays;
 mod scenario;
 mod seen;
 mod settle;
@@ -32,7 +33,9 @@ use self::story::Story;
 use crate::consumer::{Consumer, ConsumerStatus, RunningConsumer};
 use crate::error::chain;
 use crate::event::IntegrationEvent;
+use crate::outbox::RunningRelay;
 use crate::publisher::{Published, Publisher, enqueue};
+use crate::store::OutboxStore;
 use crate::transport::memory::{Cleanup, Memory, MemoryBroker, MemoryConfig, TopicConfig};
 use crate::transport::{Delivered, ProduceError, Receipt, Transport};
 
@@ -76,6 +79,8 @@ pub struct TestKit {
     client: Memory,
     publisher: Publisher,
     running: Mutex<Vec<RunningConsumer>>,
+    /// With the outboxes that they publish.
+    relays: Mutex<Vec<(Arc<dyn OutboxStore>, RunningRelay)>>,
     settle_within: Option<Duration>,
 }
 
@@ -96,7 +101,15 @@ impl TestKit {
         broker.on_record(move |record| told.stored(record));
         let client = connected(&broker, MemoryConfig::new(SOURCE));
         let publisher = Publisher::new(&client);
-        Self { broker, story, client, publisher, running: Mutex::default(), settle_within: None }
+        Self {
+            broker,
+            story,
+            client,
+            publisher,
+            running: Mutex::default(),
+            relays: Mutex::default(),
+            settle_within: None,
+        }
     }
 
     /// How long [`settled`](Self::settled) waits at most. Default: 30 s; of a paused clock an hour, and

@@ -5,6 +5,7 @@ use tidings::Command;
 use tidings::mediator::{Context, RequestHandler, ValidationErrors};
 
 use super::{UserError, check};
+use crate::database::transaction;
 use crate::user_service::domain::{Email, FullName, User};
 use crate::user_service::store::Users;
 
@@ -26,17 +27,17 @@ impl CreateUser {
     }
 }
 
-/// Stores the new user.
-pub struct CreateUserHandler {
-    pub users: Users,
+/// Stores the new user, in the transaction that a behaviour has opened.
+pub struct CreateUserHandler<S> {
+    pub users: S,
 }
 
-impl RequestHandler<CreateUser> for CreateUserHandler {
-    async fn handle(&self, request: CreateUser, _: &mut Context) -> Result<User, UserError> {
+impl<S: Users> RequestHandler<CreateUser> for CreateUserHandler<S> {
+    async fn handle(&self, request: CreateUser, cx: &mut Context) -> Result<User, UserError> {
         let email = Email::new(&request.email)?;
         let full_name = FullName::new(&request.full_name)?;
         let user = User::register(email, full_name, Utc::now());
-        self.users.add(&user).await?;
+        self.users.add(transaction::<S>(cx)?, &user).await?;
         Ok(user)
     }
 }

@@ -6,6 +6,7 @@ mod read;
 mod rename;
 
 use tidings::mediator::ValidationErrors;
+use tidings::store::NoTransaction;
 use uuid::Uuid;
 
 pub use create::{CreateUser, CreateUserHandler};
@@ -31,10 +32,17 @@ pub enum UserError {
     /// The store refused or failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The mediator is put together wrongly.
+    #[error(transparent)]
+    NoTransaction(#[from] NoTransaction),
 }
 
-async fn found(users: &Users, id: Uuid) -> Result<User, UserError> {
-    users.find(id).await?.ok_or(UserError::NotFound(id))
+async fn found<S: Users>(
+    users: &S,
+    connection: &mut S::Connection,
+    id: Uuid,
+) -> Result<User, UserError> {
+    users.find(connection, id).await?.ok_or(UserError::NotFound(id))
 }
 
 /// Adds what a value's type says against a text.

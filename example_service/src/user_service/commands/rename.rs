@@ -6,6 +6,7 @@ use tidings::mediator::{Context, RequestHandler, ValidationErrors};
 use uuid::Uuid;
 
 use super::{UserError, check, found};
+use crate::database::transaction;
 use crate::user_service::domain::{FullName, User};
 use crate::user_service::store::Users;
 
@@ -25,16 +26,17 @@ impl RenameUser {
 }
 
 /// Reads, renames and stores the user.
-pub struct RenameUserHandler {
-    pub users: Users,
+pub struct RenameUserHandler<S> {
+    pub users: S,
 }
 
-impl RequestHandler<RenameUser> for RenameUserHandler {
-    async fn handle(&self, request: RenameUser, _: &mut Context) -> Result<User, UserError> {
-        let mut user = found(&self.users, request.user_id).await?;
+impl<S: Users> RequestHandler<RenameUser> for RenameUserHandler<S> {
+    async fn handle(&self, request: RenameUser, cx: &mut Context) -> Result<User, UserError> {
+        let transaction = transaction::<S>(cx)?;
+        let mut user = found(&self.users, transaction, request.user_id).await?;
         user.rename(FullName::new(&request.full_name)?, Utc::now())?;
         if user.is_changed() {
-            self.users.save(&user).await?;
+            self.users.save(transaction, &user).await?;
         }
         Ok(user)
     }
