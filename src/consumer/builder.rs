@@ -16,7 +16,7 @@ use super::plan::{MainTopic, Route, Topics};
 use super::read::Policies;
 use super::running::Consumer;
 use super::settings::{Order, Settings, Tombstones};
-use crate::error::BoxError;
+use crate::error::{BoxError, debug_as_told};
 use crate::event::{IntegrationEvent, TopicName};
 use crate::publisher::Publisher;
 use crate::retry::{RetryPolicy, UnknownType};
@@ -59,8 +59,10 @@ struct Ignored {
     topics: Vec<TopicName>,
 }
 
+debug_as_told!(BuildError);
+
 /// Why a consumer cannot be built.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
     /// Two handlers of one event have the same name: a retried record could not tell them apart.
