@@ -96,6 +96,13 @@ pub async fn prepare_topics(
                 );
                 tokio::time::sleep(AGAIN).await;
             }
+            Err(TopicsError::Transport(error)) if error.class == ErrorClass::Retriable => {
+                return Err(TopicsError::Transport(TransportError {
+                    what: format!("topics could not be looked at for {within:?}"),
+                    class: error.class,
+                    source: Some(error.into()),
+                }));
+            }
             result => return result,
         }
     }

@@ -31,6 +31,17 @@ pub struct Moved<E> {
     pub reason: String,
 }
 
+impl<E> Moved<E> {
+    /// Whether it is this handler's, named as `handler` or `group/handler`.
+    pub(super) fn is_by(&self, name: &str) -> bool {
+        self.handler.as_deref().is_some_and(|handler| {
+            handler == name
+                || name.strip_prefix(&*self.group).and_then(|n| n.strip_prefix('/'))
+                    == Some(handler)
+        })
+    }
+}
+
 impl TestKit {
     /// The events of a type that were published, in order. Retry, dead-letter and quarantine topics
     /// do not count, and records that say they are one and cannot be read do not either.

@@ -148,7 +148,20 @@ impl<'a, E: IntegrationEvent> Expect<'a, E> {
     pub fn dead_lettered(self, times: usize, reason: &str) -> Self {
         let mut dead = self.kit.dead_lettered::<E>();
         dead.retain(|moved| self.accepts(&moved.event.event));
-        self.aside("dead-lettered", &dead, times, reason);
+        self.aside("dead-lettered", &dead, times, reason, "");
+        self
+    }
+
+    /// So many of them became dead letters of a handler, and each says this of its reason, or more.
+    ///
+    /// # Panics
+    /// When it were more or fewer, or one says something else.
+    #[track_caller]
+    pub fn dead_lettered_by(self, handler: &str, times: usize, reason: &str) -> Self {
+        let mut dead = self.kit.dead_lettered::<E>();
+        dead.retain(|moved| moved.is_by(handler) && self.accepts(&moved.event.event));
+        let names = if dead.is_empty() { self.names(handler) } else { String::new() };
+        self.aside(&format!("dead-lettered by {handler:?}"), &dead, times, reason, &names);
         self
     }
 
@@ -165,25 +178,33 @@ impl<'a, E: IntegrationEvent> Expect<'a, E> {
             let first = moved.event.headers.get_str(header::ORIGIN_TOPIC);
             topics.iter().any(|topic| *topic == moved.event.topic || Some(topic.as_str()) == first)
         });
-        self.aside("put in quarantine", &records, times, reason);
+        self.aside("put in quarantine", &records, times, reason, "");
         self
     }
 
     #[track_caller]
-    fn aside<T>(&self, what: &str, moved: &[Moved<T>], times: usize, reason: &str) {
+    fn aside<T>(&self, what: &str, moved: &[Moved<T>], times: usize, reason: &str, names: &str) {
         let wrong = moved.iter().any(|moved| !moved.reason.contains(reason));
         if moved.len() == times && !wrong {
             return;
         }
         let mut text = self.count(what, times, moved.len());
         if wrong {
-            text = format!("expected {} to be {what} because of {reason:?}\n", E::NAME);
+            let (name, narrowed) = (E::NAME, self.narrowed());
+            text = format!(
+                "expected each {name}{narrowed} to be {what} for a reason that contains {reason:?}\n"
+            );
         }
         for Moved { at, group, handler, attempt, reason, .. } in moved {
             let who = handler.as_ref().map_or(group.clone(), |name| format!("{group}/{name}"));
             let at = time(*at);
-            let _ = writeln!(text, "  {at}, by {who} after attempt {attempt}: {reason}");
+            let failed = match attempt {
+                0 => String::new(),
+                attempt => format!(", which failed at attempt {attempt}"),
+            };
+            let _ = writeln!(text, "  {at}, by {who}{failed}: {reason}");
         }
+        text += names;
         self.fail(&text);
     }
 

@@ -230,7 +230,8 @@ fn is_paused() -> bool {
 
 impl fmt::Display for Unsettled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "not settled within {:?}. What is left:", self.waited)?;
+        let waited = self.waited.as_secs_f64();
+        writeln!(f, "not settled within {waited:.1} s. What is left:")?;
         self.left.iter().try_for_each(|left| writeln!(f, "  {left}"))?;
         write!(f, "What happened:\n{}", self.story)
     }
