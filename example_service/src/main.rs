@@ -136,7 +136,8 @@ Somebody signs up, and gets a mail:
        -d '{{\"email\":\"ada@example.org\",\"full_name\":\"Ada Lovelace\"}}'
   curl -s http://{mails_at}/mails
 
-A thousand users, checked: `cargo run -p example_service -- demo`. Ctrl-C ends this.
+A thousand users, checked: `cargo run -p example_service -- demo`; with --chaos the services are
+killed meanwhile. Ctrl-C ends this.
 ",
         users.database().description(),
         mails.database().description(),

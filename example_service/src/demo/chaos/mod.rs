@@ -13,7 +13,6 @@ use std::time::Duration;
 use example_contracts::UserCreated;
 use fastrand::Rng;
 use reqwest::Client;
-use tempfile::TempDir;
 use tidings::IntegrationEvent;
 use tidings::error::BoxError;
 use tidings::publisher::Publisher;
@@ -85,7 +84,7 @@ pub async fn play(options: &Kill, users: u32, settings: &Settings) -> Result<Rep
         commands,
         logs: logs.clone(),
     };
-    let (vars, _databases) = run.vars(settings, &broker)?;
+    let vars = run.vars(settings, &broker);
     if let Broker::Embedded(_) = broker {
         run.make_topics().await?;
     }
@@ -113,13 +112,8 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// What the services are told beside the environment, and the folder of their databases where
-    /// nobody said another place.
-    fn vars(
-        &self,
-        settings: &Settings,
-        broker: &Broker,
-    ) -> Result<(Vars, Option<TempDir>), BoxError> {
+    /// What the services are told beside the environment.
+    fn vars(&self, settings: &Settings, broker: &Broker) -> Vars {
         let mut vars: Vec<(&str, String)> = vec![
             ("KAFKA__FAILURE__RETRY_TIERS", TIERS.into()),
             ("KAFKA_FAILURE_RETRY_TIERS", String::new()),
@@ -137,24 +131,17 @@ impl Run<'_> {
             vars.push(("KAFKA__BOOTSTRAP_SERVERS", broker.bootstrap_servers().into()));
             vars.push(("KAFKA__CONSUMER__FETCH_MAX_WAIT", "10ms".into()));
         }
-        // A database must outlive the process that is killed.
-        let mut folder = None;
-        for (name, given) in [
-            ("USER_SERVICE__DATABASE_URL", settings.user_database()),
-            ("EMAIL_SERVICE__DATABASE_URL", settings.email_database()),
+        // A database must outlive the process that is killed. Where something is wrong it stays beside
+        // the logs.
+        for (name, given, file) in [
+            ("USER_SERVICE__DATABASE_URL", settings.user_database(), "users.db"),
+            ("EMAIL_SERVICE__DATABASE_URL", settings.email_database(), "mails.db"),
         ] {
             if given.is_none() {
-                let folder = match &mut folder {
-                    Some(folder) => folder,
-                    none => {
-                        none.insert(tempfile::Builder::new().prefix("tidings-chaos-").tempdir()?)
-                    }
-                };
-                let file = folder.path().join(name.to_lowercase()).with_extension("db");
-                vars.push((name, sqlite_file(&file)));
+                vars.push((name, sqlite_file(&self.logs.join(file))));
             }
         }
-        Ok((vars.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(), folder))
+        vars.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     /// The embedded broker makes topics for clients of its own process only.
