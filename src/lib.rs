@@ -64,7 +64,7 @@
 //!
 //! | feature | default | what it brings |
 //! | --- | --- | --- |
-//! | `macros` | yes | `#[derive(IntegrationEvent, DomainEvent, Command, Query)]` |
+//! | `macros` | yes | `#[derive(IntegrationEvent, DomainEvent, Command, Query, Topic)]` |
 //! | `json` | yes | JSON payloads |
 //! | `kafka` | yes | the Kafka transport on librdkafka, which is compiled from C |
 //! | `kafka-tls` | no | TLS and SASL/SCRAM for Kafka; links OpenSSL |
@@ -99,7 +99,8 @@ pub mod web;
 pub use event::{DomainEvent, IntegrationEvent};
 pub use mediator::{Command, Query};
 #[cfg(feature = "macros")]
-pub use tidings_macros::{Command, DomainEvent, IntegrationEvent, Query};
+pub use tidings_macros::{Command, DomainEvent, IntegrationEvent, Query, Topic};
+pub use topic::Topic;
 
 /// The README's code compiles.
 #[cfg(all(doctest, feature = "macros", feature = "json", feature = "kafka"))]
