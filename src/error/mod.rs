@@ -1,6 +1,10 @@
 //! What all errors of the crate share.
 
+mod table;
+
 use std::fmt;
+
+pub(crate) use table::aligned;
 
 /// Any error, boxed: what third parties' errors become at our border.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;

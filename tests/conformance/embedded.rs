@@ -51,6 +51,9 @@ impl Subject for Embedded {
     fn lacks(&self) -> Vec<Lack> {
         vec![
             Lack::new(Capability::SizeLimit, "the mock cluster takes records of any size"),
+            Lack::new(Capability::TopicProperties, "the mock cluster keeps no topic settings"),
+            Lack::new(Capability::Groups, "the mock cluster does not tell its groups"),
+            Lack::new(Capability::OffsetsByTime, "the mock cluster answers the end to each time"),
             Lack::new(Capability::AppendTime, "the mock cluster keeps no topic settings"),
             Lack::new(
                 Capability::Atomicity,

@@ -6,4 +6,5 @@ mod groups;
 mod logs;
 mod path;
 mod stage;
+mod topics;
 mod transactions;

@@ -107,10 +107,10 @@ pub async fn create_topics(kafka: &Kafka, topics: &[(&str, i32, bool)]) {
     let new: Vec<_> = topics
         .iter()
         .map(|(name, partitions, append_time)| NewTopic {
-            name: TopicName::new(*name).unwrap(),
             partitions: Some(*partitions),
             replication: Some(1),
             append_time: *append_time,
+            ..NewTopic::new(TopicName::new(*name).unwrap())
         })
         .collect();
     let admin = kafka.admin();

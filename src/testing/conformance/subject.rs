@@ -107,6 +107,8 @@ pub enum Capability {
     EmptyKeys,
     /// There is a size above which a record is refused.
     SizeLimit,
+    /// Topics have properties that are set when they are made, and the broker says them.
+    TopicProperties,
     /// Topics can keep the broker's append time.
     AppendTime,
     /// Topics keep the time that the producer said.
@@ -117,6 +119,12 @@ pub enum Capability {
     Rebalance,
     /// Topics can follow the partitions of another one.
     Followers,
+    /// Groups can be looked at: who is in them, and their offsets.
+    Groups,
+    /// Offsets can be asked for, and partitions read without a group.
+    Offsets,
+    /// Offsets can be asked for by the time of records.
+    OffsetsByTime,
     /// A member that dies without leaving is replaced.
     Death,
     /// There is a producer of transactions.
@@ -133,11 +141,15 @@ impl fmt::Display for Capability {
             Self::HeaderNameBytes => "header names of any bytes",
             Self::EmptyKeys => "empty keys",
             Self::SizeLimit => "size limit",
+            Self::TopicProperties => "topic properties",
             Self::AppendTime => "append time",
             Self::ProducerTime => "producer time",
             Self::StartAtLatest => "start at latest",
             Self::Rebalance => "rebalance",
             Self::Followers => "followers",
+            Self::Groups => "groups",
+            Self::Offsets => "offsets",
+            Self::OffsetsByTime => "offsets by time",
             Self::Death => "death of a member",
             Self::Transactions => "transactions",
             Self::Atomicity => "atomicity",

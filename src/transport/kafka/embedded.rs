@@ -97,6 +97,13 @@ impl EmbeddedBroker {
         self.topics().get(topic).copied()
     }
 
+    /// The topics that were made with it, sorted.
+    pub(super) fn names(&self) -> Vec<TopicName> {
+        let mut names: Vec<_> = self.topics().keys().cloned().collect();
+        names.sort();
+        names
+    }
+
     fn topics(&self) -> MutexGuard<'_, HashMap<TopicName, i32>> {
         self.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -28,6 +28,7 @@ mod admin;
 mod broker;
 mod config;
 mod producer;
+mod reader;
 mod source;
 mod transactions;
 
@@ -45,8 +46,8 @@ use self::broker::Shared;
 use self::producer::{MemoryProducer, lock};
 use self::transactions::MemoryTransactions;
 use super::{
-    Admin, ConsumerDefaults, Observer, Producer, Source, Subscription, TransactionError,
-    Transactions, Transport, TransportError,
+    Admin, ConsumerDefaults, Observer, Offsets, Producer, Source, Subscription, TopicReader,
+    TransactionError, Transactions, Transport, TransportError,
 };
 use crate::clock::BrokerClock;
 use crate::error::ErrorClass;
@@ -129,6 +130,13 @@ impl Transport for Memory {
         let (source, task) = source::start(shared.clone(), *id, config, subscription);
         lock(members).push(task);
         Ok(source)
+    }
+
+    fn read(&self, from: Offsets) -> Result<TopicReader, TransportError> {
+        let Client { shared, id, config, .. } = &*self.0;
+        let (reader, task) = reader::start(shared.clone(), *id, config, from);
+        lock(&self.0.members).push(task);
+        Ok(reader)
     }
 
     fn clock(&self) -> &BrokerClock {
