@@ -21,6 +21,7 @@ use super::work::Work;
 use crate::error::ErrorClass;
 use crate::event::TopicName;
 use crate::retry::{Backoff, Chance, RetryPolicy};
+use crate::task;
 use crate::transport::{
     SourceControl, Subscription, TopicPartition, TopicSetup, TopicsError, Transport,
     TransportError, prepare_topics,
@@ -126,7 +127,7 @@ impl Consumer {
             // One channel each: that of many receivers wakes them in an order of its own.
             let (tell, told) = watch::channel(None);
             stop.push(tell);
-            aborts.push(tasks.spawn(member.run(told)));
+            aborts.push(tasks.spawn(task::owned(member.run(told))));
         }
         self.hooks.started();
         let status = ConsumerStatus(Arc::new(Status {

@@ -100,13 +100,6 @@ impl Duties {
         self.retry.tiers.len()
     }
 
-    /// All topics that it reads.
-    pub(super) fn reads(&self) -> impl Iterator<Item = &TopicName> {
-        self.topics.values().flat_map(|plan| {
-            std::iter::once(&plan.main).chain(plan.tiers.iter().map(|(_, topic)| topic))
-        })
-    }
-
     /// What a topic is to it; `None` where it is nothing.
     pub(super) fn role(&self, topic: &TopicName) -> Option<Role> {
         self.topics.values().find_map(|plan| {

@@ -11,7 +11,8 @@
 mod checks;
 pub mod contract;
 pub mod journal;
-pub mod plan;
+mod pace;
+mod plan;
 mod process;
 mod story;
 mod world;
@@ -24,6 +25,9 @@ pub use process::{Life, Main, Process};
 pub use world::World;
 
 use self::journal::Journal;
+
+/// How long the caller's `simulate` may take, in the world's time.
+const WORKS: Duration = Duration::from_secs(60 * 60);
 
 /// What a run came to.
 #[derive(Debug)]
@@ -61,8 +65,11 @@ where
         .expect("a runtime without drivers of the system can be built");
     runtime.block_on(async {
         let world = World::new(seed);
-        simulate(world.clone()).await;
-        let stuck = world.settle().await;
+        let mut stuck = match tokio::time::timeout(WORKS, simulate(world.clone())).await {
+            Ok(()) => Vec::new(),
+            Err(_) => vec![format!("the simulated work was not done within {WORKS:?}")],
+        };
+        stuck.extend(world.settle().await);
         let unclean = world.stop().await;
         let (journal, contract) = (world.journal().clone(), world.contract());
         let violations = checks::all(&journal, &contract, stuck, unclean);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::super::journal::{Kind, Place, Promise, Stepped, What};
+use super::super::journal::{Did, Place, Promise, Stepped, What};
 use super::books::Books;
 use super::{Class, Violation};
 
@@ -68,7 +68,11 @@ pub(super) fn check(books: &Books<'_>) -> Vec<Violation> {
             What::Follows { place, handler, events } => {
                 following.insert((place, handler), events);
             }
-            What::Step(Stepped { kind: Kind::Done, place, handler: Some(handler), .. }) => {
+            What::Step {
+                place,
+                step: Stepped { did: Did::Finish, handler: Some(handler), .. },
+                ..
+            } => {
                 let follows = following.remove(&(place, &**handler)).unwrap_or_default();
                 for event in follows {
                     let copies = stored.get(event);
