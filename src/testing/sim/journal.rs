@@ -89,8 +89,11 @@ pub enum What {
     },
     /// These events must never be seen: what raised them failed.
     Forbidden(Vec<Promise>),
-    /// A handler is about to answer these events.
+    /// A handler is about to succeed and to answer these events. To be noted for each call of it that
+    /// does, in the order of the events.
     Follows {
+        /// The handler's group.
+        group: String,
         /// The event's record.
         place: Place,
         /// The handler.

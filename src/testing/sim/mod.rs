@@ -72,7 +72,7 @@ where
         stuck.extend(world.settle().await);
         let unclean = world.stop().await;
         let (journal, contract) = (world.journal().clone(), world.contract());
-        let violations = checks::all(&journal, &contract, stuck, unclean);
+        let violations = journal.with(|entries| checks::all(entries, &contract, stuck, unclean));
         Report {
             seed,
             violations,

@@ -23,7 +23,8 @@ pub type Main =
 pub struct Process {
     /// Its name, for stories.
     pub name: String,
-    /// The group whose consumer it runs; `None` where it runs none.
+    /// The group whose consumer it runs; `None` where it runs none. With a group it publishes what its
+    /// handlers answer, each announced by [`What::Follows`], and nothing else.
     pub group: Option<String>,
     /// Its client's settings; its clock is the world's to set.
     pub config: MemoryConfig,

@@ -83,7 +83,7 @@ impl Around {
             }
             What::Panicked { message } => format!("a task panicked: {message}"),
             What::Calm => "faults have ended".into(),
-            What::Follows { place, handler, events } if self.places.contains(place) => {
+            What::Follows { place, handler, events, .. } if self.places.contains(place) => {
                 format!("{handler} answers {} events to {place}", events.len())
             }
             What::Step { client, place, step } if self.places.contains(place) => {
