@@ -12,6 +12,7 @@ mod handlers;
 mod services;
 mod shop;
 
+use std::collections::BTreeSet;
 use std::env;
 use std::io::Write as _;
 use std::sync::Mutex;
@@ -75,7 +76,10 @@ fn every_seed_keeps_every_promise() {
                     let report = run(seed.0, services::simulate);
                     sum.lock().unwrap().add(&report);
                     if let Some(violation) = report.violations.first() {
-                        println!("seed {}: {violation}", report.seed);
+                        let classes: BTreeSet<_> =
+                            report.violations.iter().map(|v| v.class).collect();
+                        let classes: Vec<_> = classes.iter().map(ToString::to_string).collect();
+                        println!("seed {}: {}; {violation}", report.seed, classes.join(" "));
                         found.lock().unwrap().get_or_insert(report);
                     }
                 }

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use super::super::journal::{Did, Place, Promise, Stepped, What};
-use super::books::Books;
+use super::books::{Books, Stored};
 use super::{Class, Violation};
+use crate::event::header;
 use crate::transport::TopicPartition;
 
 /// Where an event lies, in the order in which it was stored.
@@ -62,7 +63,10 @@ pub(super) fn check(books: &Books<'_>) -> Vec<Violation> {
 
 fn stored(books: &Books<'_>) -> HashMap<Promise, Copies> {
     let mut stored: HashMap<Promise, Copies> = HashMap::new();
-    for (place, record) in books.records.iter().filter(|(_, stored)| !stored.copied) {
+    // What is neither a copy nor an event asked the broker for the time.
+    let events =
+        |stored: &Stored<'_>| !stored.copied && stored.record.headers.get(header::ID).is_some();
+    for (place, record) in books.records.iter().filter(|(_, stored)| events(stored)) {
         let promise = Promise {
             topic: place.partition.topic.clone(),
             key: record.record.key.clone(),

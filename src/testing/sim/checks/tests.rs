@@ -69,6 +69,7 @@ impl Script {
         let appended = EPOCH + millis(Duration::from_secs(self.0.len() as u64));
         let mut said = Headers::default();
         said.push(header::TYPE, "placed");
+        said.push(header::ID, payload);
         headers.iter().for_each(|(name, value)| said.push(name, value));
         let record = Received {
             topic: place.partition.topic,
