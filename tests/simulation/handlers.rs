@@ -8,7 +8,7 @@ use std::time::Duration;
 use tidings::consumer::{ConsumerBuilder, Delivery, Event, Handled, HandlerError, Outcome};
 use tidings::mapper::Events;
 use tidings::testing::sim::World;
-use tidings::testing::sim::journal::{Place, What};
+use tidings::testing::sim::journal::{Place, Promise, What};
 use tokio::time::sleep;
 
 use crate::events::*;
@@ -79,7 +79,7 @@ impl Handlers {
                 // One that is not done answers them too: they must not be published.
                 if outcome == Outcome::Ack && !follows.is_empty() {
                     let place = Place::of(delivery.record());
-                    let events = follows.iter().map(promise).collect();
+                    let events = follows.iter().map(Promise::of).collect();
                     let (group, handler) = (handlers.0.group.to_owned(), name.to_owned());
                     let follows = What::Follows { group, place, handler, events };
                     handlers.0.world.journal().note(follows);

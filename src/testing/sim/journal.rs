@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 pub use super::super::step::{Did, Stepped};
 use crate::clock::Millis;
-use crate::event::{TopicName, header};
+use crate::event::{IntegrationEvent, TopicName, header};
 use crate::transport::memory::{Operation, Watcher};
 use crate::transport::{Received, Step, TopicPartition};
 
@@ -265,6 +265,21 @@ impl Watcher for Journal {
         let place = Place { partition: step.partition(), offset: step.record.offset };
         if !self.lock().crashed.contains(&client) {
             self.note(What::Step { client, place, step: Stepped::of(step) });
+        }
+    }
+}
+
+impl Promise {
+    /// How an event of this type lies at the broker: as JSON.
+    ///
+    /// # Panics
+    /// When it has no usable key, or cannot be written as JSON.
+    pub fn of<E: IntegrationEvent>(event: &E) -> Self {
+        let key = event.partition_key().expect("the event's key can be a key");
+        Self {
+            topic: event.topic(),
+            key: key.map(|key| Bytes::copy_from_slice(key.as_str().as_bytes())),
+            payload: serde_json::to_vec(event).expect("the event can be JSON").into(),
         }
     }
 }

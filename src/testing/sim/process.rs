@@ -15,22 +15,19 @@ use crate::task;
 use crate::transport::memory::{Memory, MemoryConfig};
 
 /// What a process runs each time that it is started.
-pub type Main =
+pub(super) type Main =
     Arc<dyn Fn(Life) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>> + Send + Sync>;
 
 /// A process, as it is started again after each of its ends.
 #[derive(Clone)]
 pub struct Process {
     /// Its name, for stories.
-    pub name: String,
-    /// The group whose consumer it runs; `None` where it runs none. With a group it publishes what its
-    /// handlers answer, each announced by [`What::Follows`], and nothing else.
-    pub group: Option<String>,
+    pub(super) name: String,
+    /// The group whose consumer it runs; `None` where it runs none.
+    pub(super) group: Option<String>,
     /// Its client's settings; its clock is the world's to set.
-    pub config: MemoryConfig,
-    /// What it runs. When that returns an error the process ends and is started again; when it
-    /// returns `Ok`, the process goes on with the consumers that it started.
-    pub main: Main,
+    pub(super) config: MemoryConfig,
+    pub(super) main: Main,
 }
 
 /// One life of a process, from a start to a crash or a stop.
@@ -124,6 +121,27 @@ impl Life {
         };
         self.end();
         clean
+    }
+}
+
+impl Process {
+    /// A process that runs `main` each time that it is started. When that returns an error the process
+    /// ends and is started again; when it returns `Ok`, the process goes on with what it has started.
+    pub fn new<F, Fut>(name: impl Into<String>, config: MemoryConfig, main: F) -> Self
+    where
+        F: Fn(Life) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
+    {
+        let main: Main = Arc::new(move |life| Box::pin(main(life)));
+        Self { name: name.into(), group: None, config, main }
+    }
+
+    /// It runs a consumer of this group, and publishes what its handlers answer, each time announced by
+    /// [`What::Follows`], and nothing else.
+    #[must_use]
+    pub fn consumes(mut self, group: impl Into<String>) -> Self {
+        self.group = Some(group.into());
+        self
     }
 }
 
