@@ -100,6 +100,8 @@ mod pace;
 mod plan;
 mod process;
 mod story;
+#[cfg(test)]
+mod tests;
 mod world;
 
 use std::sync::Arc;
@@ -143,13 +145,31 @@ where
     F: FnOnce(World) -> Fut,
     Fut: Future<Output = ()>,
 {
+    start(simulate, || World::new(seed))
+}
+
+/// As [`run`], with a plan that is not drawn.
+#[cfg(test)]
+fn run_planned<F, Fut>(seed: u64, plan: plan::Plan, simulate: F) -> Report
+where
+    F: FnOnce(World) -> Fut,
+    Fut: Future<Output = ()>,
+{
+    start(simulate, || World::planned(seed, plan))
+}
+
+fn start<F, Fut>(simulate: F, world: impl FnOnce() -> World) -> Report
+where
+    F: FnOnce(World) -> Fut,
+    Fut: Future<Output = ()>,
+{
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime without drivers of the system can be built");
     runtime.block_on(async {
-        let world = World::new(seed);
+        let world = world();
         let mut stuck = match tokio::time::timeout(WORKS, simulate(world.clone())).await {
             Ok(()) => Vec::new(),
             Err(_) => vec![format!("the simulated work was not done within {WORKS:?}")],
@@ -159,7 +179,7 @@ where
         let (journal, contract) = (world.journal().clone(), world.contract());
         let violations = journal.with(|entries| checks::all(entries, &contract, stuck, unclean));
         Report {
-            seed,
+            seed: world.seed(),
             violations,
             events: journal.events(),
             faults: world.broker().faults(),

@@ -56,6 +56,17 @@ struct Running {
 impl World {
     pub(super) fn new(seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
+        let plan = Plan::drawn(&mut rng);
+        Self::with(seed, rng, plan)
+    }
+
+    /// A world with a plan that is not drawn.
+    #[cfg(test)]
+    pub(super) fn planned(seed: u64, plan: Plan) -> Self {
+        Self::with(seed, fastrand::Rng::with_seed(seed), plan)
+    }
+
+    fn with(seed: u64, mut rng: fastrand::Rng, plan: Plan) -> Self {
         let most = Duration::from_micros([100, 2_000, 10_000, 40_000][rng.usize(0..4)]);
         let broker = MemoryBroker::builder()
             .seed(rng.u64(..))
@@ -64,7 +75,6 @@ impl World {
             .build();
         let journal = Arc::new(Journal::new());
         broker.watch(journal.clone());
-        let plan = Plan::drawn(&mut rng);
         broker.plan(&plan.faults);
         let contract = Contract::default();
         let (yields, processes) = (plan.yields, Vec::new());
@@ -235,7 +245,7 @@ impl World {
         self.start(index);
     }
 
-    fn life(&self, index: usize) -> Option<Life> {
+    pub(super) fn life(&self, index: usize) -> Option<Life> {
         self.lock().processes[index].life.clone()
     }
 
