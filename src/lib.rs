@@ -52,8 +52,8 @@
 //! | --- | --- |
 //! | 6 edges | `web`: axum lifespan and health; `testing`: the test kit, the simulator, the conformance suite for transports |
 //! | 5 adapters | `transport::kafka`: the only place that names librdkafka; `transport::memory`: for tests; `store::postgres`, `store::sqlite`: the only ones that name `sqlx` |
-//! | 4 runtime | [`publisher`], [`consumer`], [`outbox`], [`telemetry`] |
-//! | 3 ports | [`transport`]: producer, source, admin, record; [`store`]: outbox |
+//! | 4 runtime | [`publisher`], [`consumer`], [`outbox`], [`inbox`], [`telemetry`] |
+//! | 3 ports | [`transport`]: producer, source, admin, record; [`store`]: outbox, inbox |
 //! | 2 application | [`mediator`], [`mapper`] |
 //! | 1 formats | [`codec`], [`topic`], [`retry`] |
 //! | 0 words | [`event`], [`error`], [`clock`]; `task`: where tasks are started |
@@ -70,8 +70,8 @@
 //! | `kafka-tls` | no | TLS and SASL/SCRAM for Kafka; links OpenSSL |
 //! | `kafka-gssapi` | no | SASL/GSSAPI (Kerberos) for Kafka; links Cyrus SASL |
 //! | `axum` | no | `web`: lifespan, health routes |
-//! | `postgres` | no | the outbox on PostgreSQL |
-//! | `sqlite` | no | the outbox on SQLite, which is compiled from C |
+//! | `postgres` | no | outbox and inbox on PostgreSQL |
+//! | `sqlite` | no | outbox and inbox on SQLite, which is compiled from C |
 //! | `otel` | no | trace context between `tracing` spans and event headers, as OpenTelemetry has it |
 //! | `testing` | no | the memory transport with virtual time; `testing`: the test kit, the simulator, and the conformance suite for transports |
 // Without a format `Format` has no values, and what takes one is never reached.
@@ -82,6 +82,7 @@ pub mod codec;
 pub mod consumer;
 pub mod error;
 pub mod event;
+pub mod inbox;
 pub mod mapper;
 pub mod mediator;
 pub mod outbox;

@@ -1,10 +1,12 @@
 //! One assignment of a partition, as the work on it sees it.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::ledger::Ledger;
 use super::plan::Place;
 use crate::transport::TopicPartition;
 
@@ -23,6 +25,17 @@ pub(super) struct Assignment {
     pub(super) stuck: AtomicUsize,
     /// Work that waits because a handler says that the world is down.
     pub(super) outage: AtomicUsize,
+    /// Where it stands, where that is stored with what handlers write.
+    stand: Option<Mutex<Stand>>,
+}
+
+/// Where the ledger stood when it was looked at last, and what of it is stored.
+#[derive(Debug, Default)]
+struct Stand {
+    watermark: Option<i64>,
+    /// Place and offset of the first event that was not done.
+    front: Option<(u64, i64)>,
+    stored: Option<i64>,
 }
 
 const REVOKED: u64 = 1 << 63;
@@ -46,7 +59,8 @@ impl Drop for Counted<'_> {
 }
 
 impl Assignment {
-    pub(super) fn new(id: u64, partition: TopicPartition, place: Place) -> Self {
+    /// `keeps` says whether where it stands is stored with what handlers write.
+    pub(super) fn new(id: u64, partition: TopicPartition, place: Place, keeps: bool) -> Self {
         Self {
             id,
             partition,
@@ -55,6 +69,33 @@ impl Assignment {
             wake: Notify::new(),
             stuck: AtomicUsize::new(0),
             outage: AtomicUsize::new(0),
+            stand: keeps.then(Mutex::default),
+        }
+    }
+
+    /// Notes where its ledger stands.
+    pub(super) fn stands(&self, ledger: &Ledger) {
+        if let Some(stand) = &self.stand {
+            let mut stand = lock(stand);
+            (stand.watermark, stand.front) = (ledger.watermark(), ledger.front());
+        }
+    }
+
+    /// The offset to store with the event at `place`: where its partition stands, and behind that
+    /// event where it is the first that is not done and nothing else of it is left (`last`). `None`
+    /// where that is stored, or not to be.
+    pub(super) fn to_store(&self, place: u64, last: bool) -> Option<i64> {
+        let stand = lock(self.stand.as_ref()?);
+        let front = stand.front.filter(|(front, _)| last && *front == place);
+        let next = front.map(|(_, offset)| offset + 1).max(stand.watermark);
+        next.filter(|next| stand.stored.is_none_or(|stored| stored < *next))
+    }
+
+    /// Notes what was stored.
+    pub(super) fn stored(&self, next: i64) {
+        if let Some(stand) = &self.stand {
+            let mut stand = lock(stand);
+            stand.stored = stand.stored.max(Some(next));
         }
     }
 
@@ -110,6 +151,10 @@ impl Assignment {
             revoked.await;
         }
     }
+}
+
+fn lock(stand: &Mutex<Stand>) -> MutexGuard<'_, Stand> {
+    stand.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn may_begin(state: u64, place: u64) -> bool {

@@ -1,6 +1,6 @@
 //! Building a consumer: everything that can be wrong is found here, not at the first event.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use super::classify::Classifiers;
 use super::delivery::{Delivery, Shared, States};
 use super::handler::{Call, Handler, HandlerService, Registered, layered};
 use super::hooks::Hooks;
+use super::mistakes::BuildError;
 use super::outcome::{FailureKind, Handled};
 use super::plan::{MainTopic, Route, Topics};
 use super::read::Policies;
@@ -18,9 +19,11 @@ use super::running::Consumer;
 use super::settings::{Order, Settings, Tombstones};
 use crate::error::BoxError;
 use crate::event::{IntegrationEvent, TopicName};
+use crate::inbox::{Inbox, Transact};
 use crate::publisher::Publisher;
 use crate::retry::{RetryPolicy, UnknownType};
-use crate::topic::{InvalidPlan, TopicNaming, TopicPlan};
+use crate::store::{InboxTables, OutboxTables};
+use crate::topic::{TopicNaming, TopicPlan};
 use crate::transport::{ConsumerDefaults, TopicPartition, TopicSetup, Transport};
 
 type LayerFn = Box<dyn Fn(Arc<dyn Call>) -> Arc<dyn Call> + Send + Sync>;
@@ -28,25 +31,26 @@ type LayerFn = Box<dyn Fn(Arc<dyn Call>) -> Arc<dyn Call> + Send + Sync>;
 /// Collects what a consumer is made of; see [`Consumer::builder`].
 pub struct ConsumerBuilder {
     group: Option<String>,
-    handlers: Vec<Registered>,
+    pub(super) handlers: Vec<Registered>,
     /// Theirs, by number.
     names: Vec<Arc<str>>,
     ignored: Vec<Ignored>,
-    states: States,
+    pub(super) states: States,
     classifiers: Classifiers,
     layers: Vec<LayerFn>,
     hooks: Hooks,
     publisher: Option<Publisher>,
+    pub(super) inbox: Option<Arc<dyn Transact>>,
     retry: Option<RetryPolicy>,
     unknown: Option<UnknownType>,
     naming: Option<TopicNaming>,
     tombstones: Tombstones,
     order: Order,
-    concurrency: usize,
-    members: usize,
-    handler_timeout: Duration,
+    pub(super) concurrency: usize,
+    pub(super) members: usize,
+    pub(super) handler_timeout: Duration,
     revoke_drain: Duration,
-    offset_refresh: Duration,
+    pub(super) offset_refresh: Duration,
     start_wait: Duration,
     topics: TopicSetup,
     problems: Vec<BuildError>,
@@ -57,63 +61,6 @@ struct Ignored {
     event: &'static str,
     version: u32,
     topics: Vec<TopicName>,
-}
-
-/// Why a consumer cannot be built.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// Two handlers of one event have the same name: a retried record could not tell them apart.
-    #[error(
-        "two handlers of event {event:?} are named {handler:?}; give one another name with `handle_named`"
-    )]
-    HandlerTwice {
-        /// The event.
-        event: &'static str,
-        /// The name.
-        handler: String,
-    },
-    /// One of the two is wrong.
-    #[error("event {event:?} of {topic} is both handled and ignored; remove one of the two")]
-    HandledAndIgnored {
-        /// The event.
-        event: &'static str,
-        /// Where it lies.
-        topic: TopicName,
-    },
-    /// A closure has no name that stays the same over releases.
-    #[error(
-        "a closure that handles {event:?} has no name for retried records; use `handle_named(\"…\", closure)`"
-    )]
-    NoName {
-        /// The event.
-        event: &'static str,
-    },
-    /// A handler asks for state that was not given.
-    #[error("handler {handler:?} asks for `State<{state}>`; give it with `.state(…)`")]
-    NoState {
-        /// The handler.
-        handler: String,
-        /// The type.
-        state: &'static str,
-    },
-    /// State of one type was given twice.
-    #[error("state of type `{0}` was given twice; wrap one of them in a type of its own")]
-    StateTwice(&'static str),
-    /// There is nothing to do.
-    #[error("group {0:?} has no handler; add one with `.handle(…)`")]
-    NoHandler(String),
-    /// A setting that cannot work.
-    #[error("{0}")]
-    Setting(String),
-    /// Retry tiers or topic names that cannot work.
-    #[error("the topics of {topic} cannot be planned")]
-    Topics {
-        /// The main topic.
-        topic: TopicName,
-        /// Why.
-        source: InvalidPlan,
-    },
 }
 
 impl ConsumerBuilder {
@@ -128,6 +75,7 @@ impl ConsumerBuilder {
             layers: Vec::new(),
             hooks: Hooks::default(),
             publisher: None,
+            inbox: None,
             retry: None,
             unknown: None,
             naming: None,
@@ -159,7 +107,7 @@ impl ConsumerBuilder {
     /// Adds a handler under a name: what retried records carry, so keep it over releases.
     #[must_use]
     pub fn handle_named<Args: 'static, H: Handler<Args>>(mut self, name: &str, handler: H) -> Self {
-        let number = self.names.len();
+        let number = u32::try_from(self.names.len()).expect("not so many handlers");
         self.names.push(name.into());
         self.handlers.push(Registered::new(number, name, handler));
         self
@@ -303,6 +251,14 @@ impl ConsumerBuilder {
         self
     }
 
+    /// What handlers run in that ask for a [`Tx`](super::Tx): their effect happens once. Others run
+    /// without. One inbox per consumer.
+    #[must_use]
+    pub fn inbox<S: OutboxTables + InboxTables>(mut self, inbox: Inbox<S>) -> Self {
+        self.inbox = Some(Arc::new(inbox));
+        self
+    }
+
     /// Called when the consumer's members have been started.
     #[must_use]
     pub fn on_started(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
@@ -346,6 +302,7 @@ impl ConsumerBuilder {
         let retry = self.retry.take().unwrap_or_else(|| defaults.retry.clone());
         let naming = self.naming.take().unwrap_or_else(|| defaults.naming.clone());
         let topics = self.plan(&group, &retry, &naming)?;
+        self.check_window(&retry)?;
         let publisher = match self.publisher.take() {
             Some(publisher) => publisher,
             None => Publisher::of(transport).ok_or_else(|| {
@@ -353,36 +310,6 @@ impl ConsumerBuilder {
             })?,
         };
         Ok(self.finish(group, Arc::new(transport.clone()), retry, topics, publisher, &defaults))
-    }
-
-    fn check(&self, group: &str, defaults: &ConsumerDefaults) -> Result<(), BuildError> {
-        if self.handlers.is_empty() {
-            return Err(BuildError::NoHandler(group.into()));
-        }
-        let setting = |problem: &str| Err(BuildError::Setting(problem.into()));
-        if group.trim().is_empty() {
-            return setting("a consumer group must have a name: in code, or in the configuration");
-        }
-        if self.members > 1 && defaults.static_member {
-            return setting("a static member id is one member's; use it with `members(1)` only");
-        }
-        if self.concurrency == 0 || self.members == 0 {
-            return setting("concurrency and members start at 1");
-        }
-        if self.handler_timeout.is_zero() || self.offset_refresh.is_zero() {
-            return setting("handler timeout and offset refresh must not be zero");
-        }
-        let mut names = HashSet::new();
-        for handler in &self.handlers {
-            if !names.insert((handler.event, handler.version, handler.name.clone())) {
-                let (event, handler) = (handler.event, handler.name.to_string());
-                return Err(BuildError::HandlerTwice { event, handler });
-            }
-            if let Some(state) = handler.needs.missing(&self.states) {
-                return Err(BuildError::NoState { handler: handler.name.to_string(), state });
-            }
-        }
-        Ok(())
     }
 
     fn plan(
@@ -468,6 +395,7 @@ impl ConsumerBuilder {
                 names: self.names.into(),
             }),
             policies,
+            inbox: self.inbox,
             retry,
             handler_timeout: self.handler_timeout,
             members: self.members,

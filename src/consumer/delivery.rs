@@ -8,8 +8,10 @@ use super::HandlerError;
 use super::batch::BatchRecord;
 use super::classify::Classifiers;
 use crate::codec::cloudevents::Incoming;
-use crate::event::{Headers, IntegrationEvent, Metadata};
+use crate::event::{Headers, IntegrationEvent, Metadata, simple_type_name};
+use crate::inbox::{Held, Tx};
 use crate::publisher::Publisher;
+use crate::store::{InboxTables, Transactions};
 use crate::transport::Received;
 
 /// What a handler gets to see of an event. Cheap to clone.
@@ -17,9 +19,11 @@ use crate::transport::Received;
 pub struct Delivery {
     pub(super) event: Arc<ReceivedEvent>,
     /// The handler's number.
-    pub(super) handler: usize,
+    pub(super) handler: u32,
     pub(super) attempt: u32,
     pub(super) shared: Arc<Shared>,
+    /// The transaction that the handler runs in, where it asked for one.
+    pub(super) held: Option<Arc<Held>>,
 }
 
 /// A record whose attributes are read.
@@ -78,7 +82,7 @@ impl Delivery {
 
     /// The handler's name, as written to `x-retry-handler`.
     pub fn handler(&self) -> &str {
-        &self.shared.names[self.handler]
+        &self.shared.names[self.handler as usize]
     }
 
     /// Which delivery to this handler it is: 1, then one more for each tier. Immediate retries are
@@ -92,7 +96,24 @@ impl Delivery {
         self.shared.states.get()
     }
 
+    /// The transaction that the handler runs in: for a type that is a handler and says in
+    /// [`needs`](super::IntegrationEventHandler::needs) that it wants it. A function asks for `Tx<S>`.
+    /// Once dropped it can be had again.
+    ///
+    /// # Errors
+    /// A permanent failure where the handler did not say so, or has the transaction already.
+    pub fn tx<S: Transactions>(&self) -> Result<Tx<S>, HandlerError> {
+        self.held.as_ref().and_then(Tx::of).ok_or_else(|| {
+            let store = simple_type_name::<S>();
+            HandlerError::permanent(format!(
+                "no `Tx<{store}>` is here: the handler has it already, or did not say that it \
+                 needs it; ask for it as an argument, or write `needs.tx::<{store}>()` in `needs`"
+            ))
+        })
+    }
+
     /// A publisher; what it publishes carries this event's correlation, and the event as its cause.
+    /// It publishes at once, whether the handler's [`Tx`], where it has one, is committed or not.
     pub fn publisher(&self) -> &Publisher {
         &self.shared.publisher
     }
@@ -115,15 +136,31 @@ impl States {
 
 /// What a handler needs and the builder has to have.
 #[derive(Default)]
-pub struct Needs(pub(super) Vec<(TypeId, &'static str)>);
+pub struct Needs {
+    states: Vec<Named>,
+    transactions: Vec<Named>,
+}
+
+/// A type, and what it is called in messages.
+pub(super) type Named = (TypeId, &'static str);
 
 impl Needs {
     /// State of type `S`.
     pub fn state<S: 'static>(&mut self) {
-        self.0.push((TypeId::of::<S>(), type_name::<S>()));
+        self.states.push((TypeId::of::<S>(), type_name::<S>()));
+    }
+
+    /// A transaction of the store `S`: the handler runs in one.
+    pub fn tx<S: InboxTables>(&mut self) {
+        self.transactions.push((TypeId::of::<S>(), simple_type_name::<S>()));
     }
 
     pub(super) fn missing(&self, states: &States) -> Option<&'static str> {
-        self.0.iter().find(|(id, _)| !states.0.contains_key(id)).map(|(_, name)| *name)
+        self.states.iter().find(|(id, _)| !states.0.contains_key(id)).map(|(_, name)| *name)
+    }
+
+    /// The stores of which it wants a transaction.
+    pub(super) fn transactions(&self) -> &[Named] {
+        &self.transactions
     }
 }

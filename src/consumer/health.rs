@@ -20,6 +20,7 @@ const COMMITS_FAIL: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub struct Counts {
     pub(super) handled: AtomicU64,
+    pub(super) duplicates: AtomicU64,
     pub(super) dropped: AtomicU64,
     pub(super) retried: AtomicU64,
     pub(super) dead_lettered: AtomicU64,
@@ -31,6 +32,11 @@ impl Counts {
     /// Events that a handler finished.
     pub fn handled(&self) -> u64 {
         self.handled.load(Ordering::Relaxed)
+    }
+
+    /// Events that came again to a handler that had handled them, and that the inbox kept from it.
+    pub fn duplicates(&self) -> u64 {
+        self.duplicates.load(Ordering::Relaxed)
     }
 
     /// Events that a handler dropped, or that ran out of retries with dead letters off.

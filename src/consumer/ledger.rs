@@ -49,6 +49,11 @@ impl Ledger {
         self.watermark
     }
 
+    /// The place and the offset of the first that is not done.
+    pub(super) fn front(&self) -> Option<(u64, i64)> {
+        self.open.front().map(|(offset, _)| (self.first, *offset))
+    }
+
     /// How many offsets were read and are not behind the watermark.
     pub(super) fn open(&self) -> usize {
         self.open.len()

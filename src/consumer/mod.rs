@@ -24,9 +24,11 @@
 //!
 //! An offset is committed once everything before it is done: handled by all of its handlers, or moved
 //! to a retry tier, a dead-letter topic or quarantine that has acknowledged it. So an event is handled
-//! at least once, and again after a crash: handlers must bear that. Events of one key are handled one
+//! at least once, and again after a crash: handlers must bear that, or run in a transaction
+//! ([`Tx`]), whose effect an [inbox](crate::inbox) makes happen once. Events of one key are handled one
 //! after another; one that moves to a tier gives up its place among them.
 
+mod aside;
 mod assignment;
 mod batch;
 mod builder;
@@ -39,6 +41,7 @@ mod hooks;
 mod lane;
 mod ledger;
 mod member;
+mod mistakes;
 mod outcome;
 mod partition;
 mod pause;
@@ -50,18 +53,21 @@ mod slots;
 mod stop;
 #[cfg(all(test, feature = "json"))]
 mod tests;
+mod transact;
 mod work;
 
-pub use builder::{BuildError, ConsumerBuilder};
+pub use builder::ConsumerBuilder;
 pub use delivery::{Delivery, Needs};
 pub use handler::{
     Attempt, Event, FromDelivery, Handler, HandlerFailure, HandlerService, IntegrationEventHandler,
     RawRecord, State, Typed,
 };
 pub use health::Counts;
+pub use mistakes::BuildError;
 pub use outcome::{Failing, FailureKind, Handled, HandlerError, IntoOutcome, Outcome};
 pub use running::{Consumer, ConsumerStatus, RunningConsumer, StartError};
 pub use settings::{Order, Tombstones};
 pub use stop::StopReport;
 
+pub use crate::inbox::Tx;
 pub use crate::transport::TopicSetup;

@@ -36,6 +36,17 @@ pub struct Handled {
     pub events: Events,
 }
 
+impl Handled {
+    /// What is settled by it: to try again is a failure, and nothing follows from what is dropped.
+    pub(super) fn settled(self) -> Result<Self, HandlerError> {
+        match self.outcome {
+            Outcome::Retry { reason } => Err(HandlerError::transient(reason)),
+            Outcome::Drop { .. } => Ok(Self { events: Events::none(), ..self }),
+            Outcome::Ack => Ok(self),
+        }
+    }
+}
+
 /// What a handler may answer: `()`, an [`Outcome`], or integration events to publish.
 #[diagnostic::on_unimplemented(
     message = "a handler cannot answer `{Self}`",

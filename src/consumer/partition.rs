@@ -90,7 +90,18 @@ impl Partition {
             self.committed = None;
             self.sent = None;
         }
-        self.ledger.read(offset)
+        let first = self.ledger.open() == 0;
+        let place = self.ledger.read(offset);
+        if first {
+            self.assignment.stands(&self.ledger);
+        }
+        place
+    }
+
+    /// Notes that the event at a place is done.
+    pub(super) fn done(&mut self, place: u64) {
+        self.ledger.done(place);
+        self.assignment.stands(&self.ledger);
     }
 
     /// Notes that the event at a place will not be done in this assignment.

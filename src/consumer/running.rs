@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio::task::{AbortHandle, JoinError, JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::builder::ConsumerBuilder;
@@ -20,10 +20,12 @@ use super::stop::{MemberReport, StopReport};
 use super::work::Work;
 use crate::error::ErrorClass;
 use crate::event::TopicName;
+use crate::inbox::{StoredOffsets, Transact, purge};
 use crate::retry::{Backoff, Chance, RetryPolicy};
+use crate::store::StoreError;
 use crate::task;
 use crate::transport::{
-    SourceControl, Subscription, TopicPartition, TopicSetup, TopicsError, Transport,
+    KeptOffsets, SourceControl, Subscription, TopicPartition, TopicSetup, TopicsError, Transport,
     TransportError, prepare_topics,
 };
 
@@ -38,6 +40,7 @@ pub struct Consumer {
     pub(super) hooks: Arc<Hooks>,
     pub(super) shared: Arc<Shared>,
     pub(super) policies: Policies,
+    pub(super) inbox: Option<Arc<dyn Transact>>,
     pub(super) retry: RetryPolicy,
     pub(super) handler_timeout: Duration,
     pub(super) members: usize,
@@ -55,6 +58,9 @@ pub enum StartError {
     /// The client refuses the settings.
     #[error("the consumer cannot join its group")]
     Transport(#[from] TransportError),
+    /// The inbox's tables are missing or of another version.
+    #[error("the consumer's inbox cannot be used")]
+    Inbox(#[source] StoreError),
 }
 
 impl StartError {
@@ -63,6 +69,7 @@ impl StartError {
         match self {
             Self::Topics(error) => error.is_retriable(),
             Self::Transport(error) => error.class == ErrorClass::Retriable,
+            Self::Inbox(_) => false,
         }
     }
 }
@@ -100,6 +107,7 @@ impl Consumer {
     pub async fn start(self) -> Result<RunningConsumer, StartError> {
         let (admin, needs) = (self.transport.admin(), self.topics.needs());
         prepare_topics(&*admin, &needs, self.setup, self.start_wait).await?;
+        self.check_inbox().await?;
         let mut stop = Vec::with_capacity(self.members);
         let mut tasks = JoinSet::new();
         let mut members = Vec::with_capacity(self.members);
@@ -112,6 +120,7 @@ impl Consumer {
                 topics: self.topics.mains().iter().map(|main| main.name.clone()).collect(),
                 followers: self.topics.followers(),
                 revoke_wait: self.settings.revoke_drain + REVOKE_MARGIN,
+                kept: self.kept(),
             })?;
             let health = Arc::new(MemberHealth::default());
             members.push((health.clone(), source.control.clone()));
@@ -129,6 +138,12 @@ impl Consumer {
             stop.push(tell);
             aborts.push(tasks.spawn(task::owned(member.run(told))));
         }
+        let purge = self.inbox.as_ref().map(|inbox| {
+            Background(tokio::spawn(task::owned(purge(
+                inbox.clone(),
+                self.settings.group.clone(),
+            ))))
+        });
         self.hooks.started();
         let status = ConsumerStatus(Arc::new(Status {
             group: self.settings.group.clone(),
@@ -138,7 +153,7 @@ impl Consumer {
             settings: self.settings.clone(),
         }));
         let ended = Vec::new();
-        Ok(RunningConsumer { stop, tasks, aborts, ended, status, hooks: self.hooks })
+        Ok(RunningConsumer { stop, tasks, aborts, ended, status, hooks: self.hooks, _purge: purge })
     }
 
     /// Starts, runs until `shutdown` is ready, and stops within `drain`.
@@ -159,6 +174,25 @@ impl Consumer {
         Ok(running.stop(drain).await)
     }
 
+    fn kept(&self) -> Option<Arc<dyn KeptOffsets>> {
+        let inbox = self.inbox.clone().filter(|inbox| inbox.keeps_offsets())?;
+        Some(Arc::new(StoredOffsets { inbox, group: self.settings.group.clone() }))
+    }
+
+    /// Whether the inbox's tables are there. A database that is away is waited for as in an outage.
+    async fn check_inbox(&self) -> Result<(), StartError> {
+        let Some(inbox) = &self.inbox else { return Ok(()) };
+        match tokio::time::timeout(self.start_wait, inbox.check()).await {
+            Ok(Err(error @ StoreError::Version { .. })) => Err(StartError::Inbox(error)),
+            Ok(Err(error)) => {
+                let error = crate::error::chain(&error);
+                tracing::warn!(error, "the inbox's tables were not looked at");
+                Ok(())
+            }
+            Ok(Ok(())) | Err(_) => Ok(()),
+        }
+    }
+
     fn work(&self, counts: Arc<Counts>, health: Arc<MemberHealth>, chance: Chance) -> Work {
         Work {
             shared: self.shared.clone(),
@@ -175,6 +209,7 @@ impl Consumer {
             probe: Backoff::exponential(Duration::from_secs(1)).cap(Duration::from_secs(30)),
             chance,
             observer: self.transport.observer(),
+            inbox: self.inbox.clone(),
         }
     }
 }
@@ -190,6 +225,16 @@ pub struct RunningConsumer {
     ended: Vec<Result<MemberReport, JoinError>>,
     status: ConsumerStatus,
     hooks: Arc<Hooks>,
+    _purge: Option<Background>,
+}
+
+/// A task that ends with this value.
+struct Background(JoinHandle<()>);
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl RunningConsumer {

@@ -12,20 +12,20 @@ use tracing::{Instrument, Span};
 use super::assignment::{Assignment, Counted};
 use super::batch::BatchRecord;
 use super::delivery::{Delivery, ReceivedEvent, Shared};
-use super::forward::{Address, Failure, Forward};
+use super::forward::Forward;
 use super::handler::Registered;
 use super::health::{Blocked, Counts, MemberHealth};
 use super::outcome::{FailureKind, Handled, HandlerError, Outcome};
 use super::pause::Reason;
-use super::plan::Place;
 use super::read::{Policies, Reading};
 use super::slots::Slots;
 use crate::codec::envelope;
-use crate::event::{Flow, header};
+use crate::event::Flow;
+use crate::inbox::Transact;
 use crate::mapper::Events;
 use crate::retry::{Backoff, Chance, RetryPolicy};
 use crate::telemetry;
-use crate::transport::{Aside, Observer, Received, Record, Step, StepKind};
+use crate::transport::{Observer, Received, Step, StepKind};
 
 /// What one member's work shares.
 #[derive(Clone)]
@@ -41,6 +41,8 @@ pub(super) struct Work {
     pub(super) probe: Backoff,
     pub(super) chance: Chance,
     pub(super) observer: Option<Arc<dyn Observer>>,
+    /// What handlers run in that ask for a transaction.
+    pub(super) inbox: Option<Arc<dyn Transact>>,
 }
 
 /// How the work on a record ended.
@@ -72,15 +74,19 @@ impl Finish {
 
 /// Where an event stands: its assignment, its place in the ledger there, and what it runs in.
 #[derive(Clone, Copy)]
-struct Turn<'a> {
-    assignment: &'a Assignment,
-    place: u64,
+pub(super) struct Turn<'a> {
+    pub(super) assignment: &'a Assignment,
+    pub(super) place: u64,
+    /// The event has one handler to run.
+    pub(super) alone: bool,
     slots: &'a Slots,
 }
 
 /// How one handler ended.
-enum Verdict {
+pub(super) enum Verdict {
     Done,
+    /// It had handled the event before.
+    Duplicate,
     Failed(FailureKind, String),
     NotBegun,
     Abandoned,
@@ -106,7 +112,7 @@ impl Work {
         match self.policies.read(&assignment.place, record) {
             Reading::Run { event, handlers, failures } => {
                 let span = self.receiving(&event);
-                let turn = Turn { assignment, place, slots };
+                let turn = Turn { assignment, place, alone: handlers.len() == 1, slots };
                 let run = pin!(self.run(turn, event, handlers, failures));
                 run.instrument(span).await
             }
@@ -134,6 +140,11 @@ impl Work {
             }
             Reading::Fail { reason } => Finish::Fatal(format!("{}: {reason}", at(record))),
         }
+    }
+
+    /// Whether where a partition stands is stored with what handlers write.
+    pub(super) fn keeps_offsets(&self) -> bool {
+        self.inbox.as_ref().is_some_and(|inbox| inbox.keeps_offsets())
     }
 
     fn receiving(&self, event: &ReceivedEvent) -> Span {
@@ -184,6 +195,7 @@ impl Work {
             handler: handler.number,
             attempt: failures.saturating_add(1),
             shared: self.shared.clone(),
+            held: None,
         };
         let span = crate::handle_span!(
             self.system,
@@ -205,13 +217,14 @@ impl Work {
         let verdict = flow.scope(attempts).instrument(span.clone()).await;
         let outcome = match &verdict {
             Verdict::Done => "done",
+            Verdict::Duplicate => "duplicate",
             Verdict::Failed(kind, _) => kind.as_str(),
             Verdict::NotBegun => "not begun",
             Verdict::Abandoned => "abandoned",
         };
         span.record("tidings.outcome", outcome);
         match verdict {
-            Verdict::Done => Finish::Done { moved: false },
+            Verdict::Done | Verdict::Duplicate => Finish::Done { moved: false },
             Verdict::NotBegun => Finish::NotBegun,
             Verdict::Abandoned => Finish::Abandoned,
             Verdict::Failed(kind, message) => {
@@ -225,7 +238,7 @@ impl Work {
     }
 
     async fn attempts(&self, turn: Turn<'_>, handler: &Registered, delivery: &Delivery) -> Verdict {
-        let Turn { assignment, place, slots } = turn;
+        let Turn { assignment, place, slots, .. } = turn;
         let (mut retries, mut probes) = (0, 0);
         let mut outage = None;
         loop {
@@ -233,13 +246,20 @@ impl Work {
             if !assignment.begin(place) {
                 return Verdict::NotBegun;
             }
-            self.delivery_saw(delivery, StepKind::Begun);
-            let error = match self.attempt(handler, delivery).await {
-                Ok(handled) => match self.conclude(delivery, handled).await {
-                    Ok(()) => return Verdict::Done,
+            let error = if handler.transactional {
+                match Box::pin(self.in_transaction(turn, handler, delivery)).await {
+                    Ok(verdict) => return verdict,
                     Err(error) => error,
-                },
-                Err(error) => error,
+                }
+            } else {
+                self.delivery_saw(delivery, StepKind::Begun);
+                match self.attempt(handler, delivery).await {
+                    Ok(handled) => match self.conclude(delivery, handled).await {
+                        Ok(()) => return Verdict::Done,
+                        Err(error) => error,
+                    },
+                    Err(error) => error,
+                }
             };
             drop(slot);
             let error = error.classified(&self.shared.classifiers);
@@ -274,7 +294,7 @@ impl Work {
     }
 
     /// One call of the handler: bounded in time, and a panic is a failure.
-    async fn attempt(
+    pub(super) async fn attempt(
         &self,
         handler: &Registered,
         delivery: &Delivery,
@@ -300,23 +320,25 @@ impl Work {
 
     /// Publishes what follows from the event; only then it counts as handled.
     async fn conclude(&self, delivery: &Delivery, handled: Handled) -> Result<(), HandlerError> {
-        let Handled { outcome, events } = handled;
-        match outcome {
-            Outcome::Retry { reason } => return Err(HandlerError::transient(reason)),
-            Outcome::Drop { reason } => {
-                tracing::info!(reason, handler = delivery.handler(), id = %delivery.metadata().id, "dropped");
-                Counts::one(&self.counts.dropped);
-                self.delivery_saw(delivery, StepKind::Dropped { reason: &reason });
-                return Ok(());
-            }
-            Outcome::Ack => {}
+        let Handled { outcome, events } = handled.settled()?;
+        if events.is_empty() {
+            self.concluded(delivery, &outcome);
+            return Ok(());
         }
-        if !events.is_empty() {
-            Box::pin(self.publish(delivery, &events)).await?;
+        Box::pin(self.publish(delivery, &events)).await?;
+        self.concluded(delivery, &Outcome::Ack);
+        Ok(())
+    }
+
+    /// Says that a handler has ended well.
+    pub(super) fn concluded(&self, delivery: &Delivery, outcome: &Outcome) {
+        if let Outcome::Drop { reason } = outcome {
+            tracing::info!(reason, handler = delivery.handler(), id = %delivery.metadata().id, "dropped");
+            Counts::one(&self.counts.dropped);
+            return self.delivery_saw(delivery, StepKind::Dropped { reason });
         }
         Counts::one(&self.counts.handled);
         self.delivery_saw(delivery, StepKind::Done);
-        Ok(())
     }
 
     async fn publish(&self, delivery: &Delivery, events: &Events) -> Result<(), HandlerError> {
@@ -327,134 +349,8 @@ impl Work {
         Ok(())
     }
 
-    /// To the next tier, or to where no retry follows.
-    async fn failed(
-        &self,
-        assignment: &Assignment,
-        record: &Received,
-        handler: &Registered,
-        failures: u32,
-        kind: FailureKind,
-        message: &str,
-    ) -> Finish {
-        let Place { main, tier } = &assignment.place;
-        let next = tier.map_or(0, |tier| tier + 1);
-        match (kind, main.around.tiers.get(next)) {
-            (FailureKind::Undecodable, _) => self.quarantine(assignment, record, message).await,
-            (FailureKind::Transient, Some((tier, topic))) => {
-                let address = Address {
-                    group: &self.shared.group,
-                    handler: &handler.name,
-                    attempt: failures.saturating_add(1),
-                };
-                let failure = Failure { kind: kind.as_str(), message };
-                let tier = (topic, tier.delay());
-                let moved = self.forward.retry(
-                    record,
-                    assignment.place.tier.is_some(),
-                    tier,
-                    &address,
-                    &failure,
-                );
-                // Said outside of the spans: their fields would bury the line.
-                tracing::info!(
-                    parent: None,
-                    record = at(record), handler = &*handler.name, to = %topic, error = message,
-                    "the handler failed; it is tried again later"
-                );
-                self.moved(assignment, record, &moved, Aside::Retry).await
-            }
-            _ => {
-                let failures = failures.saturating_add(1);
-                self.dead_letter(
-                    assignment,
-                    record,
-                    Some(&handler.name),
-                    failures,
-                    kind.as_str(),
-                    message,
-                )
-                .await
-            }
-        }
-    }
-
-    async fn dead_letter(
-        &self,
-        assignment: &Assignment,
-        record: &Received,
-        handler: Option<&str>,
-        attempt: u32,
-        kind: &'static str,
-        message: &str,
-    ) -> Finish {
-        let Some(topic) = &assignment.place.main.around.dead_letter else {
-            tracing::error!(
-                record = at(record),
-                kind,
-                error = message,
-                "dropped: dead letters are off"
-            );
-            Counts::one(&self.counts.dropped);
-            self.saw(record, StepKind::Dropped { reason: message });
-            return Finish::Done { moved: false };
-        };
-        let handler = handler.unwrap_or_default();
-        let address = Address { group: &self.shared.group, handler, attempt };
-        let address = (!handler.is_empty()).then_some(&address);
-        let failure = Failure { kind, message };
-        tracing::warn!(parent: None, record = at(record), handler, to = %topic, kind, error = message, "dead letter");
-        let on_tier = assignment.place.tier.is_some();
-        let moved = self.forward.aside(record, on_tier, topic, address, &failure);
-        self.moved(assignment, record, &moved, Aside::DeadLetter).await
-    }
-
-    async fn quarantine(
-        &self,
-        assignment: &Assignment,
-        record: &Received,
-        message: &str,
-    ) -> Finish {
-        let topic = &assignment.place.main.around.quarantine;
-        let failure = Failure { kind: FailureKind::Undecodable.as_str(), message };
-        tracing::warn!(parent: None, record = at(record), to = %topic, error = message, "quarantine");
-        let on_tier = assignment.place.tier.is_some();
-        let moved = self.forward.aside(record, on_tier, topic, None, &failure);
-        self.moved(assignment, record, &moved, Aside::Quarantine).await
-    }
-
-    async fn moved(
-        &self,
-        assignment: &Assignment,
-        received: &Received,
-        record: &Record,
-        aside: Aside,
-    ) -> Finish {
-        if !self.forward.send(received, record, assignment, &self.health).await {
-            return Finish::Abandoned;
-        }
-        Counts::one(match aside {
-            Aside::Retry => &self.counts.retried,
-            Aside::DeadLetter => &self.counts.dead_lettered,
-            Aside::Quarantine => &self.counts.quarantined,
-        });
-        if let Some(observer) = &self.observer {
-            // Whose retry or dead letter it is stands on the record, put there a moment ago.
-            let attempt = record.headers.get_str(header::RETRY_ATTEMPT);
-            observer.saw(&Step {
-                group: &self.shared.group,
-                record: received,
-                metadata: None,
-                handler: record.headers.get_str(header::RETRY_HANDLER),
-                attempt: attempt.and_then(|text| text.parse().ok()).unwrap_or_default(),
-                what: StepKind::Moved { to: &record.topic, aside },
-            });
-        }
-        Finish::Done { moved: true }
-    }
-
     /// Tells the observer of a step of the consumer's own.
-    fn saw(&self, record: &Received, what: StepKind<'_>) {
+    pub(super) fn saw(&self, record: &Received, what: StepKind<'_>) {
         if let Some(observer) = &self.observer {
             let group = &*self.shared.group;
             let (metadata, handler) = (None, None);
@@ -463,7 +359,7 @@ impl Work {
     }
 
     /// Tells the observer of a handler's step.
-    fn delivery_saw(&self, delivery: &Delivery, what: StepKind<'_>) {
+    pub(super) fn delivery_saw(&self, delivery: &Delivery, what: StepKind<'_>) {
         if let Some(observer) = &self.observer {
             observer.saw(&Step {
                 group: &self.shared.group,

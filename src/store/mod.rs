@@ -3,9 +3,11 @@
 //! The ports know rows, shards and leases, and no database library.
 
 mod error;
+mod inbox;
 mod outbox;
 mod shard;
 mod tables;
+mod transactions;
 
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -13,6 +15,7 @@ pub mod postgres;
 pub mod sqlite;
 
 pub use error::{NoTransaction, StoreError};
+pub use inbox::{Claim, InboxTables, Turn};
 pub use outbox::{
     Backlog, Fetched, Hint, Holding, LeaseOwner, NewEvent, OrderKey, OutboxRow, OutboxSession,
     OutboxStore, OutboxTables, ParkedEvent, RowId,
@@ -20,3 +23,4 @@ pub use outbox::{
 pub(crate) use shard::hash as lane_hash;
 pub use shard::{SHARDS, Shard};
 pub use tables::{InvalidTables, Migration, Tables};
+pub use transactions::Transactions;

@@ -1,13 +1,12 @@
 //! The port of an outbox: what a relay needs of the database that events were stored in.
 
-use std::ops::DerefMut;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
-use super::{Shard, StoreError};
+use super::{Shard, StoreError, Transactions};
 use crate::clock::Millis;
 use crate::event::{EventId, TopicName};
 use crate::transport::Record;
@@ -51,13 +50,8 @@ pub trait OutboxStore: Send + Sync + 'static {
     async fn discard(&self, row: RowId) -> Result<bool, StoreError>;
 }
 
-/// The database that a service's own tables are in, too: events are stored in its transactions.
-pub trait OutboxTables: Clone + Send + Sync + 'static {
-    /// A connection that may be in a transaction.
-    type Connection: Send;
-    /// A transaction of its own.
-    type Transaction: DerefMut<Target = Self::Connection> + Send + Sync + 'static;
-
+/// The tables of an outbox beside a service's own: events are stored in its transactions.
+pub trait OutboxTables: Transactions {
     /// Stores events in order, with as few statements as it takes, and tells relays of it.
     ///
     /// # Errors
@@ -67,30 +61,6 @@ pub trait OutboxTables: Clone + Send + Sync + 'static {
         connection: &mut Self::Connection,
         events: Vec<NewEvent>,
         publish_at: Option<DateTime<Utc>>,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
-
-    /// Opens a transaction.
-    ///
-    /// # Errors
-    /// When the database is away.
-    fn open(&self) -> impl Future<Output = Result<Self::Transaction, StoreError>> + Send;
-
-    /// Commits one.
-    ///
-    /// # Errors
-    /// When nothing was committed, or the answer did not come.
-    fn commit(
-        &self,
-        transaction: Self::Transaction,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
-
-    /// Takes one back.
-    ///
-    /// # Errors
-    /// When the database is away.
-    fn roll_back(
-        &self,
-        transaction: Self::Transaction,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 

@@ -27,8 +27,10 @@ pub struct Stepped {
 pub enum Did {
     /// A handler was called.
     Begin,
-    /// It succeeded, and what it returned was published.
+    /// It succeeded, and what it returned was published, or committed with what it wrote.
     Finish,
+    /// It had handled the event before, and was not called.
+    Duplicate,
     /// It, or the consumer, dropped the event.
     Drop {
         /// Why.
@@ -57,6 +59,7 @@ impl Stepped {
         let did = match step.what {
             StepKind::Begun => Did::Begin,
             StepKind::Done => Did::Finish,
+            StepKind::Duplicate => Did::Duplicate,
             StepKind::Dropped { reason } => Did::Drop { reason: reason.to_owned() },
             StepKind::Failed { kind, error } => {
                 Did::Fail { kind: kind.to_owned(), error: error.to_owned() }

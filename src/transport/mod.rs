@@ -23,8 +23,8 @@ pub use observer::{Aside, Observer, Step, StepKind};
 pub use producer::{Batch, Delivered, DeliveryCounts, ProduceError, Producer, Receipt};
 pub use record::{Received, Record, Timestamp, TopicPartition};
 pub use source::{
-    Assigned, CommitFailed, Follower, Offsets, RecordBatch, RevokeReply, Source, SourceControl,
-    SourceEvent, Subscription,
+    Assigned, CommitFailed, Follower, KeptOffsets, Offsets, RecordBatch, RevokeReply, Source,
+    SourceControl, SourceEvent, Subscription,
 };
 pub use topics::{TopicNeed, TopicSetup, TopicsError, prepare_topics};
 pub use transaction::{GroupMember, TransactionError, Transactions};

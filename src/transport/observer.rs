@@ -32,8 +32,10 @@ pub struct Step<'a> {
 pub enum StepKind<'a> {
     /// A handler was called.
     Begun,
-    /// It succeeded, and what it returned was published.
+    /// It succeeded, and what it returned was published, or committed with what it wrote.
     Done,
+    /// It had handled the event before, and was not called.
+    Duplicate,
     /// It said that the event is to be dropped.
     Dropped {
         /// Why.

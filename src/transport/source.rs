@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use super::{GroupMember, Received, TopicPartition, TransportError};
-use crate::error::ErrorClass;
+use crate::error::{BoxError, ErrorClass};
 use crate::event::TopicName;
 
 /// What a member of a group wants to read.
@@ -21,6 +22,19 @@ pub struct Subscription {
     pub followers: Vec<Follower>,
     /// How long a revoke waits at most for [`RevokeReply`].
     pub revoke_wait: Duration,
+    /// Where the group keeps offsets beside those at the broker, if it does: a partition is read from
+    /// the higher of the two. While they cannot be had it is not read.
+    pub kept: Option<Arc<dyn KeptOffsets>>,
+}
+
+/// Offsets that a group keeps elsewhere than at the broker.
+#[async_trait]
+pub trait KeptOffsets: Send + Sync + std::fmt::Debug + 'static {
+    /// The next offset to read of each partition that is kept.
+    ///
+    /// # Errors
+    /// When they cannot be had now.
+    async fn offsets(&self) -> Result<Offsets, BoxError>;
 }
 
 /// A topic whose partitions follow another's.
@@ -98,7 +112,8 @@ pub type CommitFailed = TransportError;
 pub struct Assigned {
     /// Which.
     pub partition: TopicPartition,
-    /// The group's committed offset, where it is known at this point.
+    /// The group's committed offset, or the one it keeps where that is higher; where it is known at
+    /// this point.
     pub committed: Option<i64>,
 }
 

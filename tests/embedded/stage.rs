@@ -151,6 +151,7 @@ pub async fn lies_on(kafka: &Kafka, topic: &TopicName) -> Vec<Received> {
         topics: vec![topic.clone()],
         followers: Vec::new(),
         revoke_wait: ms(100),
+        kept: None,
     };
     let mut source = kafka.subscribe(subscription).unwrap();
     let (mut ends, mut found) = (0, Vec::new());

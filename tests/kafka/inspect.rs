@@ -78,6 +78,7 @@ pub async fn read(kafka: &Kafka, topic: &TopicName, count: usize) -> Vec<Receive
             topics: vec![topic.clone()],
             followers: Vec::new(),
             revoke_wait: Duration::from_secs(1),
+            kept: None,
         })
         .unwrap();
     let mut records = Vec::new();

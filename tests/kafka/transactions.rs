@@ -30,6 +30,7 @@ fn reader(kafka: &Kafka, topic: &TopicName, group: &str) -> Source {
         topics: vec![topic.clone()],
         followers: Vec::new(),
         revoke_wait: Duration::from_secs(1),
+        kept: None,
     };
     kafka.subscribe(subscription).unwrap()
 }

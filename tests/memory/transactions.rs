@@ -28,7 +28,7 @@ fn send(to: &dyn Transactions, n: u32) {
 fn reader(client: &Memory, group: &str) -> Source {
     let (topics, followers) = (vec![OUT], Vec::new());
     let subscription =
-        Subscription { group: group.into(), topics, followers, revoke_wait: secs(1) };
+        Subscription { group: group.into(), topics, followers, revoke_wait: secs(1), kept: None };
     client.subscribe(subscription).unwrap()
 }
 

@@ -15,8 +15,8 @@ use tidings::store::{
 };
 use tidings::transport::kafka::Kafka;
 use tidings::transport::{
-    Admin, ConsumerDefaults, Producer, Receipt, Record, Source, Subscription, Transport,
-    TransportError, Unreachable,
+    Admin, ConsumerDefaults, Observer, Producer, Receipt, Record, Source, Step, StepKind,
+    Subscription, Transport, TransportError, Unreachable,
 };
 
 /// Says where the subject dies; unset in the tests themselves.
@@ -192,6 +192,18 @@ impl Transport for MortalTransport {
 
     fn consumer_defaults(&self) -> ConsumerDefaults {
         self.0.consumer_defaults()
+    }
+
+    fn observer(&self) -> Option<Arc<dyn Observer>> {
+        Some(self.1.clone())
+    }
+}
+
+impl Observer for Fuse {
+    fn saw(&self, step: &Step<'_>) {
+        if let StepKind::Moved { .. } = step.what {
+            self.at("moved");
+        }
     }
 }
 

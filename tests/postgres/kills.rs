@@ -72,6 +72,7 @@ async fn on_topic(
         topics: vec![topic.clone()],
         followers: Vec::new(),
         revoke_wait: Duration::from_secs(1),
+        kept: None,
     };
     let mut source = kafka.subscribe(subscription).unwrap();
     let (mut found, mut ids) = (BTreeMap::<String, Vec<_>>::new(), BTreeSet::new());

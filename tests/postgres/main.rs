@@ -1,4 +1,4 @@
-//! The outbox on a real PostgreSQL. Each test is named after what it shows; rows refer to the fault
+//! Outbox and inbox on a real PostgreSQL. Each test is named after what it shows; rows refer to the fault
 //! table in `docs/reliability.md`.
 //!
 //! `TIDINGS_TEST_POSTGRES` is the URL of a server on which tests may make schemas (`dev/test` sets it).
@@ -9,8 +9,17 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../kafka/inspect.rs"]
+#[allow(dead_code, reason = "these tests need a part of it")]
+mod inspect;
+
 mod append;
 mod child;
+mod heard;
+mod inbox;
+mod inbox_kafka;
+mod inbox_kills;
+mod inbox_stage;
 mod kills;
 mod leases;
 mod mediator;

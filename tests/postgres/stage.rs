@@ -60,11 +60,17 @@ impl OwnServer {
         let script = address("TIDINGS_DEV_POSTGRES")?;
         let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(unique("postgres"));
         let mut server = Self { script, dir, url: String::new() };
-        let mut command = server.command("start");
+        server.tell("start").await;
+        let address = server.command("address").output().unwrap();
+        server.url = String::from_utf8(address.stdout).unwrap().trim().to_owned();
+        Some(server)
+    }
+
+    /// `stop`, `kill`, or `start` again, on the same port with the same data.
+    pub async fn tell(&self, what: &str) {
+        let mut command = self.command(what);
         let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        server.url = String::from_utf8(output.stdout).unwrap().trim().to_owned();
-        Some(server)
     }
 
     fn command(&self, what: &str) -> Command {

@@ -3,13 +3,15 @@
 use super::super::delivery::{Delivery, Needs};
 use super::super::outcome::HandlerError;
 use crate::event::{Headers, IntegrationEvent, Metadata};
+use crate::inbox::Tx;
 use crate::publisher::Publisher;
+use crate::store::InboxTables;
 use crate::transport::Received;
 
 /// Something that a handler function may ask for beside its event.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an extractor",
-    note = "a handler may ask for `Metadata`, `Headers`, `State<S>`, `Publisher`, `RawRecord`, `Attempt` or `Delivery`"
+    note = "a handler may ask for `Metadata`, `Headers`, `State<S>`, `Tx<S>`, `Publisher`, `RawRecord`, `Attempt` or `Delivery`"
 )]
 pub trait FromDelivery: Sized + Send {
     /// Takes it out of the delivery.
@@ -65,6 +67,16 @@ pub struct Attempt(pub u32);
 impl FromDelivery for Attempt {
     fn from_delivery(delivery: &Delivery) -> Result<Self, HandlerError> {
         Ok(Self(delivery.attempt()))
+    }
+}
+
+impl<S: InboxTables> FromDelivery for Tx<S> {
+    fn from_delivery(delivery: &Delivery) -> Result<Self, HandlerError> {
+        delivery.tx()
+    }
+
+    fn needs(needs: &mut Needs) {
+        needs.tx::<S>();
     }
 }
 

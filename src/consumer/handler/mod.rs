@@ -24,7 +24,7 @@ use crate::event::{IntegrationEvent, TopicName};
 /// `Args` tells the two apart and is always inferred.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an event handler",
-    note = "an event handler is an `async fn` whose first argument is `Event<E>`, whose other arguments are extractors (`Metadata`, `Headers`, `State<S>`, `Publisher`, `RawRecord`, `Attempt`), and that answers `Result<_, HandlerError>` or any error",
+    note = "an event handler is an `async fn` whose first argument is `Event<E>`, whose other arguments are extractors (`Metadata`, `Headers`, `State<S>`, `Tx<S>`, `Publisher`, `RawRecord`, `Attempt`), and that answers `Result<_, HandlerError>` or any error",
     note = "or a type that implements `IntegrationEventHandler<E>`"
 )]
 pub trait Handler<Args>: Send + Sync + 'static {
@@ -65,18 +65,20 @@ impl<Args: 'static, H: Handler<Args>> Call for Erased<H, Args> {
 /// A handler as the registry keeps it.
 pub(super) struct Registered {
     /// Which one of its consumer's it is.
-    pub(super) number: usize,
+    pub(super) number: u32,
     pub(super) name: Arc<str>,
     pub(super) event: &'static str,
     pub(super) version: u32,
     pub(super) topics: Vec<TopicName>,
     pub(super) needs: Needs,
+    /// It runs in a transaction.
+    pub(super) transactional: bool,
     pub(super) call: Arc<dyn Call>,
 }
 
 impl Registered {
     pub(super) fn new<Args: 'static, H: Handler<Args>>(
-        number: usize,
+        number: u32,
         name: &str,
         handler: H,
     ) -> Self {
@@ -88,6 +90,7 @@ impl Registered {
             event: H::Event::NAME,
             version: H::Event::VERSION,
             topics: H::Event::topics(),
+            transactional: !needs.transactions().is_empty(),
             needs,
             call: Arc::new(Erased(handler, std::marker::PhantomData)),
         }

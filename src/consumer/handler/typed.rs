@@ -9,7 +9,8 @@ use crate::event::{IntegrationEvent, simple_type_name};
 
 /// A type that handles an integration event; it holds what it needs.
 pub trait IntegrationEventHandler<E: IntegrationEvent>: Send + Sync + 'static {
-    /// Handles one event. `delivery` has its metadata, headers, attempt and a publisher.
+    /// Handles one event. `delivery` has its metadata, headers, attempt and a publisher, and the
+    /// transaction that it runs in, where [`needs`](Self::needs) says that it runs in one.
     fn handle(
         &self,
         event: E,
@@ -21,6 +22,10 @@ pub trait IntegrationEventHandler<E: IntegrationEvent>: Send + Sync + 'static {
     fn name(&self) -> &'static str {
         simple_type_name::<Self>()
     }
+
+    /// What the builder must have for it: `needs.tx::<PostgresStore>()` has it run in a transaction,
+    /// which it takes with [`delivery.tx()`](Delivery::tx). Nothing unless it is said.
+    fn needs(_: &mut Needs) {}
 }
 
 /// Marks a handler that is a type.
@@ -33,7 +38,9 @@ impl<E: IntegrationEvent, H: IntegrationEventHandler<E>> Handler<Typed<E>> for H
         Some(IntegrationEventHandler::name(self))
     }
 
-    fn needs(_: &mut Needs) {}
+    fn needs(needs: &mut Needs) {
+        <H as IntegrationEventHandler<E>>::needs(needs);
+    }
 
     async fn call(&self, delivery: Delivery) -> Result<Handled, HandlerError> {
         let event = delivery.decode()?;

@@ -38,7 +38,7 @@ impl Member {
             let Some(partition) = self.partitions.get_mut(&assignment) else { continue };
             match finish {
                 Finish::Done { moved } => {
-                    partition.ledger.done(place);
+                    partition.done(place);
                     urgent |= moved;
                     self.finished += 1;
                     if partition.is_paused_for(Reason::Backpressure) || !self.full.is_empty() {

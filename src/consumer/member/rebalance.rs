@@ -29,7 +29,8 @@ impl Member {
             let Some(place) = self.topics.place(&partition.topic) else { continue };
             self.assignments += 1;
             let (id, place) = (self.assignments, place.clone());
-            let assignment = Arc::new(Assignment::new(id, partition.clone(), place));
+            let assignment =
+                Arc::new(Assignment::new(id, partition.clone(), place, self.work.keeps_offsets()));
             keep.extend(committed.map(|offset| (partition.clone(), offset)));
             self.ids.insert(partition, assignment.id);
             self.partitions

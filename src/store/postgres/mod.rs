@@ -1,10 +1,11 @@
-//! PostgreSQL, through `sqlx`: the outbox beside the tables of a service.
+//! PostgreSQL, through `sqlx`: outbox and inbox beside the tables of a service.
 //!
 //! Rows are read in the order of their ids by one owner for each shard. What makes that safe while
 //! transactions commit in another order than they took their ids is in `cursor.rs`.
 
 mod append;
 mod cursor;
+mod inbox;
 mod leases;
 mod migrations;
 mod parked;
@@ -20,11 +21,13 @@ use sqlx::{AssertSqlSafe, Executor, PgPool};
 pub use transaction::transaction;
 
 use self::append::AppendSql;
+use self::inbox::InboxSql;
 use self::parked::ParkedSql;
 use self::session::{PostgresSession, SessionSql};
 use super::{
     Backlog, Migration, OutboxSession, OutboxStore, ParkedEvent, RowId, StoreError, Tables,
 };
+use crate::inbox::Inbox;
 use crate::outbox::Outbox;
 
 /// The tables of Tidings in a PostgreSQL database (13 or later). Cheap to clone.
@@ -40,11 +43,15 @@ pub const RELAY_CONNECTIONS: u32 = 4;
 /// What a service stores its events through.
 pub type PostgresOutbox = Outbox<PostgresStore>;
 
+/// What a consumer's handlers run in.
+pub type PostgresInbox = Inbox<PostgresStore>;
+
 struct Inner {
     pool: PgPool,
     tables: Tables,
     channel: String,
     append: AppendSql,
+    inbox: InboxSql,
     session: Arc<SessionSql>,
     parked: ParkedSql,
 }
@@ -61,6 +68,7 @@ impl PostgresStore {
         let channel: String = format!("tidings.{tables}").chars().take(63).collect();
         Self(Arc::new(Inner {
             append: AppendSql::new(&tables),
+            inbox: InboxSql::new(&tables),
             session: Arc::new(SessionSql::new(&tables)),
             parked: ParkedSql::new(&tables),
             channel,

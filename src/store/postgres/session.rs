@@ -256,7 +256,7 @@ impl OutboxSession for PostgresSession {
         }
         let first = first
             .and_then(|line| First::read(&line))
-            .ok_or("its first line is missing")
+            .ok_or_else(|| sqlx::Error::Protocol("its first line is missing".into()))
             .map_err(StoreError::database(LISTING))?;
         if first.epoch != epoch {
             return Ok(Fetched { stale: true, ..Fetched::default() });

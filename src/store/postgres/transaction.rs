@@ -5,12 +5,9 @@ use sqlx::{PgConnection, PgTransaction};
 
 use super::{Inner, PostgresStore};
 use crate::mediator::Context;
-use crate::store::{NewEvent, NoTransaction, OutboxTables, StoreError};
+use crate::store::{NewEvent, NoTransaction, OutboxTables, StoreError, Transactions};
 
 impl OutboxTables for PostgresStore {
-    type Connection = PgConnection;
-    type Transaction = PgTransaction<'static>;
-
     async fn append(
         &self,
         connection: &mut PgConnection,
@@ -21,6 +18,11 @@ impl OutboxTables for PostgresStore {
         let stored = append.append(connection, channel, events, publish_at).await;
         stored.map_err(StoreError::database("store the events"))
     }
+}
+
+impl Transactions for PostgresStore {
+    type Connection = PgConnection;
+    type Transaction = PgTransaction<'static>;
 
     async fn open(&self) -> Result<Self::Transaction, StoreError> {
         self.pool().begin().await.map_err(StoreError::database("open a transaction"))

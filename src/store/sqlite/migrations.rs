@@ -6,7 +6,10 @@ use super::{WRITE, at};
 use crate::store::{Migration, StoreError, Tables};
 
 /// Each is run once, in order, in one transaction with those that are missing beside it.
-const STEPS: [(&str, &str); 1] = [("the outbox", include_str!("migrations/1_outbox.sql"))];
+const STEPS: [(&str, &str); 2] = [
+    ("the outbox", include_str!("migrations/1_outbox.sql")),
+    ("the inbox", include_str!("migrations/2_inbox.sql")),
+];
 
 /// The version that this release works with.
 const NEEDED: i32 = STEPS.len() as i32;

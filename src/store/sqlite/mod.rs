@@ -1,9 +1,10 @@
-//! SQLite, through `sqlx`: the outbox beside the tables of a service.
+//! SQLite, through `sqlx`: outbox and inbox beside the tables of a service.
 //!
 //! There is one writer at a time, so ids are committed in their order, and a plain cursor skips nothing.
 
 mod append;
 mod cursor;
+mod inbox;
 mod leases;
 mod migrations;
 mod parked;
@@ -15,17 +16,19 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Decode, Row, Sqlite, SqlitePool, Type};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 pub use transaction::transaction;
 
 use self::append::AppendSql;
+use self::inbox::InboxSql;
 use self::parked::ParkedSql;
 use self::session::{SessionSql, SqliteSession};
 use super::{
     Backlog, InvalidTables, Migration, OutboxSession, OutboxStore, ParkedEvent, RowId, StoreError,
     Tables,
 };
+use crate::inbox::Inbox;
 use crate::outbox::Outbox;
 
 /// Opens a transaction that writes: one that begins by reading may not be let through later.
@@ -41,12 +44,18 @@ pub struct SqliteStore(Arc<Inner>);
 /// What a service stores its events through.
 pub type SqliteOutbox = Outbox<SqliteStore>;
 
+/// What a consumer's handlers run in.
+pub type SqliteInbox = Inbox<SqliteStore>;
+
 struct Inner {
     pool: SqlitePool,
     tables: Tables,
     append: AppendSql,
+    inbox: InboxSql,
     session: Arc<SessionSql>,
     parked: ParkedSql,
+    /// The turn of handlers of this process to write.
+    writers: Arc<Semaphore>,
     /// What relays of this process are told: how often rows were stored, how often relays came or went.
     told: watch::Sender<(u64, u64)>,
 }
@@ -71,8 +80,10 @@ impl SqliteStore {
     fn made(pool: SqlitePool, tables: Tables) -> Self {
         Self(Arc::new(Inner {
             append: AppendSql::new(&tables),
+            inbox: InboxSql::new(&tables),
             session: Arc::new(SessionSql::new(&tables)),
             parked: ParkedSql::new(&tables),
+            writers: Arc::new(Semaphore::new(1)),
             told: watch::Sender::new((0, 0)),
             pool,
             tables,

@@ -5,12 +5,9 @@ use sqlx::{SqliteConnection, SqliteTransaction};
 
 use super::{SqliteStore, WRITE};
 use crate::mediator::Context;
-use crate::store::{NewEvent, NoTransaction, OutboxTables, StoreError};
+use crate::store::{NewEvent, NoTransaction, OutboxTables, StoreError, Transactions};
 
 impl OutboxTables for SqliteStore {
-    type Connection = SqliteConnection;
-    type Transaction = SqliteTransaction<'static>;
-
     async fn append(
         &self,
         connection: &mut SqliteConnection,
@@ -22,6 +19,11 @@ impl OutboxTables for SqliteStore {
         self.tell_rows();
         stored.map_err(StoreError::database("store the events"))
     }
+}
+
+impl Transactions for SqliteStore {
+    type Connection = SqliteConnection;
+    type Transaction = SqliteTransaction<'static>;
 
     async fn open(&self) -> Result<Self::Transaction, StoreError> {
         let opened = self.pool().begin_with(WRITE).await;
@@ -34,7 +36,11 @@ impl OutboxTables for SqliteStore {
         committed.map_err(StoreError::database("commit"))
     }
 
-    async fn roll_back(&self, transaction: Self::Transaction) -> Result<(), StoreError> {
+    async fn roll_back(&self, mut transaction: Self::Transaction) -> Result<(), StoreError> {
+        // A statement can end a transaction (`INSERT OR ROLLBACK`). The client does not notice, fails
+        // to end it once more, and takes the connection for one that is in a transaction for good: so
+        // there is one to end. Where there is one already this does nothing.
+        let _ = sqlx::raw_sql("BEGIN").execute(&mut *transaction).await;
         transaction.rollback().await.map_err(StoreError::database("roll back"))
     }
 }

@@ -46,6 +46,7 @@ impl Join {
             topics: topics.into_iter().cloned().collect(),
             followers: Vec::new(),
             revoke_wait: REVOKE_WAIT,
+            kept: None,
         };
         Self { subscription, on_revoke: OnRevoke::Release }
     }

@@ -149,6 +149,7 @@ fn step(entry: &Entry, taken: &Stepped) -> String {
     match &taken.did {
         Did::Begin => format!("{who} began {event}, attempt {attempt}, and has not ended"),
         Did::Finish => format!("{who} handled {event}, attempt {attempt}"),
+        Did::Duplicate => format!("{who} had handled {event} before, and was not called"),
         Did::Drop { reason } => format!("{who} dropped {event}: {reason}"),
         Did::Fail { kind, error } => {
             format!("{who} failed on {event}, attempt {attempt}, {kind}: {error}")

@@ -139,6 +139,7 @@ fn stepped(client: u64, place: &Place, step: &Stepped) -> String {
     let did = match did {
         Did::Begin => format!("begins, attempt {attempt}"),
         Did::Finish => "is done".into(),
+        Did::Duplicate => "had handled it before".into(),
         Did::Drop { reason } => format!("drops it: {reason}"),
         Did::Fail { kind, error } => format!("fails ({kind}): {error}"),
         Did::Move { to, .. } => format!("has moved it to {to}"),

@@ -18,7 +18,7 @@ use rdkafka::types::{RDKafkaErrorCode as Code, RDKafkaRespErr};
 use super::errors::transport_error;
 use super::ffi;
 use super::log::ClientLog;
-use super::offsets::{list, offset_list, offsets};
+use super::offsets::{Kept, list, offset_list, offsets};
 use super::outgoing::Outgoing;
 use crate::error::ErrorClass;
 use crate::transport::{
@@ -26,12 +26,13 @@ use crate::transport::{
     TransportError,
 };
 
-/// How long the callback asks for the followers' committed offsets; after that they come later.
+/// How long the callback asks for committed offsets, and for those kept elsewhere; after that they
+/// come later.
 const COMMITTED_WAIT: Duration = Duration::from_secs(5);
 /// How long the callback asks for the leaders of the followers' partitions.
 const LEADERS_WAIT: Duration = Duration::from_secs(1);
-/// How long until a follower whose committed offset could not be had is tried again.
-const FOLLOWERS_RETRY: Duration = Duration::from_secs(1);
+/// How long until partitions whose offsets could not be had are tried again.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// The context of a member's consumer.
 pub(super) struct Group {
@@ -41,7 +42,8 @@ pub(super) struct Group {
     /// Where leaders without a committed offset begin; `Invalid` leaves it to the client.
     start: Offset,
     revoke_wait: Duration,
-    state: Mutex<Followers>,
+    kept: Option<Kept>,
+    state: Mutex<Waiting>,
     /// Leaders and followers that may be committed.
     owned: Mutex<HashSet<TopicPartition>>,
     commits: AtomicUsize,
@@ -52,12 +54,23 @@ pub(super) struct Group {
     known: AtomicBool,
 }
 
-/// The followers' partitions of the current assignment.
+/// Partitions of the current assignment, beside the leaders that the client reads.
 #[derive(Default)]
-struct Followers {
-    assigned: Vec<TopicPartition>,
+struct Waiting {
+    /// Followers that it reads.
+    followers: Vec<TopicPartition>,
+    /// What it does not read yet, for nobody can say from where.
     pending: Vec<TopicPartition>,
     retry_at: Option<Instant>,
+}
+
+/// Why partitions are not read yet.
+#[derive(Debug, thiserror::Error)]
+enum Unknown {
+    #[error("no committed offsets: {0}")]
+    Committed(#[from] KafkaError),
+    #[error("no offsets that the group keeps: {0}")]
+    Kept(String),
 }
 
 impl Group {
@@ -75,6 +88,7 @@ impl Group {
             },
             followers: subscription.followers.clone(),
             revoke_wait: subscription.revoke_wait,
+            kept: subscription.kept.clone().map(Kept::new),
             state: Mutex::default(),
             owned: Mutex::default(),
             commits: AtomicUsize::new(0),
@@ -84,7 +98,7 @@ impl Group {
         }
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, Followers> {
+    fn state(&self) -> std::sync::MutexGuard<'_, Waiting> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -179,51 +193,76 @@ impl Group {
             let _ = ffi::ask_broker(consumer.client(), LEADERS_WAIT);
         }
         let both: Vec<_> = leaders.iter().chain(&followers).cloned().collect();
-        // Where nothing follows, the client looks for the leaders' places itself.
-        let unasked = followers.is_empty();
-        let start = if unasked { Offset::Invalid } else { self.start };
+        // Where nothing follows, and no offsets are kept, the client looks for the leaders' places itself.
+        let unasked = followers.is_empty() && self.kept.is_none();
         let (all, assigned) = match self.positions(consumer, &both, unasked) {
             Ok(positions) => {
                 let mut all = TopicPartitionList::with_capacity(positions.len());
-                let (leading, following) = positions.split_at(leaders.len());
                 // With their places the leaders begin at once: left to the client, their first fetch
                 // would wait behind those of the followers, up to twice the fetch wait.
-                add(&mut all, leading, start);
-                add(&mut all, following, Offset::Beginning);
+                self.add(&mut all, &positions, unasked);
                 (all, positions)
             }
-            Err(error) => {
-                // Never a guess: a follower read from the wrong place would run or lose events.
-                tracing::warn!(%error, "no committed offsets of the retry topics yet");
-                self.state().pending.append(&mut followers);
-                self.state().retry_at = Some(Instant::now() + FOLLOWERS_RETRY);
+            // Never a guess: what is read from the wrong place would run or lose events.
+            Err(unknown) => {
+                let error = unknown.to_string();
+                tracing::warn!(error, "it is not known yet from where to read");
+                if self.kept.is_some() {
+                    self.wait_for(both);
+                    return self.assigned(
+                        consumer,
+                        &TopicPartitionList::new(),
+                        Vec::new(),
+                        Vec::new(),
+                    );
+                }
+                self.wait_for(std::mem::take(&mut followers));
                 let assigned = leaders
                     .iter()
                     .map(|partition| Assigned { partition: partition.clone(), committed: None });
                 (list(leaders), assigned.collect())
             }
         };
+        self.assigned(consumer, &all, assigned, followers);
+    }
+
+    /// Notes what cannot be read yet, to be tried again.
+    fn wait_for(&self, mut partitions: Vec<TopicPartition>) {
+        let mut state = self.state();
+        state.pending.append(&mut partitions);
+        state.retry_at = Some(Instant::now() + RETRY);
+    }
+
+    /// Hands an assignment to the client, and says what became of it.
+    fn assigned(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        all: &TopicPartitionList,
+        assigned: Vec<Assigned>,
+        mut followers: Vec<TopicPartition>,
+    ) {
         let result = match consumer.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => consumer.incremental_assign(&all),
-            _ => consumer.assign(&all),
+            RebalanceProtocol::Cooperative => consumer.incremental_assign(all),
+            _ => consumer.assign(all),
         };
         match result {
             Ok(()) => {
                 self.owned().extend(assigned.iter().map(|assigned| assigned.partition.clone()));
-                self.state().assigned.append(&mut followers);
+                self.state().followers.append(&mut followers);
                 self.send(SourceEvent::Assigned(assigned));
             }
             Err(error) => self.failed("the assignment was not taken", error),
         }
     }
 
-    /// The committed offsets of these partitions, in their order; where `unasked` none is known.
+    /// The committed offsets of these partitions, or those that the group keeps where they are higher,
+    /// in their order; where `unasked` none is known.
     fn positions(
         &self,
         consumer: &BaseConsumer<Self>,
         partitions: &[TopicPartition],
         unasked: bool,
-    ) -> KafkaResult<Vec<Assigned>> {
+    ) -> Result<Vec<Assigned>, Unknown> {
         let mut known = HashMap::new();
         if !unasked {
             let committed = consumer.committed_offsets(list(partitions), COMMITTED_WAIT)?;
@@ -232,6 +271,16 @@ impl Group {
             }
             known.extend(offsets(&committed));
         }
+        let kept = self
+            .kept
+            .as_ref()
+            .map(|kept| kept.offsets(COMMITTED_WAIT))
+            .transpose()
+            .map_err(Unknown::Kept)?;
+        for (partition, offset) in kept.unwrap_or_default() {
+            let known = known.entry(partition).or_default();
+            *known = (*known).max(Some(offset));
+        }
         let assigned = |partition: &TopicPartition| Assigned {
             partition: partition.clone(),
             committed: known.get(partition).copied().flatten(),
@@ -239,8 +288,8 @@ impl Group {
         Ok(partitions.iter().map(assigned).collect())
     }
 
-    /// Tries again to assign the followers whose committed offsets could not be had.
-    pub(super) fn retry_followers(&self, consumer: &BaseConsumer<Self>) {
+    /// Tries again to assign what nobody could say the offsets of.
+    pub(super) fn retry_pending(&self, consumer: &BaseConsumer<Self>) {
         let pending = {
             let mut state = self.state();
             if state.retry_at.is_none_or(|at| Instant::now() < at) {
@@ -253,13 +302,13 @@ impl Group {
             match consumer.rebalance_protocol() {
                 RebalanceProtocol::Cooperative => {
                     let mut more = TopicPartitionList::new();
-                    add(&mut more, &positions, Offset::Beginning);
+                    self.add(&mut more, &positions, false);
                     consumer.incremental_assign(&more)?;
                 }
                 _ => {
                     // An eager assignment is replaced as a whole: each partition goes on where it is.
                     let mut all = consumer.position()?;
-                    add(&mut all, &positions, Offset::Beginning);
+                    self.add(&mut all, &positions, false);
                     consumer.assign(&all)?;
                 }
             }
@@ -268,13 +317,17 @@ impl Group {
         match assigned {
             Ok(positions) => {
                 self.owned().extend(pending.iter().cloned());
-                self.state().assigned.extend(pending);
+                let follow = |partition: &TopicPartition| self.is_follower(partition);
+                self.state().followers.extend(pending.into_iter().filter(follow));
                 self.send(SourceEvent::Assigned(positions));
             }
-            Err(error) => {
-                self.state().pending = pending;
-                self.state().retry_at = Some(Instant::now() + FOLLOWERS_RETRY);
-                self.failed("the retry topics could not be assigned yet", error);
+            Err(unknown) => {
+                self.wait_for(pending);
+                self.send(SourceEvent::Error(TransportError {
+                    what: "it is still not known from where to read".into(),
+                    class: ErrorClass::Retriable,
+                    source: Some(unknown.into()),
+                }));
             }
         }
     }
@@ -284,11 +337,13 @@ impl Group {
         let mut all = leaders.to_vec();
         {
             let mut state = self.state();
-            state.pending.retain(|partition| !followers.contains(partition));
-            let (gone, kept) = std::mem::take(&mut state.assigned)
+            // What is not read yet the client does not have.
+            all.retain(|leader| !state.pending.contains(leader));
+            state.pending.retain(|p| !followers.contains(p) && !leaders.contains(p));
+            let (gone, kept) = std::mem::take(&mut state.followers)
                 .into_iter()
                 .partition(|p| followers.contains(p));
-            state.assigned = kept;
+            state.followers = kept;
             all.extend::<Vec<_>>(gone);
         }
         self.owned().retain(|partition| !all.contains(partition));
@@ -319,15 +374,24 @@ impl Group {
     fn failed(&self, what: &str, error: KafkaError) {
         self.send(SourceEvent::Error(transport_error(what, error)));
     }
-}
 
-/// Without a committed offset a partition is read from `start`: a follower from its beginning,
-/// whatever the main topics do.
-fn add(list: &mut TopicPartitionList, positions: &[Assigned], start: Offset) {
-    for Assigned { partition, committed } in positions {
-        let offset = committed.map_or(start, Offset::Offset);
-        list.add_partition_offset(partition.topic.as_str(), partition.partition, offset)
-            .expect("an offset from 0 up");
+    fn is_follower(&self, partition: &TopicPartition) -> bool {
+        self.followers.iter().any(|follower| follower.topic == partition.topic)
+    }
+
+    /// Without a committed offset a follower is read from its beginning, whatever the main topics do;
+    /// where nobody was asked the client looks for them.
+    fn add(&self, list: &mut TopicPartitionList, positions: &[Assigned], unasked: bool) {
+        for Assigned { partition, committed } in positions {
+            let start = match self.is_follower(partition) {
+                true => Offset::Beginning,
+                false if unasked => Offset::Invalid,
+                false => self.start,
+            };
+            let offset = committed.map_or(start, Offset::Offset);
+            list.add_partition_offset(partition.topic.as_str(), partition.partition, offset)
+                .expect("an offset from 0 up");
+        }
     }
 }
 

@@ -226,7 +226,7 @@ impl Member {
             if self.consumer.context().is_deserted() {
                 return;
             }
-            self.consumer.context().retry_followers(&self.consumer);
+            self.consumer.context().retry_pending(&self.consumer);
             if took == 0 {
                 self.control.sleep();
             }

@@ -41,7 +41,7 @@ impl<'a> Concluded<'a> {
             }
             What::Step { place, step: Stepped { group, handler, did, .. }, .. } => {
                 match (did, handler) {
-                    (Did::Finish | Did::Drop { .. }, Some(handler)) => {
+                    (Did::Finish | Did::Duplicate | Did::Drop { .. }, Some(handler)) => {
                         self.handled.entry((group, place)).or_default().insert(handler);
                     }
                     (Did::Skip | Did::Drop { .. }, None) => {

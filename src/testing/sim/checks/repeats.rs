@@ -189,7 +189,7 @@ fn runs(books: &Books<'_>, breaks: &Breaks<'_>) -> Vec<Violation> {
                             violations.push(Violation::new(class, at, [place.clone()], what));
                         }
                     }
-                    Did::Finish | Did::Drop { .. } => {
+                    Did::Finish | Did::Duplicate | Did::Drop { .. } => {
                         if let Some(run) = run {
                             run.concluded = true;
                         }

@@ -18,7 +18,7 @@ pub(super) fn lost(books: &Books<'_>) -> Vec<Violation> {
         };
         let origin = &books.records[place].origin;
         match (did, handler) {
-            (Did::Finish | Did::Drop { .. }, Some(handler)) => {
+            (Did::Finish | Did::Duplicate | Did::Drop { .. }, Some(handler)) => {
                 handled.insert((group, handler, origin));
             }
             (Did::Skip | Did::Drop { .. }, None) => {

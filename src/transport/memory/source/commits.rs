@@ -41,7 +41,7 @@ impl Member {
             };
             let group = self.subscription.group.clone();
             if !offsets.is_empty() {
-                let result = self.ask(|state, now| match member {
+                let result = self.request(|state, now| match member {
                     Some(member) => state.commit(&group, member, &offsets, now),
                     None => Err(Refusal::UnknownMember),
                 });
@@ -57,7 +57,7 @@ impl Member {
             }
             if let (Some(member), false) = (member, releases.is_empty()) {
                 // What a killed one has is free once its session is over.
-                let _ = self.ask(|state, _| {
+                let _ = self.request(|state, _| {
                     state.release(&group, member, &releases);
                     Ok(())
                 });

@@ -1,12 +1,14 @@
 //! What a member and its coordinator say to each other.
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::super::broker::{Moves, Refusal};
 use super::super::config::OffsetReset;
-use super::{AGAIN, Giving, HEARTBEAT, Member, Position};
-use crate::transport::{Assigned, Offsets, RevokeReply, SourceEvent, TopicPartition};
+use super::{AGAIN, Asking, Giving, HEARTBEAT, Member, Position};
+use crate::transport::{Assigned, KeptOffsets, Offsets, RevokeReply, SourceEvent, TopicPartition};
 
 impl Member {
     pub(super) fn talk(&mut self, now: Instant) {
@@ -18,7 +20,7 @@ impl Member {
         self.beat_at = now + (self.session / 3).min(HEARTBEAT);
         let Some(id) = self.id else { return self.join(now) };
         let closing = self.closing.is_some();
-        let answer = self.ask(|state, now| match closing {
+        let answer = self.request(|state, now| match closing {
             // Who leaves takes nothing more.
             true => state.lives(&group, id, now).map(|()| Moves::default()),
             false => state.heartbeat(&group, id, now),
@@ -41,7 +43,7 @@ impl Member {
         }
         let (subscription, session) = (&self.subscription, self.session);
         let client = self.client;
-        match self.ask(|state, now| state.join(client, subscription, session, now)) {
+        match self.request(|state, now| state.join(client, subscription, session, now)) {
             Ok(id) => {
                 self.id = Some(id);
                 self.announced = false;
@@ -55,6 +57,7 @@ impl Member {
     pub(super) fn lost(&mut self, now: Instant) {
         self.id = None;
         self.beat_at = now;
+        self.asking = None;
         let partitions: Vec<_> = std::mem::take(&mut self.positions).into_keys().collect();
         if !partitions.is_empty() {
             let (heard, parting) = oneshot::channel();
@@ -76,7 +79,37 @@ impl Member {
             return;
         }
         self.announced = true;
-        let assigned = assign.into_iter().map(|tp| self.begin(tp)).collect();
+        match self.subscription.kept.clone() {
+            Some(kept) if !assign.is_empty() => self.ask(kept, assign),
+            _ => self.begin_all(assign, &Offsets::new()),
+        }
+    }
+
+    /// Asks for the offsets that the group keeps until there is an answer.
+    fn ask(&mut self, kept: Arc<dyn KeptOffsets>, mut partitions: Vec<TopicPartition>) {
+        partitions.extend(self.asking.take().into_iter().flat_map(|asking| asking.partitions));
+        let answer = Box::pin(async move {
+            loop {
+                match kept.offsets().await {
+                    Ok(offsets) => return offsets,
+                    Err(error) => {
+                        tracing::warn!(%error, "the offsets that the group keeps are not known yet")
+                    }
+                }
+                tokio::time::sleep(AGAIN).await;
+            }
+        });
+        self.asking = Some(Asking { partitions, answer });
+    }
+
+    pub(super) fn begin_asked(&mut self, kept: &Offsets) {
+        if let Some(Asking { partitions, .. }) = self.asking.take() {
+            self.begin_all(partitions, kept);
+        }
+    }
+
+    fn begin_all(&mut self, partitions: Vec<TopicPartition>, kept: &Offsets) {
+        let assigned = partitions.into_iter().map(|tp| self.begin(tp, kept)).collect();
         self.outbox.push_back(SourceEvent::Assigned(assigned));
     }
 
@@ -86,13 +119,14 @@ impl Member {
         on_their_way.any(|tp| partitions.contains(tp))
     }
 
-    pub(super) fn begin(&mut self, tp: TopicPartition) -> Assigned {
+    fn begin(&mut self, tp: TopicPartition, kept: &Offsets) -> Assigned {
+        let kept = kept.iter().find(|(of, _)| *of == tp).map(|(_, next)| *next);
         let group = &self.subscription.group;
         let follows = self.subscription.followers.iter().any(|f| f.topic == tp.topic);
         let reset = if follows { OffsetReset::Earliest } else { self.reset };
         let (committed, next) = self.shared.update(|state, _| {
             let (start, end) = state.bounds(&tp);
-            let committed = state.committed(group, &tp);
+            let committed = state.committed(group, &tp).max(kept);
             let next = committed.or(match reset {
                 OffsetReset::Earliest => Some(start),
                 OffsetReset::Latest => Some(end),
@@ -114,6 +148,9 @@ impl Member {
 
     pub(super) fn give_up(&mut self, partitions: Vec<TopicPartition>) {
         self.positions.retain(|tp, _| !partitions.contains(tp));
+        if let Some(asking) = &mut self.asking {
+            asking.partitions.retain(|tp| !partitions.contains(tp));
+        }
         let (release, answer) = oneshot::channel();
         // Nobody listens any more where the wait was over first.
         let reply = RevokeReply::new(move |offsets| drop(release.send(offsets)));

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
@@ -67,6 +68,7 @@ pub(super) fn start(
         fetch_at: None,
         turn: 0,
         positions: BTreeMap::new(),
+        asking: None,
         outbox: VecDeque::new(),
         commits: VecDeque::new(),
         giving: None,
@@ -164,6 +166,8 @@ struct Member {
     /// Partitions take turns.
     turn: usize,
     positions: BTreeMap<TopicPartition, Position>,
+    /// Partitions that are its own once it is known what offsets the group keeps.
+    asking: Option<Asking>,
     outbox: VecDeque<SourceEvent>,
     commits: VecDeque<Commit>,
     giving: Option<Giving>,
@@ -188,8 +192,15 @@ struct Commit {
     releases: Vec<TopicPartition>,
 }
 
+/// What was assigned, and the question from where it is read.
+struct Asking {
+    partitions: Vec<TopicPartition>,
+    answer: BoxFuture<'static, Offsets>,
+}
+
 /// Why a member looks again.
 enum Woken {
+    Kept(Offsets),
     Told(Command),
     GivenUp(Offsets),
     Parted,
@@ -214,7 +225,7 @@ impl Member {
             if self.has_left() {
                 return;
             }
-            let Self { events, commands, outbox, giving, parting, .. } = &mut self;
+            let Self { events, commands, outbox, giving, parting, asking, .. } = &mut self;
             let parts = parting.is_some();
             let due = giving.as_ref().map(|giving| giving.deadline);
             let woken = tokio::select! {
@@ -233,6 +244,7 @@ impl Member {
                     Woken::GivenUp(Vec::new())
                 }
                 () = parted(parting), if parts => Woken::Parted,
+                kept = kept(asking) => Woken::Kept(kept),
                 () = sleep_until(wake) => Woken::Again,
                 () = changes => Woken::Again,
             };
@@ -243,6 +255,7 @@ impl Member {
                     self.parting = None;
                     self.beat_at = Instant::now();
                 }
+                Woken::Kept(kept) => self.begin_asked(&kept),
                 Woken::Again => {}
                 Woken::Deserted => return self.go(),
             }
@@ -250,7 +263,7 @@ impl Member {
     }
 
     /// Asks the coordinator for something, which who was killed cannot.
-    fn ask<T>(
+    fn request<T>(
         &self,
         act: impl FnOnce(&mut State, Instant) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
@@ -328,7 +341,7 @@ impl Member {
         if unreachable.is_none() {
             let group = &self.subscription.group;
             // Who was killed says nothing.
-            let _ = self.ask(|state, now| {
+            let _ = self.request(|state, now| {
                 state.leave_group(group, self.source, self.id, now);
                 Ok(())
             });
@@ -340,6 +353,13 @@ impl Member {
 async fn parted(parting: &mut Option<oneshot::Receiver<()>>) {
     if let Some(parting) = parting {
         let _ = parting.await;
+    }
+}
+
+async fn kept(asking: &mut Option<Asking>) -> Offsets {
+    match asking {
+        Some(asking) => (&mut asking.answer).await,
+        None => std::future::pending().await,
     }
 }
 
