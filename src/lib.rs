@@ -56,7 +56,7 @@
 //! | 3 ports | [`transport`]: producer, source, admin, record; [`store`]: outbox, inbox |
 //! | 2 application | [`mediator`], [`mapper`] |
 //! | 1 formats | [`codec`], [`topic`], [`retry`] |
-//! | 0 words | [`event`], [`error`], [`clock`] |
+//! | 0 words | [`event`], [`error`], [`clock`]; `task`: where tasks are started |
 //!
 //! # Features
 //!
@@ -92,6 +92,7 @@ pub mod outbox;
 pub mod publisher;
 pub mod retry;
 pub mod store;
+mod task;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;

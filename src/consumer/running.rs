@@ -23,6 +23,7 @@ use crate::event::TopicName;
 use crate::inbox::{StoredOffsets, Transact, purge};
 use crate::retry::{Backoff, Chance, RetryPolicy};
 use crate::store::StoreError;
+use crate::task;
 use crate::transport::{
     KeptOffsets, SourceControl, Subscription, TopicPartition, TopicSetup, TopicsError, Transport,
     TransportError, prepare_topics,
@@ -135,10 +136,13 @@ impl Consumer {
             // One channel each: that of many receivers wakes them in an order of its own.
             let (tell, told) = watch::channel(None);
             stop.push(tell);
-            aborts.push(tasks.spawn(member.run(told)));
+            aborts.push(tasks.spawn(task::owned(member.run(told))));
         }
         let purge = self.inbox.as_ref().map(|inbox| {
-            Background(tokio::spawn(purge(inbox.clone(), self.settings.group.clone())))
+            Background(tokio::spawn(task::owned(purge(
+                inbox.clone(),
+                self.settings.group.clone(),
+            ))))
         });
         self.hooks.started();
         let status = ConsumerStatus(Arc::new(Status {

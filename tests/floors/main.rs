@@ -16,6 +16,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("event", 0),
     ("error", 0),
     ("clock", 0),
+    ("task", 0),
     ("codec", 1),
     ("topic", 1),
     ("retry", 1),

@@ -3,6 +3,7 @@
 
 mod faults;
 mod groups;
+mod kill;
 mod logs;
 mod path;
 mod stage;

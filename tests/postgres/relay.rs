@@ -90,7 +90,7 @@ async fn a_stop_waits_for_what_is_on_its_way_and_ends_by_its_deadline_when_that_
     stage.broker.inject(Fault::BrokerGone(Duration::from_secs(20)));
     let relay = stage.start();
     stage.store_all(vec![event("k", 0)]).await;
-    eventually("it is on its way", SOON, || stage.broker.queued() == 1).await;
+    eventually("it is on its way", SOON, || stage.broker.backlog().queued == 1).await;
     let began = Instant::now();
     let report = relay.stop(Duration::from_millis(300)).await;
     assert_eq!((report.unmarked, report.failure), (1, None));

@@ -4,10 +4,10 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::step::Did;
 use super::TestKit;
 use super::diff::{Plain, same};
 use super::events::Moved;
-use super::story::Did;
 use super::telling::{tell, time};
 use crate::event::{Envelope, IntegrationEvent, header};
 use crate::transport::Aside;
@@ -215,16 +215,14 @@ impl<'a, E: IntegrationEvent> Expect<'a, E> {
         let mut waits = Vec::new();
         for entry in &entries {
             let Some(taken) = entry.step().filter(|taken| taken.is_by(handler)) else { continue };
-            let Did::Move { aside: Aside::Retry, copy, .. } = &taken.what else {
-                continue;
-            };
+            let Did::Move { aside: Aside::Retry, .. } = &taken.did else { continue };
             let event = entry.record.event::<E>().and_then(Result::ok);
             if !event.is_some_and(|envelope| self.accepts(&envelope.event)) {
                 continue;
             }
             let begun = entries.iter().find(|later| {
-                let step = later.step().filter(|taken| matches!(taken.what, Did::Begin));
-                step.is_some() && copy.as_ref().is_some_and(|copy| Arc::ptr_eq(copy, &later.record))
+                let step = later.step().filter(|taken| matches!(taken.did, Did::Begin));
+                step.is_some() && entry.copy().is_some_and(|copy| Arc::ptr_eq(copy, &later.record))
             });
             waits.push(begun.map(|begun| begun.at.saturating_sub(entry.at)));
         }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::broker::Shared;
 use super::config::TopicConfig;
+use super::killed::{Killed, killed};
 use crate::error::ErrorClass;
 use crate::event::TopicName;
 use crate::transport::{
@@ -21,13 +22,18 @@ const BROKERS: i32 = 3;
 pub(super) struct MemoryAdmin {
     pub(super) shared: Arc<Shared>,
     pub(super) client: u64,
+    pub(super) killed: Killed,
 }
 
 impl MemoryAdmin {
-    async fn reach(&self, within: Duration) -> Result<(), TransportError> {
+    async fn reach(&self, within: Duration, call: &str) -> Result<(), TransportError> {
         let deadline = Instant::now() + within;
         self.shared.travel().await;
-        if self.shared.reach(self.client, deadline).await {
+        let reached = self.shared.reach(self.client, deadline).await;
+        if self.killed.is_set() {
+            return Err(killed(call));
+        }
+        if reached {
             return Ok(());
         }
         Err(TransportError {
@@ -45,7 +51,7 @@ impl Admin for MemoryAdmin {
         topics: &[TopicName],
         within: Duration,
     ) -> Result<Vec<Option<TopicDescription>>, TransportError> {
-        self.reach(within).await?;
+        self.reach(within, "describe").await?;
         Ok(self.shared.update(|state, _| {
             let describe = |config: TopicConfig| TopicDescription {
                 partitions: config.partitions,
@@ -58,7 +64,7 @@ impl Admin for MemoryAdmin {
     }
 
     async fn create(&self, topics: &[NewTopic], within: Duration) -> Result<(), TransportError> {
-        self.reach(within).await?;
+        self.reach(within, "create").await?;
         self.shared.update(|state, _| {
             let mut failed = Vec::new();
             for topic in topics {

@@ -1,14 +1,12 @@
 //! What can be set about a broker in memory, and about a client of it.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Millis;
 use crate::retry::{RetryPolicy, UnknownType};
 use crate::topic::TopicNaming;
-use crate::transport::{Observer, TopicProperty};
+use crate::transport::TopicProperty;
 
 const CLEANUP: &str = "cleanup.policy";
 const RETENTION: &str = "retention.ms";
@@ -164,17 +162,6 @@ pub struct MemoryConfig {
     pub(super) send_wait: Duration,
     pub(super) delivery_wait: Duration,
     pub(super) skew: Millis,
-    pub(super) observer: Option<Observed>,
-}
-
-/// Who hears what a client's consumers do.
-#[derive(Clone)]
-pub(super) struct Observed(pub(super) Arc<dyn Observer>);
-
-impl fmt::Debug for Observed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Observer")
-    }
 }
 
 impl MemoryConfig {
@@ -197,7 +184,6 @@ impl MemoryConfig {
             send_wait: Duration::from_secs(5),
             delivery_wait: Duration::from_secs(30),
             skew: 0,
-            observer: None,
         }
     }
 
@@ -298,13 +284,6 @@ impl MemoryConfig {
     #[must_use]
     pub fn clock_skew(mut self, ahead: Millis) -> Self {
         self.skew = ahead;
-        self
-    }
-
-    /// Who hears every step that this client's consumers take. Default: whoever observes the broker.
-    #[must_use]
-    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
-        self.observer = Some(Observed(observer));
         self
     }
 }
