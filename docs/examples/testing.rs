@@ -144,6 +144,7 @@ pub async fn record(
         topics: vec![topic],
         followers: Vec::new(),
         revoke_wait: secs(1),
+        kept: None,
     })?;
     while let Some(event) = source.events.recv().await {
         let SourceEvent::Records(batch) = event else { continue };

@@ -154,6 +154,7 @@ async fn as_member(
         topics: vec![topic.clone()],
         followers: Vec::new(),
         revoke_wait: LEAVE,
+        kept: None,
     })?;
     let mut written: BTreeMap<TopicPartition, i64> = BTreeMap::new();
     let mut result = Ok(());

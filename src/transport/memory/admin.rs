@@ -88,18 +88,18 @@ impl Admin for MemoryAdmin {
     }
 
     async fn topics(&self, within: Duration) -> Result<Vec<TopicName>, TransportError> {
-        self.reach(within).await?;
+        self.reach(within, "list topics").await?;
         let topics = self.shared.update(|state, _| state.topics());
         Ok(topics.into_iter().map(|(name, _)| name).collect())
     }
 
     async fn brokers(&self, within: Duration) -> Result<Option<i32>, TransportError> {
-        self.reach(within).await?;
+        self.reach(within, "count brokers").await?;
         Ok(Some(BROKERS))
     }
 
     async fn groups(&self, within: Duration) -> Result<Vec<GroupListing>, TransportError> {
-        self.reach(within).await?;
+        self.reach(within, "list groups").await?;
         let groups = self.shared.update(|state, _| state.listed_groups());
         let listing = |(group, state): (String, &str)| GroupListing { group, state: state.into() };
         Ok(groups.into_iter().map(listing).collect())
@@ -110,7 +110,7 @@ impl Admin for MemoryAdmin {
         group: &str,
         within: Duration,
     ) -> Result<Option<GroupDescription>, TransportError> {
-        self.reach(within).await?;
+        self.reach(within, "describe a group").await?;
         let Some(members) = self.shared.update(|state, _| state.given(group)) else {
             return Ok(None);
         };
@@ -127,7 +127,7 @@ impl Admin for MemoryAdmin {
     }
 
     async fn committed(&self, group: &str, within: Duration) -> Result<Offsets, TransportError> {
-        self.reach(within).await?;
+        self.reach(within, "ask for commits").await?;
         Ok(self.shared.update(|state, _| state.all_committed(group)))
     }
 
@@ -136,7 +136,7 @@ impl Admin for MemoryAdmin {
         places: &[(TopicPartition, Position)],
         within: Duration,
     ) -> Result<Vec<i64>, TransportError> {
-        self.reach(within).await?;
+        self.reach(within, "ask for offsets").await?;
         self.shared.update(|state, _| {
             let offset = |(partition, position): &(TopicPartition, Position)| {
                 state.offset_of(partition, *position).ok_or_else(|| TransportError {
