@@ -174,7 +174,13 @@ mod tests {
         let name = TopicName::from_static("t");
         let around =
             TopicPlan::of(&name, "g", &RetryPolicy::none(), &TopicNaming::default()).unwrap();
-        let main = MainTopic { name: name.clone(), number: 0, around, routes: Vec::new() };
+        let main = MainTopic {
+            name: name.clone(),
+            number: 0,
+            around,
+            declared: Vec::new(),
+            routes: Vec::new(),
+        };
         let place = Place { main: std::sync::Arc::new(main), tier: None };
         let partition = TopicPartition { topic: name, partition: 0 };
         let assignment = Assignment::new(1, partition, place, true);
