@@ -114,13 +114,14 @@ impl Consumer {
         let mut aborts = Vec::new();
         let chance = self.transport.chance();
         let counts = Arc::new(Counts::default());
+        let kept = self.kept();
         for _ in 0..self.members {
             let source = self.transport.subscribe(Subscription {
                 group: self.settings.group.to_string(),
                 topics: self.topics.mains().iter().map(|main| main.name.clone()).collect(),
                 followers: self.topics.followers(),
                 revoke_wait: self.settings.revoke_drain + REVOKE_MARGIN,
-                kept: self.kept(),
+                kept: kept.clone().map(|kept| kept as Arc<dyn KeptOffsets>),
             })?;
             let health = Arc::new(MemberHealth::default());
             members.push((health.clone(), source.control.clone()));
@@ -147,6 +148,7 @@ impl Consumer {
             transport: self.transport.clone(),
             members,
             counts,
+            kept,
             settings: self.settings.clone(),
         }));
         let ended = Vec::new();
@@ -171,9 +173,9 @@ impl Consumer {
         Ok(running.stop(drain).await)
     }
 
-    fn kept(&self) -> Option<Arc<dyn KeptOffsets>> {
+    fn kept(&self) -> Option<Arc<StoredOffsets>> {
         let inbox = self.inbox.clone().filter(|inbox| inbox.keeps_offsets())?;
-        Some(Arc::new(StoredOffsets { inbox, group: self.settings.group.clone() }))
+        Some(Arc::new(StoredOffsets::new(inbox, self.settings.group.clone())))
     }
 
     /// Whether the inbox's tables are there. A database that is away is waited for as in an outage.
@@ -293,6 +295,7 @@ struct Status {
     transport: Arc<dyn Transport>,
     members: Vec<(Arc<MemberHealth>, Arc<dyn SourceControl>)>,
     counts: Arc<Counts>,
+    kept: Option<Arc<StoredOffsets>>,
     settings: Arc<Settings>,
 }
 
@@ -326,7 +329,7 @@ impl ConsumerStatus {
     }
 
     /// Why it is not ready; empty when it is: the broker answers, every member has joined, polled
-    /// lately, its commits are taken, and no failed event is stuck.
+    /// lately, its commits are taken, no failed event is stuck, and it is known from where to read.
     pub fn problems(&self) -> Vec<String> {
         let mut problems: Vec<_> = self
             .0
@@ -337,6 +340,7 @@ impl ConsumerStatus {
             .map(|error| error.to_string())
             .into_iter()
             .collect();
+        problems.extend(self.0.kept.as_ref().and_then(|kept| kept.problem()));
         for (health, control) in &self.0.members {
             problems.extend(health.problems(control.polled()));
         }

@@ -5,13 +5,15 @@
 //! together; the offset is committed afterwards. A handler that has handled an event is not run again
 //! for it.
 
+mod offsets;
 mod purge;
 mod run;
 mod settings;
 mod tx;
 
+pub(crate) use offsets::StoredOffsets;
 pub(crate) use purge::purge;
-pub(crate) use run::{StoredOffsets, Transact, Unfinished};
+pub(crate) use run::{Transact, Unfinished};
 pub use settings::Inbox;
 pub(crate) use tx::Held;
 pub use tx::Tx;

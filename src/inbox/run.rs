@@ -9,12 +9,11 @@ use async_trait::async_trait;
 use super::settings::Inbox;
 use super::tx::Held;
 use crate::codec::envelope;
-use crate::error::BoxError;
 use crate::event::{Flow, simple_type_name};
 use crate::mapper::Events;
 use crate::outbox::AppendError;
 use crate::store::{Claim, InboxTables, OutboxTables, StoreError, Turn};
-use crate::transport::{KeptOffsets, TopicPartition};
+use crate::transport::TopicPartition;
 
 /// Where a group stands in a partition: the next offset to read.
 pub(crate) type Stored = (TopicPartition, i64);
@@ -54,25 +53,6 @@ pub(crate) trait Transact: Send + Sync {
     async fn offsets(&self, group: &str) -> Result<Vec<Stored>, StoreError>;
 
     async fn store_offsets(&self, group: &str, offsets: &[Stored]) -> Result<(), StoreError>;
-}
-
-/// The offsets of a group, for a transport that reads from there.
-pub(crate) struct StoredOffsets {
-    pub(crate) inbox: Arc<dyn Transact>,
-    pub(crate) group: Arc<str>,
-}
-
-#[async_trait]
-impl KeptOffsets for StoredOffsets {
-    async fn offsets(&self) -> Result<Vec<Stored>, BoxError> {
-        Ok(self.inbox.offsets(&self.group).await?)
-    }
-}
-
-impl std::fmt::Debug for StoredOffsets {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StoredOffsets").field("group", &self.group).finish_non_exhaustive()
-    }
 }
 
 /// Why nothing of a handler was committed that had succeeded.
