@@ -38,15 +38,16 @@ impl<M: Mediate, S: EventStore> Storing<M, S> {
         cx.insert(Commits::<S>(PhantomData));
         cx.insert(lent);
         let mut joined = Joined { cx, owner: transaction, succeeded: false, of: PhantomData };
-        let collected = collect(&self.0.mediator, request, &mut joined.cx).await?;
+        let collected = collect(self.0.mediator(), request, &mut joined.cx).await?;
         let Collected { response, raised, flow } = collected;
         let not_stored = SendError::NotCommitted;
-        let envelopes = self.envelopes(&raised, &flow).map_err(|error| not_stored(error.into()))?;
+        let envelopes = self.0.envelopes(&raised, &flow, S::source, S::format);
+        let envelopes = envelopes.map_err(|error| not_stored(error.into()))?;
         if !envelopes.is_empty() {
             let Some(transaction) = joined.cx.get_mut::<S::Transaction>() else {
                 return Err(not_stored("the request has taken the transaction away".into()));
             };
-            self.0.store.append(transaction, envelopes).await.map_err(not_stored)?;
+            self.0.to().append(transaction, envelopes).await.map_err(not_stored)?;
         }
         joined.succeeded = true;
         Ok(response)

@@ -8,6 +8,7 @@ mod behaviour;
 mod builder;
 mod collect;
 mod context;
+mod decorator;
 mod dispatch;
 mod error;
 mod joining;

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::decorator::Decorator;
 use super::{
     Collected, Context, MappingFailure, Mediate, Request, SendError, Unpublished, collect,
 };
 use crate::codec::Format;
 use crate::error::BoxError;
-use crate::event::{Envelope, Flow, Source};
-use crate::mapper::{EventMapper, MapError, Raised};
+use crate::event::{Envelope, Source};
+use crate::mapper::EventMapper;
 
 /// What envelopes are published through: a publisher, or a test's list.
 #[diagnostic::on_unimplemented(
@@ -83,17 +84,11 @@ impl<P: EventPublisher + ?Sized> EventPublisher for Arc<P> {
 /// nothing is published. A request sent within a request, with the same context, adds its events to
 /// the outer one's. Between the handler's success and the broker's acknowledgement the process can
 /// die, and the events with it: an outbox closes that gap.
-pub struct Publishing<M, P>(Arc<Inner<M, P>>);
-
-struct Inner<M, P> {
-    mediator: M,
-    mapper: EventMapper,
-    publisher: P,
-}
+pub struct Publishing<M, P>(Decorator<M, P>);
 
 impl<M, P> Publishing<M, P> {
     pub(super) fn new(mediator: M, mapper: EventMapper, publisher: P) -> Self {
-        Self(Arc::new(Inner { mediator, mapper, publisher }))
+        Self(Decorator::new(mediator, mapper, publisher))
     }
 }
 
@@ -117,12 +112,11 @@ impl<M: Mediate, P: EventPublisher> Publishing<M, P> {
         request: R,
         cx: &mut Context,
     ) -> Result<R::Response, SendError<R>> {
-        let Inner { mediator, publisher, .. } = &*self.0;
-        let Collected { response, raised, flow } = collect(mediator, request, cx).await?;
+        let Collected { response, raised, flow } = collect(self.0.mediator(), request, cx).await?;
         if raised.is_empty() {
             return Ok(response);
         }
-        let envelopes = match self.envelopes(&raised, &flow) {
+        let envelopes = match self.0.envelopes(&raised, &flow, P::source, P::format) {
             Ok(envelopes) if envelopes.is_empty() => return Ok(response),
             Ok(envelopes) => envelopes,
             Err(error) => {
@@ -130,7 +124,7 @@ impl<M: Mediate, P: EventPublisher> Publishing<M, P> {
                 return Err(SendError::Mapping(Box::new(failure)));
             }
         };
-        match publisher.publish_envelopes(envelopes).await {
+        match self.0.to().publish_envelopes(envelopes).await {
             Ok(()) => Ok(response),
             Err(PublishFailure { unpublished: events, error }) => {
                 Err(SendError::Unpublished(Box::new(Unpublished { response, events, error })))
@@ -140,20 +134,7 @@ impl<M: Mediate, P: EventPublisher> Publishing<M, P> {
 
     /// The mediator underneath: what is sent to it is not published.
     pub fn inner(&self) -> &M {
-        &self.0.mediator
-    }
-
-    #[cfg_attr(
-        not(feature = "json"),
-        allow(
-            unreachable_code,
-            unused_variables,
-            reason = "without a format feature there is no `Format` to answer"
-        )
-    )]
-    fn envelopes(&self, raised: &[Raised], flow: &Flow) -> Result<Vec<Envelope>, MapError> {
-        let Inner { mapper, publisher, .. } = &*self.0;
-        mapper.envelopes(raised, publisher.source(), publisher.format(), flow)
+        self.0.mediator()
     }
 }
 
@@ -175,9 +156,6 @@ impl<M, P> Clone for Publishing<M, P> {
 
 impl<M: fmt::Debug, P> fmt::Debug for Publishing<M, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Publishing")
-            .field("mediator", &self.0.mediator)
-            .field("mapper", &self.0.mapper)
-            .finish_non_exhaustive()
+        self.0.debug("Publishing", f)
     }
 }

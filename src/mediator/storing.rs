@@ -2,15 +2,15 @@
 //! that it stores through.
 
 use std::fmt;
-use std::sync::Arc;
 
+use super::decorator::Decorator;
 use super::{
     Behaviour, Collected, Context, Mediate, Next, Request, SendError, Unpublished, collect,
 };
 use crate::codec::Format;
 use crate::error::BoxError;
-use crate::event::{Envelope, Flow, Source};
-use crate::mapper::{EventMapper, MapError, Raised};
+use crate::event::{Envelope, Source};
+use crate::mapper::EventMapper;
 
 /// What envelopes are stored through: an outbox in the database that the handlers write to.
 #[diagnostic::on_unimplemented(
@@ -73,13 +73,7 @@ pub trait EventStore: Send + Sync + 'static {
 /// A request sent within a request, with the same context, shares its transaction and adds its
 /// events to the outer one's. One that fails leaves in the transaction what it had written, so the
 /// outer one must fail too, or set a savepoint of its own.
-pub struct Storing<M, S>(pub(super) Arc<Inner<M, S>>);
-
-pub(super) struct Inner<M, S> {
-    pub(super) mediator: M,
-    mapper: EventMapper,
-    pub(super) store: S,
-}
+pub struct Storing<M, S>(pub(super) Decorator<M, S>);
 
 /// Opens a transaction before the handler and leaves it in the [`Context`], for [`Storing`] to
 /// commit. A request within a request gets the outer one's.
@@ -126,7 +120,7 @@ impl<S: EventStore> Drop for Open<'_, S> {
 
 impl<M, S> Storing<M, S> {
     pub(super) fn new(mediator: M, mapper: EventMapper, store: S) -> Self {
-        Self(Arc::new(Inner { mediator, mapper, store }))
+        Self(Decorator::new(mediator, mapper, store))
     }
 }
 
@@ -149,7 +143,7 @@ impl<M: Mediate, S: EventStore> Storing<M, S> {
         request: R,
         cx: &mut Context,
     ) -> Result<R::Response, SendError<R>> {
-        let Inner { mediator, store, .. } = &*self.0;
+        let (mediator, store) = (self.0.mediator(), self.0.to());
         if cx.get::<Commits<S>>().is_some() {
             return Ok(collect(mediator, request, cx).await?.response);
         }
@@ -165,7 +159,7 @@ impl<M: Mediate, S: EventStore> Storing<M, S> {
                 return Err(error);
             }
         };
-        let envelopes = match self.envelopes(&raised, &flow) {
+        let envelopes = match self.0.envelopes(&raised, &flow, S::source, S::format) {
             Ok(envelopes) => envelopes,
             Err(error) => {
                 self.roll_back(transaction).await;
@@ -194,32 +188,15 @@ impl<M: Mediate, S: EventStore> Storing<M, S> {
 
     /// The mediator underneath: what is sent to it is neither stored nor committed.
     pub fn inner(&self) -> &M {
-        &self.0.mediator
+        self.0.mediator()
     }
 
     /// What fails here the database does by itself, once it finds out that nobody is there.
     async fn roll_back(&self, transaction: Option<S::Transaction>) {
         let Some(transaction) = transaction else { return };
-        if let Err(error) = self.0.store.rollback(transaction).await {
+        if let Err(error) = self.0.to().rollback(transaction).await {
             tracing::debug!(%error, "a transaction was not rolled back");
         }
-    }
-
-    #[cfg_attr(
-        not(feature = "json"),
-        allow(
-            unreachable_code,
-            unused_variables,
-            reason = "without a format feature there is no `Format` to answer"
-        )
-    )]
-    pub(super) fn envelopes(
-        &self,
-        raised: &[Raised],
-        flow: &Flow,
-    ) -> Result<Vec<Envelope>, MapError> {
-        let Inner { mapper, store, .. } = &*self.0;
-        mapper.envelopes(raised, store.source(), store.format(), flow)
     }
 }
 
@@ -241,9 +218,6 @@ impl<M, S> Clone for Storing<M, S> {
 
 impl<M: fmt::Debug, S> fmt::Debug for Storing<M, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Storing")
-            .field("mediator", &self.0.mediator)
-            .field("mapper", &self.0.mapper)
-            .finish_non_exhaustive()
+        self.0.debug("Storing", f)
     }
 }

@@ -57,8 +57,7 @@ async fn every_call_of_a_killed_client_answers_an_error() {
     killed(transactions.abort().await);
     killed(client.transactions("payments").map(drop));
     assert!(admin.describe(&[PAID], secs(1)).await.is_err());
-    let new = NewTopic { name: PAID, partitions: Some(1), replication: None, append_time: false };
-    assert!(admin.create(&[new], secs(1)).await.is_err());
+    assert!(admin.create(&[NewTopic::new(PAID)], secs(1)).await.is_err());
     assert!(client.admin().describe(&[PAID], secs(1)).await.is_err());
     assert!(client.subscribe(subscription()).is_err());
     // A commit has nobody left to answer it: the source ends.

@@ -56,7 +56,8 @@ impl Machine {
         Self { enough, watching }
     }
 
-    /// Stops; answers what `percent` of its looks were at most late by.
+    /// Stops, and prints and answers what `percent` of its looks were at most late by.
+    #[allow(clippy::print_stdout, reason = "seen where a test fails")]
     pub async fn late(self, percent: usize) -> Duration {
         self.enough.store(true, Ordering::Relaxed);
         let mut late = self.watching.await.unwrap();
