@@ -3,6 +3,8 @@
 mod configuration;
 mod consuming;
 mod contracts;
+#[cfg(feature = "postgres")]
+mod inbox;
 mod lifespan;
 mod mapping;
 mod mediator;

@@ -16,7 +16,7 @@ use super::contracts::UserCreated;
 use super::mapping::{UserRegistered, event_mapper};
 
 // ANCHOR: open
-async fn open(pool: PgPool) -> Result<PostgresOutbox, BoxError> {
+pub async fn open(pool: PgPool) -> Result<PostgresOutbox, BoxError> {
     let store = PostgresStore::new(pool);
     store.migrate().await?; // or run what `store.migrations()` lists
     Ok(PostgresOutbox::new(store, Source::new("user-service")?))
@@ -74,7 +74,7 @@ impl RequestHandler<Register> for RegisterHandler {
 // ANCHOR_END: handler
 
 // ANCHOR: mediator
-fn requests(outbox: PostgresOutbox) -> Result<Storing<Mediator, PostgresOutbox>, BoxError> {
+pub fn requests(outbox: PostgresOutbox) -> Result<Storing<Mediator, PostgresOutbox>, BoxError> {
     let mediator = Mediator::builder()
         .behaviour(InTransaction(outbox.clone())) // opens it before the handler
         .handler(RegisterHandler)
@@ -119,17 +119,23 @@ async fn try_parked_again(store: &PostgresStore) -> Result<(), BoxError> {
 }
 // ANCHOR_END: parked
 
-#[tokio::test]
-async fn a_user_and_its_event_are_committed_together_and_published() {
+/// A schema of a test's own; `None`, said aloud, where there is no server.
+pub async fn pool() -> Option<PgPool> {
     let Ok(url) = std::env::var("TIDINGS_TEST_POSTGRES") else {
-        return println!("skipped: TIDINGS_TEST_POSTGRES is not set");
+        println!("skipped: TIDINGS_TEST_POSTGRES is not set");
+        return None;
     };
     let schema = format!("d{}", Uuid::now_v7().simple())[..32].to_owned();
     let admin = PgPool::connect(&url).await.unwrap();
     let make = format!("CREATE SCHEMA {schema}");
     sqlx::query(sqlx::AssertSqlSafe(make)).execute(&admin).await.unwrap();
     let options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
-    let pool = PgPool::connect_with(options.options([("search_path", &*schema)])).await.unwrap();
+    Some(PgPool::connect_with(options.options([("search_path", &*schema)])).await.unwrap())
+}
+
+#[tokio::test]
+async fn a_user_and_its_event_are_committed_together_and_published() {
+    let Some(pool) = pool().await else { return };
     sqlx::query("CREATE TABLE users (id text)").execute(&pool).await.unwrap();
 
     let kafka = super::embedded("user-service");

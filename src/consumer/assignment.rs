@@ -160,3 +160,38 @@ fn lock(stand: &Mutex<Stand>) -> MutexGuard<'_, Stand> {
 fn may_begin(state: u64, place: u64) -> bool {
     state & DROPPED == 0 && (state & REVOKED == 0 || place < state & BEGUN)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consumer::plan::MainTopic;
+    use crate::event::TopicName;
+    use crate::retry::RetryPolicy;
+    use crate::topic::{TopicNaming, TopicPlan};
+
+    #[test]
+    fn what_is_stored_with_an_event_passes_it_only_where_nothing_before_it_is_open() {
+        let name = TopicName::from_static("t");
+        let around =
+            TopicPlan::of(&name, "g", &RetryPolicy::none(), &TopicNaming::default()).unwrap();
+        let main = MainTopic { name: name.clone(), number: 0, around, routes: Vec::new() };
+        let place = Place { main: std::sync::Arc::new(main), tier: None };
+        let partition = TopicPartition { topic: name, partition: 0 };
+        let assignment = Assignment::new(1, partition, place, true);
+        let mut ledger = Ledger::default();
+        let places: Vec<_> = [10, 11, 15].map(|offset| ledger.read(offset)).into();
+        assignment.stands(&ledger);
+        assert_eq!(assignment.to_store(places[1], true), None, "the first is open");
+        assert_eq!(assignment.to_store(places[0], false), None, "a handler of it is left");
+        assert_eq!(assignment.to_store(places[0], true), Some(11));
+        assignment.stored(11);
+        ledger.done(places[1]);
+        ledger.done(places[0]);
+        assert_eq!(assignment.to_store(places[2], true), None, "it has not heard of that yet");
+        assignment.stands(&ledger);
+        assert_eq!(assignment.to_store(places[2], false), Some(12));
+        assert_eq!(assignment.to_store(places[2], true), Some(16));
+        assignment.stored(16);
+        assert_eq!(assignment.to_store(places[2], true), None, "it is stored");
+    }
+}

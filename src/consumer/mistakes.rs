@@ -205,3 +205,31 @@ fn longest_span(retry: &RetryPolicy, handler_timeout: Duration) -> Duration {
     let late = LATE.saturating_mul(stops(retry) - 1);
     retry.longest_span().saturating_add(attempts.saturating_mul(stops(retry))).saturating_add(late)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::retry::Backoff;
+
+    #[test]
+    fn the_longest_span_has_each_tier_and_each_attempt_at_each_stop() {
+        let secs = Duration::from_secs;
+        let tiers = RetryPolicy::tiers([5, 60, 600].map(secs));
+        for (policy, timeout, span) in [
+            // Three parts of one attempt.
+            (RetryPolicy::none(), secs(10), secs(30)),
+            // Three attempts, and 1 s before each of two.
+            (RetryPolicy::none().immediate(2).backoff(Backoff::fixed(secs(1))), secs(10), secs(92)),
+            // The tiers, each a second late, and four stops.
+            (tiers.clone().immediate(0), secs(10), secs(665 + 3 + 4 * 30)),
+            (
+                tiers.clone().immediate(1).backoff(Backoff::fixed(secs(2))),
+                secs(10),
+                secs(665 + 3 + 4 * (60 + 2)),
+            ),
+            (tiers, Duration::MAX, Duration::MAX),
+        ] {
+            assert_eq!(longest_span(&policy, timeout), span, "{policy:?}");
+        }
+    }
+}

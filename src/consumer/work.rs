@@ -22,7 +22,6 @@ use super::slots::Slots;
 use crate::codec::envelope;
 use crate::event::Flow;
 use crate::inbox::Transact;
-use crate::mapper::Events;
 use crate::retry::{Backoff, Chance, RetryPolicy};
 use crate::telemetry;
 use crate::transport::{Observer, Received, Step, StepKind};
@@ -320,14 +319,12 @@ impl Work {
 
     /// Publishes what follows from the event; only then it counts as handled.
     async fn conclude(&self, delivery: &Delivery, handled: Handled) -> Result<(), HandlerError> {
-        let Handled { outcome, events } = handled.settled()?;
-        if events.is_empty() {
-            self.concluded(delivery, &outcome);
+        let handled = handled.settled()?;
+        if handled.events.is_empty() {
+            self.concluded(delivery, &handled.outcome);
             return Ok(());
         }
-        Box::pin(self.publish(delivery, &events)).await?;
-        self.concluded(delivery, &Outcome::Ack);
-        Ok(())
+        Box::pin(self.publish(delivery, handled)).await
     }
 
     /// Says that a handler has ended well.
@@ -341,11 +338,13 @@ impl Work {
         self.delivery_saw(delivery, StepKind::Done);
     }
 
-    async fn publish(&self, delivery: &Delivery, events: &Events) -> Result<(), HandlerError> {
+    async fn publish(&self, delivery: &Delivery, handled: Handled) -> Result<(), HandlerError> {
+        let Handled { outcome, events } = handled;
         let (publisher, flow) = (delivery.publisher(), Flow::current());
         let wrap = |event| envelope(event, publisher.source(), publisher.format(), &flow);
         let envelopes = events.iter().map(wrap).collect::<Result<_, _>>();
         publisher.publish_envelopes(envelopes.map_err(HandlerError::permanent)?).await?;
+        self.concluded(delivery, &outcome);
         Ok(())
     }
 

@@ -87,6 +87,11 @@ pub(crate) enum Unfinished {
          ended it; answer the error, or set a savepoint around what may fail"
     )]
     Aborted,
+    #[error(
+        "a request that was sent within the handler's transaction has failed, and the handler \
+         succeeded all the same; what the request wrote is not committed: answer its error"
+    )]
+    Spoilt,
     #[error(transparent)]
     Append(#[from] AppendError),
     #[error(transparent)]
@@ -134,7 +139,11 @@ impl<S: OutboxTables + InboxTables> Transact for Inbox<S> {
     ) -> Result<(), Unfinished> {
         let store = self.outbox.store();
         let mut transaction = held.end::<S>().ok_or(Unfinished::Kept)?;
-        match self.fill(&mut transaction, claim, events, offset).await {
+        let filled = match held.is_spoilt() {
+            true => Err(Unfinished::Spoilt),
+            false => self.fill(&mut transaction, claim, events, offset).await,
+        };
+        match filled {
             Ok(()) => Ok(store.commit(transaction).await?),
             Err(error) => {
                 // What fails here the database does by itself, once it finds out that nobody is there.

@@ -2,8 +2,10 @@
 
 use std::any::Any;
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::mediator::Joinable;
 use crate::store::{Transactions, Turn};
 
 /// The transaction that the handler runs in: `sqlx::query(…).execute(&mut *tx)`.
@@ -12,11 +14,13 @@ use crate::store::{Transactions, Turn};
 /// event and with the events that it answers; after an error, a panic or a time-out it is taken back.
 /// The consumer needs an [`inbox`](crate::consumer::ConsumerBuilder::inbox) of the same store.
 ///
+/// A request joins it with [`send_within`](crate::mediator::Storing::send_within).
+///
 /// It must not outlive the handler: what it has written is taken back where a task keeps it. What the
 /// handler does elsewhere is no part of it: a mail is sent, a `Publisher` publishes, whether it is
 /// committed or not.
 pub struct Tx<S: Transactions> {
-    /// `None` only while it is dropped.
+    /// `None` only while it is dropped, or a request has it.
     transaction: Option<S::Transaction>,
     held: Arc<Held>,
 }
@@ -33,13 +37,26 @@ impl<S: Transactions> Deref for Tx<S> {
     type Target = S::Connection;
 
     fn deref(&self) -> &S::Connection {
-        self.transaction.as_deref().expect("it is here until it is dropped")
+        self.transaction.as_deref().expect("nobody has taken it away")
     }
 }
 
 impl<S: Transactions> DerefMut for Tx<S> {
     fn deref_mut(&mut self) -> &mut S::Connection {
-        self.transaction.as_deref_mut().expect("it is here until it is dropped")
+        self.transaction.as_deref_mut().expect("nobody has taken it away")
+    }
+}
+
+impl<S: Transactions> Joinable<S::Transaction> for Tx<S> {
+    fn lend(&mut self) -> Option<S::Transaction> {
+        self.transaction.take()
+    }
+
+    fn take_back(&mut self, transaction: S::Transaction, succeeded: bool) {
+        self.transaction = Some(transaction);
+        if !succeeded {
+            self.held.spoilt.store(true, Ordering::Relaxed);
+        }
     }
 }
 
@@ -63,6 +80,8 @@ impl<S: Transactions> std::fmt::Debug for Tx<S> {
 /// A handler's transaction: it lends it to the handler, and ends it. Dropped, it is taken back.
 pub(crate) struct Held {
     slot: Box<dyn Any + Send + Sync>,
+    /// There is something in it that must not be committed.
+    spoilt: AtomicBool,
     _turn: Turn,
 }
 
@@ -75,7 +94,11 @@ struct Slot<T> {
 impl Held {
     pub(super) fn new<S: Transactions>(transaction: S::Transaction, turn: Turn) -> Self {
         let slot = Mutex::new(Slot { transaction: Some(transaction), over: false });
-        Self { slot: Box::new(slot), _turn: turn }
+        Self { slot: Box::new(slot), spoilt: AtomicBool::new(false), _turn: turn }
+    }
+
+    pub(super) fn is_spoilt(&self) -> bool {
+        self.spoilt.load(Ordering::Relaxed)
     }
 
     /// Takes it once the handler has ended; `None` where something of the handler's still has it.

@@ -73,12 +73,12 @@ pub trait EventStore: Send + Sync + 'static {
 /// A request sent within a request, with the same context, shares its transaction and adds its
 /// events to the outer one's. One that fails leaves in the transaction what it had written, so the
 /// outer one must fail too, or set a savepoint of its own.
-pub struct Storing<M, S>(Arc<Inner<M, S>>);
+pub struct Storing<M, S>(pub(super) Arc<Inner<M, S>>);
 
-struct Inner<M, S> {
-    mediator: M,
+pub(super) struct Inner<M, S> {
+    pub(super) mediator: M,
     mapper: EventMapper,
-    store: S,
+    pub(super) store: S,
 }
 
 /// Opens a transaction before the handler and leaves it in the [`Context`], for [`Storing`] to
@@ -90,7 +90,7 @@ struct Inner<M, S> {
 pub struct InTransaction<S>(pub S);
 
 /// Somebody further out commits what is in the context.
-struct Commits<S>(std::marker::PhantomData<fn() -> S>);
+pub(super) struct Commits<S>(pub(super) std::marker::PhantomData<fn() -> S>);
 
 impl<S: EventStore> Behaviour for InTransaction<S> {
     async fn handle<R: Request>(
@@ -213,7 +213,11 @@ impl<M: Mediate, S: EventStore> Storing<M, S> {
             reason = "without a format feature there is no `Format` to answer"
         )
     )]
-    fn envelopes(&self, raised: &[Raised], flow: &Flow) -> Result<Vec<Envelope>, MapError> {
+    pub(super) fn envelopes(
+        &self,
+        raised: &[Raised],
+        flow: &Flow,
+    ) -> Result<Vec<Envelope>, MapError> {
         let Inner { mapper, store, .. } = &*self.0;
         mapper.envelopes(raised, store.source(), store.format(), flow)
     }

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
 use tidings::codec::cloudevents::{self, ContentMode};
 use tidings::consumer::{
-    Consumer, ConsumerBuilder, ConsumerStatus, Event, HandlerError, State, TopicSetup, Tx,
+    Consumer, ConsumerBuilder, ConsumerStatus, Event, HandlerError, RunningConsumer, State,
+    TopicSetup, Tx,
 };
 use tidings::event::{Encoded, Envelope, TopicName};
 use tidings::publisher::Publisher;
@@ -151,5 +155,58 @@ async fn while_the_database_is_away_nothing_is_committed_or_moved_and_each_effec
     println!("{published} events, {} found to be done already", counts.duplicates());
     assert_eq!((counts.dead_lettered(), counts.retried()), (0, 0));
     assert!(status.is_ready(), "{:?}", status.problems());
+    assert!(running.stop(SOON).await.is_clean());
+}
+
+/// Makes the broker forget a group that has no members, and all of its offsets.
+async fn forget(brokers: &str, group: &str) {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap();
+    let deadline = Instant::now() + SOON;
+    loop {
+        let gone = admin.delete_groups(&[group], &AdminOptions::new()).await.unwrap();
+        match &gone[0] {
+            Ok(_) => return,
+            // Its last member may just be leaving.
+            Err((_, code)) => assert!(Instant::now() < deadline, "{code}"),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_that_the_broker_has_forgotten_goes_on_from_the_offsets_in_the_database() {
+    const EVENTS: i32 = 200;
+    let (Some(stage), Some(broker)) = (stage().await, kafka_address()) else { return };
+    stage.make_effects().await;
+    let (group, topic) = (unique("books"), ChargedOn::<4>::topic_name());
+    let kafka = client("books", &broker);
+    let start = async || {
+        let inbox = PostgresInbox::new(stage.outbox.clone()).offsets_in_database();
+        // With a tier, whose partitions are the client's own to find.
+        let retry = RetryPolicy::tiers([Duration::from_secs(1)]).immediate(0);
+        let consumer = booking(&stage, &group).inbox(inbox).retry(retry).handle(book_on::<4>);
+        consumer.build(&kafka).unwrap().start().await.unwrap()
+    };
+    let publisher = Publisher::new(&kafka);
+    let publish = async |numbers: std::ops::Range<i32>| {
+        let events = numbers.map(ChargedOn::<4>::envelope).collect();
+        publisher.publish_envelopes(events).await.unwrap();
+    };
+    let running = start().await;
+    publish(0..EVENTS).await;
+    let handled = |running: &RunningConsumer| running.status().counts().handled();
+    eventually("all are handled", SOON, || handled(&running) == EVENTS as u64).await;
+    assert!(running.stop(SOON).await.is_clean());
+    forget(&broker, &group).await;
+    let offsets = Inspector::new(&broker, &group);
+    assert_eq!(committed(&offsets, &topic), 0, "it is forgotten");
+    publish(EVENTS..EVENTS + 50).await;
+    let running = start().await;
+    eventually("the others are handled", SOON, || handled(&running) == 50).await;
+    let all = i64::from(EVENTS + 50);
+    eventually("all is committed", SOON, || committed(&offsets, &topic) == all).await;
+    assert_eq!(running.status().counts().duplicates(), 0);
+    assert_eq!(stage.effects().await, (0..EVENTS + 50).collect::<Vec<_>>());
     assert!(running.stop(SOON).await.is_clean());
 }

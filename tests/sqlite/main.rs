@@ -6,6 +6,7 @@ mod support;
 
 mod inbox;
 mod inbox_offsets;
+mod joining;
 mod kit;
 mod mediator;
 mod mistakes;

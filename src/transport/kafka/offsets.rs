@@ -1,9 +1,13 @@
-//! Partitions and offsets as librdkafka lists them.
+//! Partitions and offsets as librdkafka lists them, and as a group keeps them elsewhere.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tokio::runtime::Handle;
 
 use crate::event::TopicName;
-use crate::transport::TopicPartition;
+use crate::transport::{KeptOffsets, Offsets, TopicPartition};
 
 /// Partitions without offsets.
 pub(super) fn list(partitions: &[TopicPartition]) -> TopicPartitionList {
@@ -45,4 +49,23 @@ pub(super) fn offsets(list: &TopicPartitionList) -> Vec<(TopicPartition, Option<
             ))
         })
         .collect()
+}
+
+/// What a group keeps elsewhere, and what runs the question.
+pub(super) struct Kept(Arc<dyn KeptOffsets>, Handle);
+
+impl Kept {
+    pub(super) fn new(kept: Arc<dyn KeptOffsets>) -> Self {
+        Self(kept, Handle::current())
+    }
+
+    /// Asks and waits: on the member's own thread, which runs no tasks.
+    pub(super) fn offsets(&self, within: Duration) -> Result<Offsets, String> {
+        let Self(kept, runtime) = self;
+        let asked = async { tokio::time::timeout(within, kept.offsets()).await };
+        match runtime.block_on(asked) {
+            Ok(answer) => answer.map_err(|error| crate::error::chain(&*error)),
+            Err(_) => Err("no answer came".into()),
+        }
+    }
 }

@@ -5,7 +5,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
@@ -14,17 +14,16 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtoc
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::{RDKafkaErrorCode as Code, RDKafkaRespErr};
-use tokio::runtime::Handle;
 
 use super::errors::transport_error;
 use super::ffi;
 use super::log::ClientLog;
-use super::offsets::{list, offset_list, offsets};
+use super::offsets::{Kept, list, offset_list, offsets};
 use super::outgoing::Outgoing;
 use crate::error::ErrorClass;
 use crate::transport::{
-    Assigned, Follower, KeptOffsets, Offsets, Received, RevokeReply, SourceEvent, Subscription,
-    TopicPartition, TransportError,
+    Assigned, Follower, Received, RevokeReply, SourceEvent, Subscription, TopicPartition,
+    TransportError,
 };
 
 /// How long the callback asks for committed offsets, and for those kept elsewhere; after that they
@@ -65,20 +64,6 @@ struct Waiting {
     retry_at: Option<Instant>,
 }
 
-/// What a group keeps elsewhere, and what runs the question.
-struct Kept(Arc<dyn KeptOffsets>, Handle);
-
-impl Kept {
-    fn offsets(&self) -> Result<Offsets, String> {
-        let Self(kept, runtime) = self;
-        let asked = async { tokio::time::timeout(COMMITTED_WAIT, kept.offsets()).await };
-        match runtime.block_on(asked) {
-            Ok(answer) => answer.map_err(|error| crate::error::chain(&*error)),
-            Err(_) => Err("no answer came".into()),
-        }
-    }
-}
-
 /// Why partitions are not read yet.
 #[derive(Debug, thiserror::Error)]
 enum Unknown {
@@ -103,7 +88,7 @@ impl Group {
             },
             followers: subscription.followers.clone(),
             revoke_wait: subscription.revoke_wait,
-            kept: subscription.kept.clone().map(|kept| Kept(kept, Handle::current())),
+            kept: subscription.kept.clone().map(Kept::new),
             state: Mutex::default(),
             owned: Mutex::default(),
             commits: AtomicUsize::new(0),
@@ -286,7 +271,12 @@ impl Group {
             }
             known.extend(offsets(&committed));
         }
-        let kept = self.kept.as_ref().map(Kept::offsets).transpose().map_err(Unknown::Kept)?;
+        let kept = self
+            .kept
+            .as_ref()
+            .map(|kept| kept.offsets(COMMITTED_WAIT))
+            .transpose()
+            .map_err(Unknown::Kept)?;
         for (partition, offset) in kept.unwrap_or_default() {
             let known = known.entry(partition).or_default();
             *known = (*known).max(Some(offset));
