@@ -50,13 +50,13 @@
 //!
 //! | floor | modules |
 //! | --- | --- |
-//! | 6 edges | `web`: axum lifespan and health; `testing`: the test kit, the simulator, the conformance suite for transports |
+//! | 6 edges | `web`: axum lifespan and health; `cli`: the command line; `testing`: the test kit, the simulator, the conformance suite for transports |
 //! | 5 adapters | `transport::kafka`: the only place that names librdkafka; `transport::memory`: for tests; `store::postgres`, `store::sqlite`: the only ones that name `sqlx` |
 //! | 4 runtime | [`publisher`], [`consumer`], [`outbox`], [`inbox`], [`telemetry`] |
 //! | 3 ports | [`transport`]: producer, source, admin, record; [`store`]: outbox, inbox |
 //! | 2 application | [`mediator`], [`mapper`] |
 //! | 1 formats | [`codec`], [`topic`], [`retry`] |
-//! | 0 words | [`event`], [`error`], [`clock`] |
+//! | 0 words | [`event`], [`error`], [`clock`]; `task`: where tasks are started |
 //!
 //! # Features
 //!
@@ -64,7 +64,7 @@
 //!
 //! | feature | default | what it brings |
 //! | --- | --- | --- |
-//! | `macros` | yes | `#[derive(IntegrationEvent, DomainEvent, Command, Query)]` |
+//! | `macros` | yes | `#[derive(IntegrationEvent, DomainEvent, Command, Query, Topic)]` |
 //! | `json` | yes | JSON payloads |
 //! | `kafka` | yes | the Kafka transport on librdkafka, which is compiled from C |
 //! | `kafka-tls` | no | TLS and SASL/SCRAM for Kafka; links OpenSSL |
@@ -72,11 +72,14 @@
 //! | `axum` | no | `web`: lifespan, health routes |
 //! | `postgres` | no | outbox and inbox on PostgreSQL |
 //! | `sqlite` | no | outbox and inbox on SQLite, which is compiled from C |
-//! | `otel` | no | trace context between `tracing` spans and event headers, as OpenTelemetry has it |
+//! | `cli` | no | `cli`: the command line `tidings`, also for a binary of one's own |
+//! | `otel` | no | metrics, and trace context between `tracing` spans and event headers, as OpenTelemetry has it |
 //! | `testing` | no | the memory transport with virtual time; `testing`: the test kit, the simulator, and the conformance suite for transports |
 // Without a format `Format` has no values, and what takes one is never reached.
 #![cfg_attr(not(feature = "json"), allow(dead_code, unused_variables))]
 
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod clock;
 pub mod codec;
 pub mod consumer;
@@ -89,6 +92,7 @@ pub mod outbox;
 pub mod publisher;
 pub mod retry;
 pub mod store;
+mod task;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -100,7 +104,8 @@ pub mod web;
 pub use event::{DomainEvent, IntegrationEvent};
 pub use mediator::{Command, Query};
 #[cfg(feature = "macros")]
-pub use tidings_macros::{Command, DomainEvent, IntegrationEvent, Query};
+pub use tidings_macros::{Command, DomainEvent, IntegrationEvent, Query, Topic};
+pub use topic::Topic;
 
 /// The README's code compiles.
 #[cfg(all(doctest, feature = "macros", feature = "json", feature = "kafka"))]

@@ -392,3 +392,12 @@ fn the_table_of_presets_is_what_the_code_says() {
     }
     check_table("docs/src/configuration.md", "presets", &table);
 }
+
+#[test]
+fn the_table_of_metrics_is_what_the_code_says() {
+    let mut table = "| metric | unit | |\n| --- | --- | --- |\n".to_owned();
+    for metric in tidings::telemetry::names::metric::ALL {
+        table += &format!("| `{}` | `{}` | {} |\n", metric.name, metric.unit, metric.description);
+    }
+    check_table("docs/src/telemetry.md", "metrics", &table);
+}

@@ -209,6 +209,11 @@ fn covers_names_all_that_is_missing() {
         .build()
         .unwrap_err();
     let BuildError::NotMapped { events } = &error else { panic!("{error}") };
+    assert_eq!(
+        format!("{error:?}"),
+        error.to_string(),
+        "a `main` that returns it gives its advice"
+    );
     assert_eq!(events, &["mapper::UserRenamed", "mapper::PasswordHashed", "mapper::OrderEvent"]);
     assert!(
         error

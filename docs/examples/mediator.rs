@@ -55,12 +55,13 @@ impl RequestHandler<CreateUser> for CreateUserHandler {
 
 // ANCHOR: build
 use tidings::error::BoxError;
-use tidings::mediator::Publishing;
+use tidings::mediator::{EventPublisher, Publishing};
 
-pub fn requests(
+/// With a `Publisher` in production, and a recorder in tests.
+pub fn requests<P: EventPublisher>(
     users: Users,
-    publisher: Publisher,
-) -> Result<Publishing<Mediator, Publisher>, BoxError> {
+    publisher: P,
+) -> Result<Publishing<Mediator, P>, BoxError> {
     let mediator = Mediator::builder()
         .behaviour(Tracing) // outermost
         .behaviour(Timeout(Duration::from_secs(5)))

@@ -1,4 +1,4 @@
-//! Traces.
+//! Traces and metrics.
 
 // ANCHOR: layer
 use opentelemetry::trace::TracerProvider as _;
@@ -11,6 +11,17 @@ pub fn subscriber(provider: &SdkTracerProvider) -> impl tracing::Subscriber + Se
     tracing_subscriber::registry().with(tracing_opentelemetry::layer().with_tracer(tracer))
 }
 // ANCHOR_END: layer
+
+// ANCHOR: metrics
+use opentelemetry::metrics::Meter;
+use tidings::telemetry::Metrics;
+use tidings::web::Lifespan;
+
+/// A lifespan that reports all that it starts. Readers and exporters are the service's own business.
+pub fn reported(meter: Meter) -> Lifespan {
+    Lifespan::new().metrics(Metrics::new(meter))
+}
+// ANCHOR_END: metrics
 
 #[test]
 fn a_span_has_a_trace() {

@@ -1,8 +1,11 @@
 //! Testing a service.
 
+// ANCHOR: begin
+use std::path::Path;
 use std::time::Duration;
 
-use tidings::consumer::{BuildError, Consumer, HandlerError};
+use tidings::IntegrationEvent;
+use tidings::consumer::{BuildError, Consumer};
 use tidings::error::BoxError;
 use tidings::event::TopicName;
 use tidings::retry::RetryPolicy;
@@ -21,6 +24,8 @@ const fn secs(secs: u64) -> Duration {
 fn user(email: &str) -> UserCreated {
     UserCreated { user_id: Uuid::now_v7(), email: email.into() }
 }
+
+// ANCHOR_END: begin
 
 // ANCHOR: any
 use tidings::transport::Transport;
@@ -125,13 +130,28 @@ async fn asked<F: Future>(database: F) -> F::Output {
 // ANCHOR_END: held
 
 // ANCHOR: fixture
-use tidings::consumer::{Event, RawRecord};
 use tidings::testing::Fixture;
+use tidings::transport::{SourceEvent, Subscription};
 
-/// In production, for a while: writes down what comes.
-async fn record(_: Event<UserCreated>, RawRecord(record): RawRecord) -> Result<(), HandlerError> {
-    let name = format!("{}-{}-{}.json", record.topic, record.partition, record.offset);
-    tokio::fs::write(name, Fixture::of(&record).to_json()).await?;
+/// Writes down what lies on a topic, one file for each record. It commits nothing.
+pub async fn record(
+    transport: &impl Transport,
+    topic: TopicName,
+    folder: &Path,
+) -> Result<(), BoxError> {
+    let mut source = transport.subscribe(Subscription {
+        group: "fixtures".into(),
+        topics: vec![topic],
+        followers: Vec::new(),
+        revoke_wait: secs(1),
+    })?;
+    while let Some(event) = source.events.recv().await {
+        let SourceEvent::Records(batch) = event else { continue };
+        for record in batch.records {
+            let name = format!("{}-{}-{}.json", record.topic, record.partition, record.offset);
+            tokio::fs::write(folder.join(name), Fixture::of(&record).to_json()).await?;
+        }
+    }
     Ok(())
 }
 
@@ -166,8 +186,21 @@ async fn nobody_goes_without_a_mail_when_the_broker_fails() {
 #[tokio::test]
 async fn what_is_recorded_is_written_and_what_is_held_is_answered() {
     let kit = TestKit::new();
-    let recorder = Consumer::builder("recorder").handle(record);
-    recorder.build(&kit.transport("recorder")).unwrap();
+    kit.publish(user("ada@example.org")).await;
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(Uuid::now_v7().to_string());
+    std::fs::create_dir(&folder).unwrap();
+    let files = || std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path());
+    let transport = kit.transport("fixtures");
+    let written = async {
+        while files().next().is_none_or(|file| Fixture::load(file).is_err()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        ended = record(&transport, UserCreated::topics().remove(0), &folder) => ended.unwrap(),
+        () = written => {}
+    }
+    assert_eq!(files().count(), 1);
     assert_eq!(asked(async { 1 }).await, 1);
     assert!(kit.broker().records(&TopicName::from_static("nothing")).is_empty());
 }

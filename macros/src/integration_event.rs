@@ -100,7 +100,7 @@ fn read(input: &DeriveInput) -> Result<Attributes> {
                 found.name = Some(name);
             }
             "version" => found.version = Some(version(meta.value()?)?),
-            "topic" => found.topics.one = Some(text(meta, key)?),
+            "topic" => found.topics.read_one(meta)?,
             "topic_with" => found.topics.with = Some(meta.value()?.parse()?),
             "topics" => {
                 let value = meta.value()?;

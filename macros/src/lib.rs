@@ -5,6 +5,7 @@ mod domain_event;
 mod integration_event;
 mod names;
 mod request;
+mod topic;
 mod topics;
 
 use proc_macro::TokenStream;
@@ -26,6 +27,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `name = ".."` | the type on the wire | the type's name in snake case |
 /// | `version = 2` | the contract's version, from 1 up | 1 |
 /// | `topic = ".."` | the topic, checked by the compiler | `integration-events.{name}` |
+/// | `topic = Users` | a topic that is a type and carries the event: `#[derive(Topic)]` | |
 /// | `topic_with = path, topics = ["..", ".."]` | `fn(&Self) -> TopicName`, and all that it can answer | |
 /// | `subject = user_id` | the field that the event is about; a value that no subject can have is left out | none |
 ///
@@ -34,6 +36,31 @@ use syn::{DeriveInput, parse_macro_input};
 #[proc_macro_derive(IntegrationEvent, attributes(event))]
 pub fn integration_event(input: TokenStream) -> TokenStream {
     expand(&parse_macro_input!(input as DeriveInput), integration_event::derive)
+}
+
+/// Implements `Topic`, its kind, and `Carries` for each type that the topic carries.
+///
+/// ```ignore
+/// #[derive(Topic)]
+/// #[topic(kind = event, name = "users", carries(UserCreated, UserRenamed), partitions = 6)]
+/// pub struct Users;
+/// ```
+///
+/// | `#[topic(..)]` | meaning | default |
+/// | --- | --- | --- |
+/// | `kind = event`, `command`, `state` | what lies on it, and so what is cleaned away | must be said |
+/// | `name = ".."` | its name, checked by the compiler | must be said |
+/// | `carries(A, B)` | the types that may be published to it | none |
+/// | `profile = standard`, `error`, `dlq`, `path` | what holds where nothing else is said; a path is a `fn() -> Profile` | `standard` |
+/// | `partitions = 6` | how many partitions | the profile's |
+/// | `replication = 3`, `auto` | how many copies; a cluster with fewer brokers is an error unless `auto` | the profile's |
+/// | `retention = "7d"`, `"forever"` | how long records are kept; a state topic has none | the profile's |
+/// | `min_in_sync = 2` | how many copies must have a record before it is acknowledged | the profile's |
+/// | `compression = zstd` | `producer`, `uncompressed`, `gzip`, `snappy`, `lz4` or `zstd` | the profile's |
+/// | `properties("segment.bytes" = "1000000")` | further properties, by the broker's names | the profile's |
+#[proc_macro_derive(Topic, attributes(topic))]
+pub fn topic(input: TokenStream) -> TokenStream {
+    expand(&parse_macro_input!(input as DeriveInput), topic::derive)
 }
 
 /// Implements `DomainEvent` for a struct or an enum that is `Debug`.

@@ -2,13 +2,17 @@
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
+use syn::meta::ParseNestedMeta;
 use syn::spanned::Spanned;
-use syn::{DeriveInput, Error, LitStr, Path, Result};
+use syn::{DeriveInput, Error, LitStr, Path, Result, Type, TypePath};
 
-/// `topic = ".."`, or `topic_with = path, topics = ["..", ".."]`.
+const BOTH: &str = "say either `topic`, or `topic_with` and `topics`";
+
+/// `topic = ".."`, `topic = Type`, or `topic_with = path, topics = ["..", ".."]`.
 #[derive(Default)]
 pub(crate) struct TopicAttributes {
     pub(crate) one: Option<LitStr>,
+    pub(crate) typed: Option<Type>,
     pub(crate) with: Option<Path>,
     pub(crate) listed: Option<Vec<LitStr>>,
 }
@@ -22,7 +26,37 @@ pub(crate) struct Topics {
 }
 
 impl TopicAttributes {
+    /// Reads what `topic = ` says: a name in quotes, or a type that is a topic.
+    pub(crate) fn read_one(&mut self, meta: &ParseNestedMeta<'_>) -> Result<()> {
+        let value = meta.value()?;
+        let refused = Error::new(
+            value.span(),
+            "`topic` is a text in quotes, `topic = \"..\"`, or a type that derives `Topic`",
+        );
+        if value.peek(LitStr) {
+            self.one = Some(value.parse()?);
+            return Ok(());
+        }
+        let Ok(path) = value.parse::<TypePath>() else { return Err(refused) };
+        let last = path.path.segments.last().map(|segment| segment.ident.to_string());
+        // A name whose quotes were forgotten.
+        if last.is_none_or(|last| !last.starts_with(char::is_uppercase)) {
+            return Err(refused);
+        }
+        self.typed = Some(Type::Path(path));
+        Ok(())
+    }
+
     pub(crate) fn expand(self, input: &DeriveInput, name: &LitStr) -> Result<Topics> {
+        if let Some(topic) = &self.typed {
+            if let Some(path) = &self.with {
+                return Err(Error::new(path.span(), BOTH));
+            }
+            if self.listed.is_some() {
+                return Err(Error::new(topic.span(), BOTH));
+            }
+            return Ok(typed(input, topic));
+        }
         let (topics, with) = self.checked(input, name)?;
         let names: Vec<_> = (0..topics.len()).map(|at| format_ident!("TOPIC_{at}")).collect();
         let constants = topics.iter().zip(&names).map(|(topic, name)| {
@@ -66,9 +100,34 @@ impl TopicAttributes {
                 input.ident.span(),
                 "`topics` needs `topic_with = ..`, which picks one; one alone is `topic = \"..\"`",
             ),
-            (Some(topic), _, _) => {
-                refused(topic.span(), "say either `topic`, or `topic_with` and `topics`")
-            }
+            (Some(topic), _, _) => refused(topic.span(), BOTH),
         }
+    }
+}
+
+/// The one topic that is a type: it must carry the event, and brings its declaration along.
+fn typed(input: &DeriveInput, topic: &Type) -> Topics {
+    let event = &input.ident;
+    let span = topic.span();
+    Topics {
+        constants: quote_spanned! {span=>
+            const _: () = {
+                const fn carries<T: ::tidings::topic::Carries<E>, E>() {}
+                carries::<#topic, #event>()
+            };
+        },
+        methods: quote_spanned! {span=>
+            fn topics() -> ::std::vec::Vec<::tidings::event::TopicName> {
+                ::std::vec![<#topic as ::tidings::topic::Topic>::NAME]
+            }
+
+            fn declared_topics() -> ::std::vec::Vec<::tidings::event::TopicSpec> {
+                ::std::vec![<#topic as ::tidings::topic::Topic>::spec()]
+            }
+
+            fn topic(&self) -> ::tidings::event::TopicName {
+                <#topic as ::tidings::topic::Topic>::NAME
+            }
+        },
     }
 }

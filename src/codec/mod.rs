@@ -99,7 +99,7 @@ impl EncodeError {
 
 /// Bytes that are not the value they should be. No retry helps.
 #[derive(Debug, thiserror::Error)]
-#[error("the payload is not a {type_name} in {content_type}")]
+#[error("the payload cannot be read as {type_name} from {content_type}")]
 pub struct DecodeError {
     type_name: &'static str,
     content_type: &'static str,

@@ -24,7 +24,6 @@ impl Work {
         let Place { main, tier } = &assignment.place;
         let next = tier.map_or(0, |tier| tier + 1);
         match (kind, main.around.tiers.get(next)) {
-            (FailureKind::Undecodable, _) => self.quarantine(assignment, record, message).await,
             (FailureKind::Transient, Some((tier, topic))) => {
                 let address = Address {
                     group: &self.shared.group,

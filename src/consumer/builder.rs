@@ -18,7 +18,7 @@ use super::read::Policies;
 use super::running::Consumer;
 use super::settings::{Order, Settings, Tombstones};
 use crate::error::BoxError;
-use crate::event::{IntegrationEvent, TopicName};
+use crate::event::{IntegrationEvent, TopicName, TopicSpec};
 use crate::inbox::{Inbox, Transact};
 use crate::publisher::Publisher;
 use crate::retry::{RetryPolicy, UnknownType};
@@ -53,6 +53,7 @@ pub struct ConsumerBuilder {
     pub(super) offset_refresh: Duration,
     start_wait: Duration,
     topics: TopicSetup,
+    declared: Vec<TopicSpec>,
     problems: Vec<BuildError>,
 }
 
@@ -88,6 +89,7 @@ impl ConsumerBuilder {
             offset_refresh: Duration::from_secs(3600),
             start_wait: Duration::from_secs(30),
             topics: TopicSetup::default(),
+            declared: Vec::new(),
             problems: Vec::new(),
         }
     }
@@ -212,6 +214,15 @@ impl ConsumerBuilder {
         self
     }
 
+    /// Declares topics: main topics whose name is known only at run time, or those beside a main topic
+    /// where they are to be other than [`TopicPlan::declared`] says. They win over what an event's own
+    /// topic says. A topic that this consumer does not need is not looked at.
+    #[must_use]
+    pub fn declare(mut self, topics: impl IntoIterator<Item = TopicSpec>) -> Self {
+        self.declared.extend(topics);
+        self
+    }
+
     /// How long one call of a handler may take; then it is dropped and counts as a transient
     /// failure. Default 60 s. Polling goes on meanwhile, whatever `max.poll.interval.ms` is.
     #[must_use]
@@ -319,6 +330,9 @@ impl ConsumerBuilder {
         naming: &TopicNaming,
     ) -> Result<Topics, BuildError> {
         let mut routes: BTreeMap<TopicName, Vec<Route>> = BTreeMap::new();
+        let mut declared = std::mem::take(&mut self.declared);
+        declared.extend(self.handlers.iter().flat_map(|handler| handler.declared.clone()));
+        let of = |name: &TopicName| declared.iter().find(|spec| spec.name() == name).cloned();
         for mut handler in self.handlers.drain(..) {
             for layer in self.layers.iter().rev() {
                 handler.call = layer(handler.call);
@@ -352,7 +366,13 @@ impl ConsumerBuilder {
         for (number, (name, routes)) in (0..).zip(routes) {
             let around = TopicPlan::of(&name, group, retry, naming)
                 .map_err(|source| BuildError::Topics { topic: name.clone(), source })?;
-            topics.add(Arc::new(MainTopic { name, number, around, routes }));
+            let mut own = of(&name).map_or_else(Vec::new, |main| around.declared(&main));
+            for topic in around.topics() {
+                let Some(said) = of(topic) else { continue };
+                own.retain(|spec| spec.name() != topic);
+                own.push(said);
+            }
+            topics.add(Arc::new(MainTopic { name, number, around, declared: own, routes }));
         }
         Ok(topics)
     }

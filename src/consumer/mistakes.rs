@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use super::builder::ConsumerBuilder;
 use super::handler::Registered;
+use crate::error::debug_as_told;
 use crate::event::TopicName;
 use crate::retry::RetryPolicy;
 use crate::topic::InvalidPlan;
 use crate::transport::ConsumerDefaults;
 
+debug_as_told!(BuildError);
+
 /// Why a consumer cannot be built.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
     /// Two handlers of one event have the same name: a retried record could not tell them apart.

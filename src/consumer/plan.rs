@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::handler::Registered;
-use crate::event::TopicName;
+use crate::event::{TopicName, TopicSpec};
 use crate::topic::TopicPlan;
 use crate::transport::{Follower, TopicNeed};
 
@@ -15,6 +15,8 @@ pub(super) struct MainTopic {
     /// Which of its consumer's main topics it is.
     pub(super) number: u64,
     pub(super) around: TopicPlan,
+    /// What is declared about it and the topics around it.
+    pub(super) declared: Vec<TopicSpec>,
     pub(super) routes: Vec<Route>,
 }
 
@@ -87,10 +89,14 @@ impl Topics {
             let mut needs: Vec<_> =
                 plain.into_iter().flatten().cloned().map(TopicNeed::plain).collect();
             needs.extend(tiers.iter().map(|(_, tier)| TopicNeed {
-                name: tier.clone(),
                 like: Some(main.name.clone()),
                 append_time: true,
+                ..TopicNeed::plain(tier.clone())
             }));
+            for need in &mut needs {
+                need.declared =
+                    main.declared.iter().find(|spec| *spec.name() == need.name).cloned();
+            }
             needs
         };
         self.mains().iter().flat_map(needs).collect()

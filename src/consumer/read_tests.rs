@@ -49,7 +49,10 @@ fn place(tier: Option<usize>) -> Place {
         Arc::new(Registered::new(1, "second", second)),
     ];
     let routes = vec![Route { event: Placed::NAME, version: 1, handlers }];
-    Place { main: Arc::new(MainTopic { name: MAIN, number: 0, around, routes }), tier }
+    Place {
+        main: Arc::new(MainTopic { name: MAIN, number: 0, around, declared: Vec::new(), routes }),
+        tier,
+    }
 }
 
 fn policies() -> Policies {

@@ -23,6 +23,7 @@ use crate::event::TopicName;
 use crate::inbox::{StoredOffsets, Transact, purge};
 use crate::retry::{Backoff, Chance, RetryPolicy};
 use crate::store::StoreError;
+use crate::task;
 use crate::transport::{
     KeptOffsets, SourceControl, Subscription, TopicPartition, TopicSetup, TopicsError, Transport,
     TransportError, prepare_topics,
@@ -135,10 +136,13 @@ impl Consumer {
             // One channel each: that of many receivers wakes them in an order of its own.
             let (tell, told) = watch::channel(None);
             stop.push(tell);
-            aborts.push(tasks.spawn(member.run(told)));
+            aborts.push(tasks.spawn(task::owned(member.run(told))));
         }
         let purge = self.inbox.as_ref().map(|inbox| {
-            Background(tokio::spawn(purge(inbox.clone(), self.settings.group.clone())))
+            Background(tokio::spawn(task::owned(purge(
+                inbox.clone(),
+                self.settings.group.clone(),
+            ))))
         });
         self.hooks.started();
         let status = ConsumerStatus(Arc::new(Status {
@@ -296,6 +300,13 @@ struct Status {
 }
 
 impl ConsumerStatus {
+    /// Finds it as long as somebody holds it.
+    #[cfg(feature = "otel")]
+    pub(crate) fn weakly(&self) -> impl Fn() -> Option<Self> + Send + Sync + use<> {
+        let held = Arc::downgrade(&self.0);
+        move || held.upgrade().map(Self)
+    }
+
     /// The consumer group.
     pub fn group(&self) -> &str {
         &self.0.group

@@ -81,6 +81,10 @@ pub(super) struct Turn<'a> {
     slots: &'a Slots,
 }
 
+/// How a handler's work on an event ended; `Err` says why it cannot read the event. One copy of the record is
+/// quarantined for all of its handlers.
+type Ended = Result<Finish, String>;
+
 /// How one handler ended.
 pub(super) enum Verdict {
     Done,
@@ -172,12 +176,43 @@ impl Work {
         handlers: &[Arc<Registered>],
         failures: u32,
     ) -> Finish {
-        if let [handler] = handlers {
-            return self.one(turn, &event, handler, failures).await;
+        let ended = match handlers {
+            [handler] => self.one(turn, &event, handler, failures).await,
+            _ => Box::pin(self.each(turn, &event, handlers, failures)).await,
+        };
+        match ended {
+            Ok(finish) => finish,
+            Err(why) => Box::pin(self.quarantine(turn.assignment, &event.record, &why)).await,
         }
-        let all = handlers.iter().map(|handler| self.one(turn, &event, handler, failures));
-        let all = Box::pin(futures::future::join_all(all)).await;
-        all.into_iter().reduce(Finish::and).unwrap_or(Finish::Done { moved: false })
+    }
+
+    /// All handlers side by side.
+    async fn each(
+        &self,
+        turn: Turn<'_>,
+        event: &Arc<ReceivedEvent>,
+        handlers: &[Arc<Registered>],
+        failures: u32,
+    ) -> Ended {
+        let all = handlers.iter().map(|handler| self.one(turn, event, handler, failures));
+        let (mut finish, mut unreadable) = (None, None);
+        for ended in futures::future::join_all(all).await {
+            match ended {
+                Ok(other) => {
+                    finish = Some(match finish {
+                        Some(finish) => Finish::and(finish, other),
+                        None => other,
+                    });
+                }
+                Err(why) => unreadable = unreadable.or(Some(why)),
+            }
+        }
+        match (finish, unreadable) {
+            // It will be worked on again, by all of them.
+            (Some(Finish::NotBegun), Some(_)) => Ok(Finish::Abandoned),
+            (Some(Finish::Done { .. }) | None, Some(why)) => Err(why),
+            (finish, _) => Ok(finish.unwrap_or(Finish::Done { moved: false })),
+        }
     }
 
     /// One handler with its immediate retries, and what follows when they are used up.
@@ -187,7 +222,7 @@ impl Work {
         event: &Arc<ReceivedEvent>,
         handler: &Arc<Registered>,
         failures: u32,
-    ) -> Finish {
+    ) -> Ended {
         let record = &event.record;
         let delivery = Delivery {
             event: event.clone(),
@@ -222,18 +257,21 @@ impl Work {
             Verdict::Abandoned => "abandoned",
         };
         span.record("tidings.outcome", outcome);
-        match verdict {
+        Ok(match verdict {
             Verdict::Done | Verdict::Duplicate => Finish::Done { moved: false },
             Verdict::NotBegun => Finish::NotBegun,
             Verdict::Abandoned => Finish::Abandoned,
             Verdict::Failed(kind, message) => {
                 span.record("error.type", kind.as_str());
+                if kind == FailureKind::Undecodable {
+                    return Err(message);
+                }
                 let assignment = turn.assignment;
                 Box::pin(self.failed(assignment, record, handler, failures, kind, &message))
                     .instrument(span)
                     .await
             }
-        }
+        })
     }
 
     async fn attempts(&self, turn: Turn<'_>, handler: &Registered, delivery: &Delivery) -> Verdict {

@@ -1,6 +1,10 @@
 //! What all errors of the crate share.
 
+mod table;
+
 use std::fmt;
+
+pub(crate) use table::aligned;
 
 /// Any error, boxed: what third parties' errors become at our border.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
@@ -25,6 +29,18 @@ impl fmt::Display for ErrorClass {
         })
     }
 }
+
+/// `Debug` that says what `Display` does, and its causes: so a `main` that returns the error gives its advice.
+macro_rules! debug_as_told {
+    ($error:ty) => {
+        impl std::fmt::Debug for $error {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&$crate::error::chain(self))
+            }
+        }
+    };
+}
+pub(crate) use debug_as_told;
 
 /// An error and its causes on one line, for logs and headers.
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {

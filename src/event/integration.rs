@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{InvalidKey, PartitionKey, Subject, TopicName};
+use super::{InvalidKey, PartitionKey, Subject, TopicName, TopicSpec};
 
 /// A published, versioned contract between services.
 ///
@@ -23,6 +23,11 @@ pub trait IntegrationEvent: Serialize + DeserializeOwned + Send + Sync + 'static
 
     /// Every topic that [`topic`](Self::topic) can answer: what a consumer of this event subscribes to.
     fn topics() -> Vec<TopicName>;
+
+    /// Those of its topics that are declared with their settings. Default: none is.
+    fn declared_topics() -> Vec<TopicSpec> {
+        Vec::new()
+    }
 
     /// Where this event goes.
     fn topic(&self) -> TopicName;

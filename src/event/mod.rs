@@ -14,6 +14,8 @@ mod key;
 mod metadata;
 mod text;
 mod topic_name;
+mod topic_settings;
+mod topic_spec;
 mod trace;
 
 pub use domain::DomainEvent;
@@ -26,4 +28,8 @@ pub use key::{InvalidKey, PartitionKey, ToPartitionKey};
 pub use metadata::{InvalidAttribute, Metadata, Source, Subject, Tenant};
 pub(crate) use text::shared;
 pub use topic_name::{InvalidTopicName, TopicName};
+pub use topic_settings::{
+    InvalidRetention, Profile, Replication, Retention, TopicCompression, TopicSettings,
+};
+pub use topic_spec::{InvalidTopicSpec, TopicKind, TopicSpec};
 pub use trace::{InvalidTraceContext, TraceContext};

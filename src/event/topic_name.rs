@@ -1,6 +1,7 @@
 //! Topic names, checked when they are made; a literal is checked by the compiler.
 
 use std::borrow::Borrow;
+use std::collections::HashMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -45,6 +46,17 @@ impl TopicName {
             Ok(()) => Ok(Self(Repr::Shared(name))),
             Err(problem) => Err(InvalidTopicName { name: cut(&name), problem }),
         }
+    }
+
+    /// Finds two names that brokers take for one, since metrics do: they differ in `.` and `_` only.
+    pub fn collision<'a>(
+        names: impl IntoIterator<Item = &'a Self>,
+    ) -> Option<(&'a Self, &'a Self)> {
+        let mut seen = HashMap::new();
+        names.into_iter().find_map(|name| {
+            let other = *seen.entry(name.as_str().replace('.', "_")).or_insert(name);
+            (other != name).then_some((other, name))
+        })
     }
 
     /// The name.
@@ -142,6 +154,14 @@ impl Borrow<str> for TopicName {
     }
 }
 
+impl std::str::FromStr for TopicName {
+    type Err = InvalidTopicName;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::new(name)
+    }
+}
+
 impl TryFrom<String> for TopicName {
     type Error = InvalidTopicName;
 
@@ -167,6 +187,14 @@ mod tests {
         let name = TopicName::new("orders.placed_v-1").unwrap();
         assert_eq!(name.as_str(), "orders.placed_v-1");
         assert_eq!(name, TopicName::from_static("orders.placed_v-1"));
+    }
+
+    #[test]
+    fn names_that_differ_in_dots_and_underlines_only_collide() {
+        let names = ["a.b", "c", "a_b", "a.b"].map(TopicName::from_static);
+        let (one, other) = TopicName::collision(&names).unwrap();
+        assert_eq!((one.as_str(), other.as_str()), ("a.b", "a_b"));
+        assert_eq!(TopicName::collision(&["a.b", "a-b", "a.b"].map(TopicName::from_static)), None);
     }
 
     #[test]

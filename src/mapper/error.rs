@@ -1,9 +1,12 @@
 //! Mapping errors: at `build()` and at an event.
 
 use crate::codec::EnvelopeError;
+use crate::error::debug_as_told;
+
+debug_as_told!(BuildError);
 
 /// A mapper that contradicts itself or leaves something out.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
     /// One domain event has one mapping.

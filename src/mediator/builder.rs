@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::behaviour::Both;
 use super::dispatch::{Route, route};
 use super::{Behaviour, HandlerSet, Mediator, Request, RequestHandler, RequestSet};
+use crate::error::debug_as_told;
 use crate::mapper::type_map::TypeMap;
 
 /// Puts a mediator together: behaviours first, then handlers; see [`Mediator::builder`].
@@ -38,8 +39,10 @@ pub trait BeforeHandlers {}
 
 impl BeforeHandlers for Behaviours {}
 
+debug_as_told!(BuildError);
+
 /// A mediator that contradicts itself or leaves something out.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
     /// A request has one handler.

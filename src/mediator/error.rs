@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::{EventPublisher, Request, ValidationErrors};
-use crate::error::BoxError;
+use crate::error::{BoxError, chain};
 use crate::event::Envelope;
 use crate::mapper::{MapError, Raised};
 
@@ -138,63 +138,84 @@ impl<R: Request> SendError<R> {
     }
 }
 
-impl<R: Request<Error: fmt::Display>> fmt::Display for SendError<R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Handler(error) => error.fmt(f),
-            Self::NoHandler { request } => {
-                write!(
-                    f,
+impl<R: Request> SendError<R> {
+    /// What it says and why; of the handler, its error.
+    fn told(&self) -> Result<(String, Option<&(dyn Error + 'static)>), &R::Error> {
+        Ok(match self {
+            Self::Handler(error) => return Err(error),
+            Self::NoHandler { request } => (
+                format!(
                     "the mediator has no handler for {request}; add `.handler(..)` to its builder"
-                )
-            }
-            Self::Invalid(_) => f.write_str("the request is not valid"),
+                ),
+                None,
+            ),
+            Self::Invalid(errors) => ("the request is not valid".into(), Some(errors)),
             Self::TimedOut { after } => {
-                write!(f, "the request took longer than {after:?} and was dropped")
+                (format!("the request took longer than {after:?} and was dropped"), None)
             }
-            Self::Behaviour(_) => f.write_str("a behaviour failed or refused the request"),
-            Self::NotCommitted(_) => f.write_str("the request's transaction was not committed"),
-            Self::Mapping(_) => {
-                f.write_str("the request succeeded, and none of its events can be published")
+            Self::Behaviour(error) => {
+                ("a behaviour failed or refused the request".into(), Some(&**error))
+            }
+            Self::NotCommitted(error) => {
+                ("the request's transaction was not committed".into(), Some(&**error))
+            }
+            Self::Mapping(failure) => {
+                let names = names(failure.raised.iter().map(Raised::name));
+                (
+                    format!(
+                        "the request succeeded, and none of its events can be published: {names}"
+                    ),
+                    Some(&failure.error),
+                )
             }
             Self::Unpublished(failure) => {
-                write!(
-                    f,
-                    "the request succeeded, and {} of its events were not published",
-                    failure.events.len()
+                let events = &failure.events;
+                let (count, names) =
+                    (events.len(), names(events.iter().map(|event| &*event.metadata.event_type)));
+                (
+                    format!(
+                        "the request succeeded, and {count} of its events were not published: {names}"
+                    ),
+                    Some(&*failure.error),
                 )
             }
+        })
+    }
+}
+
+/// In their order, each once where it comes several times in a row.
+fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let mut names: Vec<_> = names.collect();
+    names.dedup();
+    names.join(", ")
+}
+
+impl<R: Request<Error: fmt::Display>> fmt::Display for SendError<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.told() {
+            Ok((text, _)) => f.write_str(&text),
+            Err(error) => error.fmt(f),
         }
     }
 }
 
 impl<R: Request<Error: fmt::Debug>> fmt::Debug for SendError<R> {
+    /// What it says and why: so a `main` that returns it gives its advice.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Handler(error) => f.debug_tuple("Handler").field(error).finish(),
-            Self::NoHandler { request } => {
-                f.debug_struct("NoHandler").field("request", request).finish()
-            }
-            Self::Invalid(errors) => f.debug_tuple("Invalid").field(errors).finish(),
-            Self::TimedOut { after } => f.debug_struct("TimedOut").field("after", after).finish(),
-            Self::Behaviour(error) => f.debug_tuple("Behaviour").field(error).finish(),
-            Self::NotCommitted(error) => f.debug_tuple("NotCommitted").field(error).finish(),
-            Self::Mapping(failure) => f.debug_tuple("Mapping").field(failure).finish(),
-            Self::Unpublished(failure) => f.debug_tuple("Unpublished").field(failure).finish(),
+        match self.told() {
+            Ok((text, None)) => f.write_str(&text),
+            Ok((text, Some(cause))) => write!(f, "{text}: {}", chain(cause)),
+            Err(error) => f.debug_tuple("Handler").field(error).finish(),
         }
     }
 }
 
 impl<R: Request<Error: Error + 'static>> Error for SendError<R> {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
+        match self.told() {
+            Ok((_, cause)) => cause,
             // It shows as the handler's error, so that its cause is the next one down.
-            Self::Handler(error) => error.source(),
-            Self::NoHandler { .. } | Self::TimedOut { .. } => None,
-            Self::Invalid(errors) => Some(errors),
-            Self::Behaviour(error) | Self::NotCommitted(error) => Some(&**error),
-            Self::Mapping(failure) => Some(&failure.error),
-            Self::Unpublished(failure) => Some(&*failure.error),
+            Err(error) => error.source(),
         }
     }
 }

@@ -98,6 +98,13 @@ impl RelayStatus {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Finds it as long as somebody holds it.
+    #[cfg(feature = "otel")]
+    pub(crate) fn weakly(&self) -> impl Fn() -> Option<Self> + Send + Sync + use<> {
+        let held = Arc::downgrade(&self.0);
+        move || held.upgrade().map(Self)
+    }
+
     /// Its name among the relays of its outbox.
     pub fn name(&self) -> &str {
         &self.0.name

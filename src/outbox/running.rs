@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::health::RelayStatus;
+use crate::task;
 
 /// How much longer than its deadline a stop waits for the task itself.
 const GRACE: Duration = Duration::from_secs(1);
@@ -47,10 +48,10 @@ impl RunningRelay {
     {
         let (stop, told) = watch::channel(None);
         let (run, ended) = (run(told), Ended(status.clone()));
-        let task = tokio::spawn(async move {
+        let task = tokio::spawn(task::owned(async move {
             let _ended = ended;
             run.await
-        });
+        }));
         Self { status, stop, task }
     }
 

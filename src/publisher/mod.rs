@@ -20,9 +20,10 @@ pub(crate) use send::enqueue;
 use self::outgoing::{Alike, Outgoing};
 use crate::codec::cloudevents::ContentMode;
 use crate::codec::{EnvelopeError, Format, envelope};
-use crate::event::{Envelope, EventId, Flow, IntegrationEvent, Source, TopicName};
+use crate::event::{Envelope, EventId, Flow, IntegrationEvent, Source};
 use crate::mediator::{EventPublisher, PublishFailure};
 use crate::telemetry;
+use crate::topic::{CarriedBy, Topic};
 use crate::transport::{
     Delivered, DeliveryCounts, Producer, Receipt, TopicNeed, TopicSetup, TopicsError, Transport,
     prepare_topics,
@@ -78,17 +79,17 @@ impl Publisher {
     }
 
     /// Verifies the topics that this service publishes to, or makes them, before the first event
-    /// finds out.
+    /// finds out: names, declared topics, or all of an event's, [`TopicNeed::of`].
     ///
     /// # Errors
     /// When a topic is missing, or the broker refuses or stays away for `within`.
     pub async fn prepare_topics(
         transport: &dyn Transport,
-        topics: impl IntoIterator<Item = TopicName>,
+        topics: impl IntoIterator<Item: Into<TopicNeed>>,
         setup: TopicSetup,
         within: Duration,
     ) -> Result<(), TopicsError> {
-        let needs: Vec<_> = topics.into_iter().map(TopicNeed::plain).collect();
+        let needs: Vec<_> = topics.into_iter().map(Into::into).collect();
         let admin = transport.admin();
         prepare_topics(&*admin, &needs, setup, within).await
     }
@@ -118,6 +119,19 @@ impl Publisher {
         self.0.format
     }
 
+    /// Finds it as long as somebody holds it.
+    #[cfg(feature = "otel")]
+    pub(crate) fn weakly(&self) -> impl Fn() -> Option<Self> + Send + Sync + use<> {
+        let held = Arc::downgrade(&self.0);
+        move || held.upgrade().map(Self)
+    }
+
+    /// The kind of broker, as `messaging.system` names it.
+    #[cfg(feature = "otel")]
+    pub(crate) fn system(&self) -> &'static str {
+        self.0.system
+    }
+
     /// Records acknowledged and given up so far, those included that nobody waits for.
     pub fn counts(&self) -> &DeliveryCounts {
         &self.0.counts
@@ -130,8 +144,20 @@ impl Publisher {
     /// # Errors
     /// See [`PublishError`]; its class says whether trying again can help.
     pub async fn publish<E: IntegrationEvent>(&self, event: E) -> Result<Published, PublishError> {
-        let envelope = Envelope::new(event, self.0.source.clone())
-            .map_err(|source| EnvelopeError::Key { event: E::NAME, source })?;
+        self.publish_envelope(self.wrapped(event)?).await
+    }
+
+    /// Publishes one event to a topic that carries it, whatever the event's own topic is, and waits for
+    /// the broker's acknowledgement. To a topic that does not carry it, it does not compile.
+    ///
+    /// # Errors
+    /// As for [`publish`](Self::publish).
+    pub async fn publish_to<T: Topic, E: IntegrationEvent + CarriedBy<T>>(
+        &self,
+        _topic: T,
+        event: E,
+    ) -> Result<Published, PublishError> {
+        let envelope = Envelope { topic: T::NAME, ..self.wrapped(event)? };
         self.publish_envelope(envelope).await
     }
 
@@ -231,6 +257,11 @@ impl Publisher {
     /// Answers the ids of the events that were not acknowledged.
     pub async fn close(&self, within: Duration) -> Vec<EventId> {
         self.0.producer.close(within).await
+    }
+
+    fn wrapped<E: IntegrationEvent>(&self, event: E) -> Result<Envelope<E>, EnvelopeError> {
+        Envelope::new(event, self.0.source.clone())
+            .map_err(|source| EnvelopeError::Key { event: E::NAME, source })
     }
 
     fn trace<E>(&self, envelope: &mut Envelope<E>, span: &tracing::Span) {

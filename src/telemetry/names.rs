@@ -1,7 +1,7 @@
-//! Names of spans' fields, in one place.
+//! Names of spans' fields and of metrics, in one place.
 //!
-//! Source: <https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/>. `tracing` wants
-//! field names as literals, so the macros below stand where a span is opened.
+//! Source: <https://opentelemetry.io/docs/specs/semconv/messaging/>. `tracing` wants field names as
+//! literals, so the macros below stand where a span is opened.
 
 /// The span of publishing to one destination.
 #[macro_export]
@@ -67,4 +67,63 @@ macro_rules! receive_span {
             messaging.message.id = ::tracing::field::Empty,
         )
     };
+}
+
+/// A metric as it is registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metric {
+    /// Its name.
+    pub name: &'static str,
+    /// Its unit, as UCUM has it.
+    pub unit: &'static str,
+    /// What it says.
+    pub description: &'static str,
+}
+
+/// Attributes of metrics.
+pub mod attribute {
+    /// The kind of broker.
+    pub const SYSTEM: &str = "messaging.system";
+    /// The consumer group.
+    pub const GROUP: &str = "messaging.consumer.group.name";
+    /// What became of it.
+    pub const OUTCOME: &str = "tidings.outcome";
+    /// The relay that says so.
+    pub const RELAY: &str = "tidings.relay";
+    /// The relay that holds shards.
+    pub const OWNER: &str = "tidings.relay.owner";
+}
+
+/// All metrics.
+pub mod metric {
+    use super::Metric;
+
+    macro_rules! metrics {
+        ($($constant:ident = $name:literal, $unit:literal, $description:literal;)+) => {
+            $(
+                #[doc = concat!("`", $name, "`: ", $description, ".")]
+                pub const $constant: Metric =
+                    Metric { name: $name, unit: $unit, description: $description };
+            )+
+
+            /// Each of them.
+            pub const ALL: &[Metric] = &[$($constant),+];
+        };
+    }
+
+    metrics! {
+        SENT = "messaging.client.sent.messages", "{message}", "records of a publisher, acknowledged or failed";
+        CONSUMED = "messaging.client.consumed.messages", "{message}", "records of a consumer group, by what became of them, once for each handler";
+        PARTITIONS = "tidings.consumer.partitions", "{partition}", "partitions that a consumer owns, retry topics included";
+        PAUSED = "tidings.consumer.paused", "{partition}", "partitions of it that are not fetched now";
+        CONSUMER_READY = "tidings.consumer.ready", "1", "1 where the consumer is ready, else 0";
+        RELAYED = "tidings.relay.messages", "{message}", "rows of an outbox, published, retried or parked by a relay";
+        RELAY_READY = "tidings.relay.ready", "1", "1 where the relay is ready, else 0";
+        WAITING = "tidings.outbox.waiting", "{message}", "rows that are not acknowledged yet, without parked and delayed ones";
+        OLDEST = "tidings.outbox.oldest", "s", "how long the oldest of them has been stored";
+        DELAYED = "tidings.outbox.delayed", "{message}", "rows that are to be published later";
+        PARKED = "tidings.outbox.parked", "{message}", "events that cannot be published until somebody does something about it";
+        BEHIND_PARKED = "tidings.outbox.behind_parked", "{message}", "events that wait behind a parked one of their key";
+        SHARDS = "tidings.outbox.shards", "{shard}", "shards of the outbox that a relay holds by lease";
+    }
 }

@@ -3,5 +3,6 @@
 pub mod conformance;
 pub mod kit;
 pub mod sim;
+mod step;
 
 pub use kit::{Expect, Fixture, Scenario, TestKit, hold_time};

@@ -1,13 +1,15 @@
-//! The port to a broker's topics.
+//! The port to a broker's topics and groups.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::TransportError;
+use super::{GroupDescription, GroupListing, Offsets, Position, TopicPartition, TransportError};
+use crate::error::ErrorClass;
 use crate::event::TopicName;
 
-/// Looks at topics and makes them.
+/// Looks at topics and groups, and makes topics. It changes no group.
 #[async_trait]
 pub trait Admin: Send + Sync + 'static {
     /// Describes topics, all at once; `None` for one that is not there.
@@ -25,6 +27,75 @@ pub trait Admin: Send + Sync + 'static {
     /// # Errors
     /// When one cannot be made; the error names each that was not.
     async fn create(&self, topics: &[NewTopic], within: Duration) -> Result<(), TransportError>;
+
+    /// The names of all topics that this client may see, sorted.
+    ///
+    /// # Errors
+    /// When the broker does not answer within `within`.
+    async fn topics(&self, within: Duration) -> Result<Vec<TopicName>, TransportError>;
+
+    /// How many brokers the cluster has: the most copies that a topic can have. `None` where copies
+    /// are unknown.
+    ///
+    /// # Errors
+    /// When the broker does not answer within `within`.
+    async fn brokers(&self, within: Duration) -> Result<Option<i32>, TransportError>;
+
+    /// All groups, by name. Default: it cannot be said.
+    ///
+    /// # Errors
+    /// When a broker does not answer within `within`.
+    async fn groups(&self, _within: Duration) -> Result<Vec<GroupListing>, TransportError> {
+        Err(unsupported("list groups"))
+    }
+
+    /// A group's state and members; `None` where it is not there, or hidden from this client. Default:
+    /// it cannot be said.
+    ///
+    /// # Errors
+    /// When its coordinator does not answer within `within`, or denies access.
+    async fn group(
+        &self,
+        _group: &str,
+        _within: Duration,
+    ) -> Result<Option<GroupDescription>, TransportError> {
+        Err(unsupported("describe groups"))
+    }
+
+    /// Every offset that a group has committed, retry topics included, by partition. Default: it cannot
+    /// be said.
+    ///
+    /// # Errors
+    /// When its coordinator does not answer within `within`, or denies access.
+    async fn committed(&self, _group: &str, _within: Duration) -> Result<Offsets, TransportError> {
+        Err(unsupported("tell a group's offsets"))
+    }
+
+    /// The offsets of these places, in their order. Default: it cannot be said.
+    ///
+    /// # Errors
+    /// When a broker does not answer within `within`, or a partition is not there.
+    async fn offsets(
+        &self,
+        _places: &[(TopicPartition, Position)],
+        _within: Duration,
+    ) -> Result<Vec<i64>, TransportError> {
+        Err(unsupported("tell offsets"))
+    }
+
+    /// Whether topics that are missing at start are made without being asked to: a broker for tests.
+    /// Default: no.
+    fn makes_what_is_missing(&self) -> bool {
+        false
+    }
+}
+
+fn unsupported(what: &str) -> TransportError {
+    TransportError {
+        what: format!("this transport cannot {what}"),
+        class: ErrorClass::Permanent,
+        source: None,
+    }
 }
 
 /// A topic as it is.
@@ -34,6 +105,20 @@ pub struct TopicDescription {
     pub partitions: i32,
     /// Whether records carry the broker's append time. `None`: the broker does not say.
     pub append_time: Option<bool>,
+    /// How many copies there are of each partition; of the one with the fewest, where they differ.
+    /// `None`: the broker does not say.
+    pub replication: Option<i32>,
+    /// Its properties by the broker's names; empty where the broker does not say them.
+    pub configuration: BTreeMap<String, TopicProperty>,
+}
+
+/// A topic's property as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicProperty {
+    /// Its value.
+    pub value: String,
+    /// Whether it was set for this topic; else it is the broker's default.
+    pub set: bool,
 }
 
 /// A topic to be made.
@@ -47,4 +132,19 @@ pub struct NewTopic {
     pub replication: Option<i32>,
     /// Whether records carry the broker's append time instead of the producer's.
     pub append_time: bool,
+    /// Its properties by the broker's names; what is not here is the broker's default.
+    pub configuration: BTreeMap<String, String>,
+}
+
+impl NewTopic {
+    /// A topic that is all the broker's defaults.
+    pub fn new(name: TopicName) -> Self {
+        Self {
+            name,
+            partitions: None,
+            replication: None,
+            append_time: false,
+            configuration: BTreeMap::new(),
+        }
+    }
 }

@@ -3,8 +3,11 @@
 //! The ports know topics, partitions, offsets and groups, and no client library.
 
 mod admin;
+mod differences;
+mod groups;
 mod observer;
 mod producer;
+mod read;
 mod record;
 mod source;
 mod topics;
@@ -18,9 +21,12 @@ pub mod memory;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use admin::{Admin, NewTopic, TopicDescription};
+pub use admin::{Admin, NewTopic, TopicDescription, TopicProperty};
+pub use differences::{TopicDifference, TopicDifferences};
+pub use groups::{GroupDescription, GroupListing, GroupMemberDescription, PartitionLag, group_lag};
 pub use observer::{Aside, Observer, Step, StepKind};
 pub use producer::{Batch, Delivered, DeliveryCounts, ProduceError, Producer, Receipt};
+pub use read::{Position, ReadEvent, TopicReader, positions};
 pub use record::{Received, Record, Timestamp, TopicPartition};
 pub use source::{
     Assigned, CommitFailed, Follower, KeptOffsets, Offsets, RecordBatch, RevokeReply, Source,
@@ -55,6 +61,19 @@ pub trait Transport: Send + Sync + 'static {
     /// When the client refuses the settings. A broker that is away is no error: the source goes on
     /// trying and its health says so.
     fn subscribe(&self, subscription: Subscription) -> Result<Source, TransportError>;
+
+    /// Reads partitions of one topic from these offsets on, without a group: nothing is committed, and no group is
+    /// touched. Default: there is no such reader.
+    ///
+    /// # Errors
+    /// When the client refuses. A broker that is away is no error: the reader goes on trying.
+    fn read(&self, _from: Offsets) -> Result<TopicReader, TransportError> {
+        Err(TransportError {
+            what: format!("{} has no reader without a group", self.system()),
+            class: ErrorClass::Permanent,
+            source: None,
+        })
+    }
 
     /// The broker's clock, as far as this client knows it.
     fn clock(&self) -> &BrokerClock;
@@ -102,6 +121,10 @@ impl<T: Transport + ?Sized> Transport for Arc<T> {
 
     fn subscribe(&self, subscription: Subscription) -> Result<Source, TransportError> {
         (**self).subscribe(subscription)
+    }
+
+    fn read(&self, from: Offsets) -> Result<TopicReader, TransportError> {
+        (**self).read(from)
     }
 
     fn clock(&self) -> &BrokerClock {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Admin, NewTopic, TopicDescription, TransportError};
+use super::{Admin, NewTopic, TopicDescription, TopicDifferences, TransportError};
 use crate::error::ErrorClass;
-use crate::event::TopicName;
+use crate::event::{IntegrationEvent, TopicName, TopicSpec};
 
 /// How long one look at the topics may take.
 const LOOK: Duration = Duration::from_secs(10);
@@ -17,11 +17,13 @@ const AGAIN: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum TopicSetup {
-    /// All of them must be there, retry topics with as many partitions as their main topic; the
-    /// start fails and names those that are not.
+    /// All of them must be there, retry topics with as many partitions as their main topic, declared
+    /// ones with the partitions and the cleanup policy that are declared; the start fails and names
+    /// those that are not. Other differences to what is declared are logged, as a table.
     #[default]
     Verify,
-    /// Those that are missing are made, all at once; the others are verified.
+    /// Those that are missing are made, all at once; the others are verified. One that is declared is
+    /// made as it is declared.
     Create {
         /// Partitions of a main topic that is missing; `None` is the broker's default.
         partitions: Option<i32>,
@@ -41,12 +43,32 @@ pub struct TopicNeed {
     pub like: Option<TopicName>,
     /// A retry topic, whose due times count from the broker's append.
     pub append_time: bool,
+    /// What is declared about it. `None`: it only has to be there.
+    pub declared: Option<TopicSpec>,
 }
 
 impl TopicNeed {
     /// A topic that only has to be there.
     pub fn plain(name: TopicName) -> Self {
-        Self { name, like: None, append_time: false }
+        Self { name, like: None, append_time: false, declared: None }
+    }
+
+    /// The topics of an event, as far as they are declared as they are declared.
+    pub fn of<E: IntegrationEvent>() -> Vec<Self> {
+        let declared = E::declared_topics().into_iter().map(Self::from);
+        declared.chain(E::topics().into_iter().map(Self::plain)).collect()
+    }
+}
+
+impl From<TopicName> for TopicNeed {
+    fn from(name: TopicName) -> Self {
+        Self::plain(name)
+    }
+}
+
+impl From<TopicSpec> for TopicNeed {
+    fn from(spec: TopicSpec) -> Self {
+        Self { declared: Some(spec.clone()), ..Self::plain(spec.name().clone()) }
     }
 }
 
@@ -54,9 +76,17 @@ impl TopicNeed {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TopicsError {
-    /// Some are missing or wrong.
-    #[error("the topics are not as they must be: {}; create them, or start with `TopicSetup::Create`", problems.join("; "))]
+    /// Some are missing or wrong. Nothing was changed.
+    #[error("the topics are not as they must be: {}; create them, or start with `TopicSetup::Create`{}", problems.join("; "), differences.below())]
     NotAsNeeded {
+        /// One sentence for each.
+        problems: Vec<String>,
+        /// Where they differ from what is declared.
+        differences: TopicDifferences,
+    },
+    /// What is declared can never be.
+    #[error("the topics cannot be as they are declared: {}", problems.join("; "))]
+    Declared {
         /// One sentence for each.
         problems: Vec<String>,
     },
@@ -86,6 +116,13 @@ pub async fn prepare_topics(
     if setup == TopicSetup::Off {
         return Ok(());
     }
+    let needs = &each_once(needs)?;
+    let setup = match setup {
+        TopicSetup::Verify if admin.makes_what_is_missing() => {
+            TopicSetup::Create { partitions: None, replication: None }
+        }
+        setup => setup,
+    };
     let deadline = Instant::now() + within;
     loop {
         match prepare(admin, needs, setup, LOOK.min(within)).await {
@@ -96,9 +133,44 @@ pub async fn prepare_topics(
                 );
                 tokio::time::sleep(AGAIN).await;
             }
+            Err(TopicsError::Transport(error)) if error.class == ErrorClass::Retriable => {
+                return Err(TopicsError::Transport(TransportError {
+                    what: format!("topics could not be looked at for {within:?}"),
+                    class: error.class,
+                    source: Some(error.into()),
+                }));
+            }
             result => return result,
         }
     }
+}
+
+/// Each topic once, as it is declared where it is: two declarations of one must not differ.
+fn each_once(needs: &[TopicNeed]) -> Result<Vec<TopicNeed>, TopicsError> {
+    let mut each: Vec<TopicNeed> = Vec::with_capacity(needs.len());
+    let mut problems = Vec::new();
+    for need in needs {
+        if let Some(Err(error)) = need.declared.as_ref().map(TopicSpec::validate) {
+            problems.push(error.to_string());
+        }
+        let Some(known) = each.iter_mut().find(|known| known.name == need.name) else {
+            each.push(need.clone());
+            continue;
+        };
+        match (&known.declared, &need.declared) {
+            (Some(one), Some(other)) if one != other => {
+                problems.push(format!("{} is declared twice, and not alike", need.name));
+            }
+            (None, Some(_)) => known.declared.clone_from(&need.declared),
+            _ => {}
+        }
+    }
+    if let Some((one, other)) = TopicName::collision(each.iter().map(|need| &need.name)) {
+        problems.push(format!(
+            "{one} and {other} differ in `.` and `_` only, which brokers refuse; rename one"
+        ));
+    }
+    if problems.is_empty() { Ok(each) } else { Err(TopicsError::Declared { problems }) }
 }
 
 async fn prepare(
@@ -107,6 +179,7 @@ async fn prepare(
     setup: TopicSetup,
     within: Duration,
 ) -> Result<(), TopicsError> {
+    let copies = copies(admin, wanted, within).await?;
     let mut found = look(admin, wanted, within).await?;
     if let TopicSetup::Create { partitions, replication } = setup {
         // Main topics first: a retry topic is made with as many partitions as its main topic has.
@@ -114,14 +187,21 @@ async fn prepare(
             let new: Vec<_> = (0..wanted.len())
                 .filter(|index| found[*index].is_none())
                 .filter(|index| wanted[*index].like.is_none() == mains)
-                .map(|index| NewTopic {
-                    name: wanted[index].name.clone(),
-                    partitions: match &wanted[index].like {
-                        None => partitions,
-                        Some(main) => partitions_of(wanted, &found, main).or(partitions),
-                    },
-                    replication,
-                    append_time: wanted[index].append_time,
+                .map(|index| {
+                    let need = &wanted[index];
+                    let declared = need.declared.as_ref();
+                    let own = declared.and_then(|spec| spec.settings().partitions).or(partitions);
+                    let like = need.like.as_ref();
+                    let configuration = declared.map(|spec| spec.configuration(copies[index]));
+                    NewTopic {
+                        name: need.name.clone(),
+                        partitions: like
+                            .and_then(|main| partitions_of(wanted, &found, main))
+                            .or(own),
+                        replication: copies[index].or(replication),
+                        append_time: need.append_time,
+                        configuration: configuration.unwrap_or_default(),
+                    }
                 })
                 .collect();
             if !new.is_empty() {
@@ -132,7 +212,27 @@ async fn prepare(
             }
         }
     }
-    check(wanted, &found)
+    check(wanted, &found, &copies)
+}
+
+/// How many copies each declared topic has to have in this cluster.
+async fn copies(
+    admin: &dyn Admin,
+    wanted: &[TopicNeed],
+    within: Duration,
+) -> Result<Vec<Option<i32>>, TopicsError> {
+    if wanted.iter().all(|need| need.declared.is_none()) {
+        return Ok(vec![None; wanted.len()]);
+    }
+    let brokers = admin.brokers(within).await?;
+    let (mut copies, mut problems) = (Vec::new(), Vec::new());
+    for need in wanted {
+        match need.declared.as_ref().map_or(Ok(None), |spec| spec.copies(brokers)) {
+            Ok(number) => copies.push(number),
+            Err(error) => problems.push(error.to_string()),
+        }
+    }
+    if problems.is_empty() { Ok(copies) } else { Err(TopicsError::Declared { problems }) }
 }
 
 async fn look(
@@ -176,13 +276,19 @@ fn partitions_of(
     found[at].as_ref().map(|topic| topic.partitions)
 }
 
-fn check(wanted: &[TopicNeed], found: &[Option<TopicDescription>]) -> Result<(), TopicsError> {
+fn check(
+    wanted: &[TopicNeed],
+    found: &[Option<TopicDescription>],
+    copies: &[Option<i32>],
+) -> Result<(), TopicsError> {
     let mut problems = Vec::new();
-    for (topic, is) in wanted.iter().zip(found) {
+    let mut differences = TopicDifferences::default();
+    for ((topic, is), copies) in wanted.iter().zip(found).zip(copies) {
         let Some(is) = is else {
             problems.push(format!("{} is not there", topic.name));
             continue;
         };
+        problems.extend(differences.compare(topic, is, *copies));
         if let Some(main) = &topic.like
             && let Some(needed) = partitions_of(wanted, found, main)
             && is.partitions < needed
@@ -199,5 +305,14 @@ fn check(wanted: &[TopicNeed], found: &[Option<TopicDescription>]) -> Result<(),
             );
         }
     }
-    if problems.is_empty() { Ok(()) } else { Err(TopicsError::NotAsNeeded { problems }) }
+    if !problems.is_empty() {
+        return Err(TopicsError::NotAsNeeded { problems, differences });
+    }
+    if !differences.is_empty() {
+        tracing::warn!(
+            "topics differ from what is declared, and stay as they are{}",
+            differences.below()
+        );
+    }
+    Ok(())
 }

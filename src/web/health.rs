@@ -28,6 +28,8 @@ struct State {
     phase: Option<&'static str>,
     details: bool,
     said: BTreeSet<String>,
+    #[cfg(feature = "otel")]
+    metrics: Option<crate::telemetry::Metrics>,
 }
 
 impl Health {
@@ -36,15 +38,34 @@ impl Health {
     }
 
     pub(super) fn add_publisher(&self, publisher: Publisher) {
-        self.state().publishers.push(publisher);
+        let mut state = self.state();
+        #[cfg(feature = "otel")]
+        state.metrics.iter().for_each(|metrics| metrics.publisher(&publisher));
+        state.publishers.push(publisher);
     }
 
     pub(super) fn add_consumer(&self, status: ConsumerStatus) {
-        self.state().consumers.push(status);
+        let mut state = self.state();
+        #[cfg(feature = "otel")]
+        state.metrics.iter().for_each(|metrics| metrics.consumer(&status));
+        state.consumers.push(status);
     }
 
     pub(super) fn add_relay(&self, status: RelayStatus) {
-        self.state().relays.push(status);
+        let mut state = self.state();
+        #[cfg(feature = "otel")]
+        state.metrics.iter().for_each(|metrics| metrics.relay(&status));
+        state.relays.push(status);
+    }
+
+    /// Reports those that are there, and those that will be.
+    #[cfg(feature = "otel")]
+    pub(super) fn report(&self, metrics: crate::telemetry::Metrics) {
+        let mut state = self.state();
+        state.publishers.iter().for_each(|publisher| metrics.publisher(publisher));
+        state.consumers.iter().for_each(|status| metrics.consumer(status));
+        state.relays.iter().for_each(|status| metrics.relay(status));
+        state.metrics = Some(metrics);
     }
 
     pub(super) fn phase(&self, phase: Option<&'static str>) {

@@ -121,6 +121,14 @@ impl Lifespan {
         self
     }
 
+    /// Reports its publishers, consumers and relays.
+    #[cfg(feature = "otel")]
+    #[must_use]
+    pub fn metrics(self, metrics: crate::telemetry::Metrics) -> Self {
+        self.health.report(metrics);
+        self
+    }
+
     /// Shows on the readiness route what is wrong. Off by default: strangers may ask it.
     #[must_use]
     pub fn health_details(self) -> Self {

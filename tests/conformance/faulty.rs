@@ -12,8 +12,8 @@ use tidings::testing::conformance::{
 };
 use tidings::transport::memory::MemoryBroker;
 use tidings::transport::{
-    Admin, ConsumerDefaults, Producer, Receipt, Record, Source, Subscription, Transport,
-    TransportError, Unreachable,
+    Admin, ConsumerDefaults, Offsets, Producer, Receipt, Record, Source, Subscription, TopicReader,
+    Transport, TransportError, Unreachable,
 };
 
 use crate::memory::InMemory;
@@ -69,6 +69,10 @@ impl Transport for FaultyClient {
 
     fn subscribe(&self, subscription: Subscription) -> Result<Source, TransportError> {
         self.0.subscribe(subscription)
+    }
+
+    fn read(&self, from: Offsets) -> Result<TopicReader, TransportError> {
+        self.0.read(from)
     }
 
     fn clock(&self) -> &BrokerClock {

@@ -100,7 +100,7 @@ async fn a_start_names_each_topic_that_is_not_there_or_too_small() {
     }
     let builder = Consumer::builder("building").retry(quick()).handle(missing);
     let Err(error) = builder.build(&kafka).unwrap().start().await else { panic!("it started") };
-    let StartError::Topics(TopicsError::NotAsNeeded { problems }) = &error else {
+    let StartError::Topics(TopicsError::NotAsNeeded { problems, .. }) = &error else {
         panic!("{error}")
     };
     assert_eq!(problems.len(), 3, "{problems:?}");

@@ -75,6 +75,29 @@ async fn a_payload_that_is_not_the_event_is_quarantined_at_once_byte_for_byte() 
     stop(running).await;
 }
 
+/// There was a copy for each handler that could not read it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_no_handler_of_the_group_can_read_is_quarantined_once() {
+    contract!(Twice: "hostile.twice");
+    let kafka = client();
+    let seen = Seen::<Note<Twice>>::default();
+    let builder = consumer::<Twice>()
+        .handle_named("first", record::<Twice>)
+        .handle_named("second", record::<Twice>)
+        .state(seen.clone());
+    let running = start(builder, &kafka).await;
+    let mut hostile = written::<Twice>("k", 0);
+    hostile.payload = Some(Bytes::from_static(b"{}"));
+    put(&kafka, &hostile).await;
+    put(&kafka, &written::<Twice>("k", 1)).await;
+    eventually("the next one runs in each", SOON, || seen.len() == 2).await;
+    let kept = lies_on(&kafka, &beside::<Twice>("quarantine")).await;
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    assert_kept(&hostile, &kept[0]);
+    assert_eq!(running.status().counts().quarantined(), 1);
+    stop(running).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_event_of_another_version_or_format_is_set_aside_at_once() {
     contract!(Version: "hostile.version");

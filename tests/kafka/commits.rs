@@ -1,5 +1,6 @@
 //! When offsets are committed, and that they never pass an unfinished event.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -77,6 +78,7 @@ async fn an_event_that_moved_to_a_tier_is_committed_at_once() {
         .await;
     let offsets = Inspector::new(&broker, &named("moved"));
     let (publisher, main) = (Publisher::new(&kafka), topic(Moved::TOPIC));
+    let machine = Machine::watch();
     let mut committed_at = Vec::new();
     for n in 0..5 {
         publisher.publish(Moved::new("k", n)).await.unwrap();
@@ -91,7 +93,8 @@ async fn an_event_that_moved_to_a_tier_is_committed_at_once() {
         .map(|(at, record)| at - record.timestamp.unwrap().millis())
         .collect();
     println!("from a retry record's append to its source's commit: {took:?} ms");
-    assert!(took.iter().all(|ms| (0..=500).contains(ms)), "{took:?}");
+    let most = Duration::from_millis(500) + machine.late(100).await;
+    assert!(took.iter().all(|ms| (0..=most.as_millis() as i64).contains(ms)), "{took:?}");
     stop(running).await;
 }
 
@@ -133,6 +136,59 @@ async fn a_commit_never_passes_an_event_that_is_not_finished() {
     gate.add_permits(1);
     eventually("all are committed", SOON, || offsets.committed(&main, 0) == Some(201)).await;
     stop(running).await;
+}
+
+event!(Third, "commits.third");
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revoke_is_committed_though_the_group_gathers_anew_while_its_work_is_waited_for() {
+    const EVENTS: u32 = 300;
+    let Some(broker) = kafka_address() else { return };
+    let (begun, seen) = (Seen::default(), Seen::default());
+    let gate = Arc::new(Semaphore::new(0));
+    let member = async || {
+        let (begun, seen, gate) = (begun.clone(), seen.clone(), gate.clone());
+        consumer("third", 6)
+            .revoke_drain(SOON)
+            .concurrency(EVENTS as usize)
+            .handle_named("hold", move |Event(e): Event<Third>, delivery: Delivery| {
+                let (begun, seen, gate) = (begun.clone(), seen.clone(), gate.clone());
+                async move {
+                    begun.add(e.n);
+                    drop(gate.acquire().await.unwrap());
+                    seen.add(Ran::new(e.n, &delivery));
+                    Ok::<(), HandlerError>(())
+                }
+            })
+            .start_on(&client("third", &broker))
+            .await
+    };
+    let first = member().await;
+    let publisher = Publisher::new(&client("source", &broker));
+    let publish = async |round: u32| {
+        let events = (0..EVENTS).map(|n| Third::new(format!("k{n}"), round * EVENTS + n));
+        publisher.publish_all(events).await.unwrap();
+    };
+    publish(0).await;
+    // All of them, so that there is work of every partition that may be taken.
+    eventually("it has begun with all", SOON, || begun.len() == EVENTS as usize).await;
+    let offsets = Inspector::new(&broker, &named("third"));
+    let is = |members, state: &str| offsets.group(&named("third")) == (members, state.to_owned());
+    // The first one is told to give partitions up when both have their parts, and waits for its handlers.
+    let second = member().await;
+    eventually("both have their parts", SOON, || is(2, "Stable")).await;
+    let third = member().await;
+    eventually("the group gathers anew", SOON, || is(3, "PreparingRebalance")).await;
+    gate.add_permits(EVENTS as usize);
+    eventually("three have their parts", SOON, || is(3, "Stable")).await;
+    // What is read of a partition now is read behind what would be read of it again.
+    publish(1).await;
+    let all = || seen.all().iter().map(|ran| ran.n).collect::<BTreeSet<_>>().len();
+    eventually("all is handled", SOON, || all() == 2 * EVENTS as usize).await;
+    assert_eq!(seen.len(), 2 * EVENTS as usize, "none ran twice");
+    for running in [first, second, third] {
+        stop(running).await;
+    }
 }
 
 event!(Plain, "commits.plain");

@@ -6,6 +6,7 @@ use tidings::IntegrationEvent;
 use tidings::consumer::Delivery;
 use tidings::event::TopicName;
 use tidings::transport::Timestamp;
+pub use tidings::transport::memory::partition_of;
 
 /// Names the topics of this run; a child process gets its parent's.
 pub const PREFIX: &str = "TIDINGS_TEST_PREFIX";
@@ -131,37 +132,10 @@ pub fn percentile(sorted: &[i64], percent: usize) -> i64 {
     sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)]
 }
 
-/// Kafka's `murmur2` (org.apache.kafka.common.utils.Utils), as the Java client partitions by.
-pub fn murmur2(data: &[u8]) -> i32 {
-    const M: u32 = 0x5bd1_e995;
-    let mut hash = 0x9747_b28c_u32 ^ u32::try_from(data.len()).unwrap();
-    let mut words = data.chunks_exact(4);
-    for word in &mut words {
-        let mut k = u32::from_le_bytes(word.try_into().unwrap()).wrapping_mul(M);
-        k ^= k >> 24;
-        hash = hash.wrapping_mul(M) ^ k.wrapping_mul(M);
-    }
-    let rest = words.remainder();
-    if !rest.is_empty() {
-        for (at, byte) in rest.iter().enumerate() {
-            hash ^= u32::from(*byte) << (8 * at);
-        }
-        hash = hash.wrapping_mul(M);
-    }
-    hash ^= hash >> 13;
-    hash = hash.wrapping_mul(M);
-    (hash ^ (hash >> 15)).cast_signed()
-}
-
-/// Where the Java client puts a key: `toPositive(murmur2(key)) % partitions`.
-pub fn partition_of(key: &str, partitions: i32) -> i32 {
-    (murmur2(key.as_bytes()) & 0x7fff_ffff) % partitions
-}
-
 /// A key that lands on `partition`.
 pub fn key_on(partition: i32, partitions: i32) -> String {
     (0..)
         .map(|n| format!("key-{n}"))
-        .find(|key| partition_of(key, partitions) == partition)
+        .find(|key| partition_of(key.as_bytes(), partitions) == partition)
         .unwrap()
 }

@@ -44,6 +44,20 @@ impl Inspector {
         }
     }
 
+    /// How many members a group has, and what its coordinator says of it: `Stable`, `PreparingRebalance`, ….
+    pub fn group(&self, group: &str) -> (usize, String) {
+        let deadline = Instant::now() + SOON;
+        loop {
+            match self.0.fetch_group_list(Some(group), SOON) {
+                Ok(list) => match list.groups().first() {
+                    Some(found) => break (found.members().len(), found.state().to_owned()),
+                    None => break (0, String::new()),
+                },
+                Err(error) => assert!(Instant::now() < deadline, "{error}"),
+            }
+        }
+    }
+
     /// How many replicas each partition of a topic has.
     pub fn replicas(&self, topic: &TopicName) -> Vec<usize> {
         let metadata = self.0.fetch_metadata(Some(topic.as_str()), SOON).unwrap();

@@ -73,7 +73,8 @@ async fn a_consumer_killed_again_and_again_loses_no_effect_and_repeats_only_what
     let offsets = Inspector::new(&broker, &named("kills"));
     let all: BTreeSet<(i32, i64)> = (0..PARTITIONS)
         .flat_map(|p| {
-            let lies = (0..EVENTS).filter(move |n| partition_of(&format!("k{n}"), PARTITIONS) == p);
+            let lies = (0..EVENTS)
+                .filter(move |n| partition_of(format!("k{n}").as_bytes(), PARTITIONS) == p);
             (0..).zip(lies).map(move |(offset, _)| (p, offset))
         })
         .collect();

@@ -12,6 +12,7 @@ mod support;
 mod broker;
 mod child;
 mod commits;
+mod declared;
 mod events;
 mod failure;
 mod hang;

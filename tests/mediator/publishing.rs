@@ -123,8 +123,11 @@ async fn a_failure_to_publish_carries_the_response_and_the_events_that_are_left_
     let error = users.send(create("listed")).await.unwrap_err();
     assert!(error.is_unpublished());
     assert_eq!(error.response().unwrap().name, "listed");
-    assert_eq!(error.to_string(), "the request succeeded, and 3 of its events were not published");
+    let said = "the request succeeded, and 3 of its events were not published: \
+                mailing_list_changed, user_created, mailing_list_changed";
+    assert_eq!(error.to_string(), said);
     assert_eq!(error.source().unwrap().to_string(), "the broker is away");
+    assert_eq!(format!("{error:?}"), format!("{said}: the broker is away"), "as a `main` shows it");
     let SendError::Unpublished(unpublished) = error else { panic!() };
     let left = [
         "mailing_list_changed null",

@@ -3,7 +3,9 @@
 
 mod faults;
 mod groups;
+mod kill;
 mod logs;
 mod path;
 mod stage;
+mod topics;
 mod transactions;

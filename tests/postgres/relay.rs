@@ -37,6 +37,7 @@ async fn an_idle_relay_publishes_within_50_ms_of_the_commit() {
     let relay = stage.start();
     stage.store_all(vec![event("k", 0)]).await;
     stage.drained().await;
+    let machine = Machine::watch();
     let mut took = Vec::new();
     for n in 1..=20 {
         tokio::time::sleep(Duration::from_millis(150)).await;
@@ -50,7 +51,7 @@ async fn an_idle_relay_publishes_within_50_ms_of_the_commit() {
         took.push(committed.elapsed());
     }
     took.sort();
-    assert!(took[10] <= Duration::from_millis(50), "{took:?}");
+    assert!(took[10] <= Duration::from_millis(50) + machine.late(99).await, "{took:?}");
     stop(relay).await;
 }
 
@@ -89,7 +90,7 @@ async fn a_stop_waits_for_what_is_on_its_way_and_ends_by_its_deadline_when_that_
     stage.broker.inject(Fault::BrokerGone(Duration::from_secs(20)));
     let relay = stage.start();
     stage.store_all(vec![event("k", 0)]).await;
-    eventually("it is on its way", SOON, || stage.broker.queued() == 1).await;
+    eventually("it is on its way", SOON, || stage.broker.backlog().queued == 1).await;
     let began = Instant::now();
     let report = relay.stop(Duration::from_millis(300)).await;
     assert_eq!((report.unmarked, report.failure), (1, None));

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 use tidings::event::{IntegrationEvent, TopicName};
-use tidings::testing::sim::journal::Promise;
 use tidings::{DomainEvent, IntegrationEvent as Derive};
 
 /// An event that no other one equals: its serial number is its own.
@@ -87,16 +86,6 @@ pub struct Counted;
 impl From<&Bought> for Placed {
     fn from(event: &Bought) -> Self {
         Self { key: event.key.clone(), serial: event.serial }
-    }
-}
-
-/// How an event has to lie at the broker.
-pub fn promise<E: IntegrationEvent>(event: &E) -> Promise {
-    let key = event.partition_key().expect("the simulation's keys are keys");
-    Promise {
-        topic: event.topic(),
-        key: key.map(|key| key.as_str().as_bytes().to_vec().into()),
-        payload: serde_json::to_vec(event).expect("the simulation's events are JSON").into(),
     }
 }
 

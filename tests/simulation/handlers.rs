@@ -8,7 +8,7 @@ use std::time::Duration;
 use tidings::consumer::{ConsumerBuilder, Delivery, Event, Handled, HandlerError, Outcome};
 use tidings::mapper::Events;
 use tidings::testing::sim::World;
-use tidings::testing::sim::journal::{Place, What};
+use tidings::testing::sim::journal::{Place, Promise, What};
 use tokio::time::sleep;
 
 use crate::events::*;
@@ -76,14 +76,13 @@ impl Handlers {
             let (handlers, follows) = (handlers.clone(), follows(&event));
             async move {
                 let outcome = handlers.handle(name, event.serial()).await?;
-                if outcome != Outcome::Ack {
-                    return Ok(Handled { outcome, events: Events::none() });
-                }
-                if !follows.is_empty() {
+                // One that is not done answers them too: they must not be published.
+                if outcome == Outcome::Ack && !follows.is_empty() {
                     let place = Place::of(delivery.record());
-                    let events = follows.iter().map(promise).collect();
-                    let handler = name.to_owned();
-                    handlers.0.world.journal().note(What::Follows { place, handler, events });
+                    let events = follows.iter().map(Promise::of).collect();
+                    let (group, handler) = (handlers.0.group.to_owned(), name.to_owned());
+                    let follows = What::Follows { group, place, handler, events };
+                    handlers.0.world.journal().note(follows);
                 }
                 Ok::<_, HandlerError>(Handled { outcome, events: Events::one(follows) })
             }

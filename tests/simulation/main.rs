@@ -1,7 +1,8 @@
 //! Many seeds of a whole simulated system; each of them must hold every promise.
 //!
-//! `TIDINGS_SIM_SEEDS=10000 cargo test --release --features testing --test simulation` runs many,
-//! `TIDINGS_SIM_SEED=7` with `-- --nocapture` replays one, and `TIDINGS_SIM_ALL=1` goes on after a seed that fails.
+//! `TIDINGS_SIM_SEEDS=10000 cargo test --release --test simulation` runs many, from `TIDINGS_SIM_FIRST` on;
+//! `TIDINGS_SIM_SEED=7` with `-- --nocapture` replays one, and `TIDINGS_SIM_ALL=1` goes on after a seed that
+//! fails.
 
 #![allow(unreachable_pub, reason = "modules of one test binary share what they need")]
 #![allow(clippy::print_stdout, reason = "its figures are what it is run for")]
@@ -11,6 +12,7 @@ mod handlers;
 mod services;
 mod shop;
 
+use std::collections::BTreeSet;
 use std::env;
 use std::io::Write as _;
 use std::sync::Mutex;
@@ -74,7 +76,10 @@ fn every_seed_keeps_every_promise() {
                     let report = run(seed.0, services::simulate);
                     sum.lock().unwrap().add(&report);
                     if let Some(violation) = report.violations.first() {
-                        println!("seed {}: {violation}", report.seed);
+                        let classes: BTreeSet<_> =
+                            report.violations.iter().map(|v| v.class).collect();
+                        let classes: Vec<_> = classes.iter().map(ToString::to_string).collect();
+                        println!("seed {}: {}; {violation}", report.seed, classes.join(" "));
                         found.lock().unwrap().get_or_insert(report);
                     }
                 }
@@ -131,9 +136,15 @@ fn failed(report: &Report) -> String {
 }
 
 fn again(seed: u64) -> String {
+    // The same build as this one, so that nothing is compiled anew.
     let release = if cfg!(debug_assertions) { "" } else { " --release" };
+    let features = if cfg!(feature = "kafka") {
+        ""
+    } else {
+        " --no-default-features --features testing,macros"
+    };
     format!(
-        "TIDINGS_SIM_SEED={seed} cargo test{release} --features testing --test simulation every_seed -- --nocapture"
+        "TIDINGS_SIM_SEED={seed} cargo test{release} -p tidings{features} --test simulation every_seed -- --nocapture"
     )
 }
 

@@ -1,6 +1,5 @@
 //! The simulated system: a shop that publishes, and services that consume, as the seed wants them.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tidings::consumer::{Consumer, ConsumerBuilder, Order, TopicSetup};
@@ -33,12 +32,8 @@ pub async fn simulate(world: World) {
     }
     for n in 0..rng.usize(1..=2) {
         let jobs = jobs.clone();
-        world.run(Process {
-            name: format!("shop-{n}"),
-            group: None,
-            config: client("shop", &mut rng),
-            main: Arc::new(move |life| Box::pin(shop::run(life, jobs.clone(), pause))),
-        });
+        let main = move |life| shop::run(life, jobs.clone(), pause);
+        world.run(Process::new(format!("shop-{n}"), client("shop", &mut rng), main));
     }
     while !jobs.are_done() {
         sleep(Duration::from_millis(250)).await;
@@ -86,12 +81,9 @@ impl Group {
         world.expect(self.duties().expect("the simulation's tiers are sound"));
         for n in 0..rng.usize(1..=3) {
             let group = self.clone();
-            world.run(Process {
-                name: format!("{}-{n}", self.name),
-                group: Some(self.name.to_owned()),
-                config: self.config.clone(),
-                main: Arc::new(move |life| Box::pin(group.clone().consume(life))),
-            });
+            let main = move |life| group.clone().consume(life);
+            let process = Process::new(format!("{}-{n}", self.name), self.config.clone(), main);
+            world.run(process.consumes(self.name));
         }
     }
 

@@ -59,8 +59,9 @@ impl Buy {
     }
 
     fn promises(&self) -> Vec<Promise> {
-        let placed = promise(&Placed { key: self.key.clone(), serial: self.serial });
-        let paid = self.serials().map(|serial| promise(&Paid { key: self.key.clone(), serial }));
+        let placed = Promise::of(&Placed { key: self.key.clone(), serial: self.serial });
+        let paid =
+            self.serials().map(|serial| Promise::of(&Paid { key: self.key.clone(), serial }));
         std::iter::once(placed).chain(paid).collect()
     }
 }
@@ -192,14 +193,14 @@ async fn again(
 async fn one<E: IntegrationEvent + Clone>(world: &World, publisher: &Publisher, event: E) {
     for tries in 1.. {
         if publisher.publish(event.clone()).await.is_ok() {
-            return promised(world, vec![promise(&event)], tries);
+            return promised(world, vec![Promise::of(&event)], tries);
         }
         sleep(Duration::from_millis(500)).await;
     }
 }
 
 async fn all(world: &World, publisher: &Publisher, events: Vec<Ticked>) {
-    let promises: Vec<_> = events.iter().map(promise).collect();
+    let promises: Vec<_> = events.iter().map(Promise::of).collect();
     match publisher.publish_all(events).await {
         Ok(_) => promised(world, promises, 1),
         Err(failure) => {

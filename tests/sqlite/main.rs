@@ -9,6 +9,8 @@ mod inbox_offsets;
 mod joining;
 mod kit;
 mod mediator;
+#[cfg(feature = "otel")]
+mod metrics;
 mod mistakes;
 mod outbox;
 mod stage;

@@ -179,6 +179,7 @@ async fn an_idle_relay_publishes_within_50_ms_of_the_commit() {
     let relay = stage.start();
     stage.store_all(vec![event("k", 0)]).await;
     stage.drained().await;
+    let machine = Machine::watch();
     let mut took = Vec::new();
     for n in 1..=15 {
         tokio::time::sleep(Duration::from_millis(150)).await;
@@ -189,7 +190,7 @@ async fn an_idle_relay_publishes_within_50_ms_of_the_commit() {
         took.push(committed.elapsed());
     }
     took.sort();
-    assert!(took[7] <= Duration::from_millis(50), "{took:?}");
+    assert!(took[7] <= Duration::from_millis(50) + machine.late(99).await, "{took:?}");
     stop(relay).await;
 }
 

@@ -2,12 +2,15 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
 use std::io::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tidings::event::TopicName;
 use tidings::transport::kafka::{Kafka, KafkaConfig};
 use tidings::transport::{NewTopic, Transport};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 
 /// Waits for a condition, and says what it waited for when it does not come.
 pub async fn eventually(what: &str, within: Duration, mut holds: impl FnMut() -> bool) {
@@ -19,6 +22,51 @@ pub async fn eventually(what: &str, within: Duration, mut holds: impl FnMut() ->
 }
 
 pub const SOON: Duration = Duration::from_secs(30);
+
+/// How late this machine itself is while a test measures: a timer that wakes a task that wakes another one
+/// and is woken by it, as what is due goes its way in a consumer. No library can be better than that.
+pub struct Machine {
+    enough: Arc<AtomicBool>,
+    watching: JoinHandle<Vec<Duration>>,
+}
+
+impl Machine {
+    pub fn watch() -> Self {
+        let (calls, mut called) = mpsc::unbounded_channel::<oneshot::Sender<()>>();
+        tokio::spawn(async move {
+            while let Some(answer) = called.recv().await {
+                let _ = answer.send(());
+            }
+        });
+        let enough = Arc::new(AtomicBool::new(false));
+        let ends = enough.clone();
+        let watching = tokio::spawn(async move {
+            let mut late = Vec::new();
+            // Those that a stall makes late come all the same, as events would.
+            let mut pace = tokio::time::interval(Duration::from_millis(10));
+            while !ends.load(Ordering::Relaxed) {
+                let due = pace.tick().await;
+                let (call, answer) = oneshot::channel();
+                calls.send(call).unwrap();
+                answer.await.unwrap();
+                late.push(due.elapsed());
+            }
+            late
+        });
+        Self { enough, watching }
+    }
+
+    /// Stops; answers what `percent` of its looks were at most late by.
+    pub async fn late(self, percent: usize) -> Duration {
+        self.enough.store(true, Ordering::Relaxed);
+        let mut late = self.watching.await.unwrap();
+        late.sort_unstable();
+        let answer = late.get(late.len() * percent / 100).or(late.last()).copied();
+        let answer = answer.unwrap_or_default();
+        println!("the machine itself meanwhile: p{percent} {answer:?} late");
+        answer
+    }
+}
 
 /// The address of the Kafka broker that tests may use; `None`, said aloud, where there is none.
 pub fn kafka_address() -> Option<String> {
@@ -59,10 +107,10 @@ pub async fn create_topics(kafka: &Kafka, topics: &[(&str, i32, bool)]) {
     let new: Vec<_> = topics
         .iter()
         .map(|(name, partitions, append_time)| NewTopic {
-            name: TopicName::new(*name).unwrap(),
             partitions: Some(*partitions),
             replication: Some(1),
             append_time: *append_time,
+            ..NewTopic::new(TopicName::new(*name).unwrap())
         })
         .collect();
     let admin = kafka.admin();

@@ -106,8 +106,17 @@ async fn a_dead_letter_for_another_reason_is_shown() {
     kit.settled().await;
     assert_eq!(
         head(|| kit.expect::<Paid>().dead_lettered(1, "no such town")),
-        "expected paid to be dead-lettered because of \"no such town\"\n\
-         \x20 +0.000 s, by shipping/ship after attempt 1: no such street\n"
+        "expected each paid to be dead-lettered for a reason that contains \"no such town\"\n\
+         \x20 +0.000 s, by shipping/ship, which failed at attempt 1: no such street\n"
+    );
+    kit.expect::<Paid>()
+        .dead_lettered_by("ship", 1, "no such street")
+        .dead_lettered_by("shipping/ship", 1, "")
+        .dead_lettered_by("billing/ship", 0, "");
+    assert_eq!(
+        head(|| kit.expect::<Paid>().dead_lettered_by("shop", 1, "")),
+        "expected 1 paid to be dead-lettered by \"shop\", but it was 0\n\
+         no handler of that name was called with paid; these were: shipping/ship\n"
     );
 }
 
@@ -149,7 +158,10 @@ async fn records_that_say_they_are_an_event_and_are_none_are_named() {
     let kit = TestKit::new();
     kit.publish(PaidBefore {}).await;
     let said = head(|| kit.expect::<Paid>().published(1));
-    assert!(said.contains("and a record that says it is one: the payload is not a Paid"), "{said}");
+    assert!(
+        said.contains("and a record that says it is one: the payload cannot be read as Paid"),
+        "{said}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

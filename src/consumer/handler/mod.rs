@@ -16,7 +16,7 @@ pub use typed::{IntegrationEventHandler, Typed};
 
 use super::delivery::{Delivery, Needs};
 use super::outcome::{Handled, HandlerError};
-use crate::event::{IntegrationEvent, TopicName};
+use crate::event::{IntegrationEvent, TopicName, TopicSpec};
 
 /// Anything that handles an integration event: an async function whose first argument is
 /// [`Event<E>`](Event) and whose others are extractors, or an [`IntegrationEventHandler`].
@@ -24,7 +24,7 @@ use crate::event::{IntegrationEvent, TopicName};
 /// `Args` tells the two apart and is always inferred.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an event handler",
-    note = "an event handler is an `async fn` whose first argument is `Event<E>`, whose other arguments are extractors (`Metadata`, `Headers`, `State<S>`, `Tx<S>`, `Publisher`, `RawRecord`, `Attempt`), and that answers `Result<_, HandlerError>` or any error",
+    note = "an event handler is an `async fn` whose first argument is `Event<E>`, whose other arguments are extractors (`Metadata`, `Headers`, `State<S>`, `Tx<S>`, `Publisher`, `RawRecord`, `Attempt`, `Delivery`), and that answers `Result<_, HandlerError>` or any error",
     note = "or a type that implements `IntegrationEventHandler<E>`"
 )]
 pub trait Handler<Args>: Send + Sync + 'static {
@@ -70,6 +70,7 @@ pub(super) struct Registered {
     pub(super) event: &'static str,
     pub(super) version: u32,
     pub(super) topics: Vec<TopicName>,
+    pub(super) declared: Vec<TopicSpec>,
     pub(super) needs: Needs,
     /// It runs in a transaction.
     pub(super) transactional: bool,
@@ -91,6 +92,7 @@ impl Registered {
             version: H::Event::VERSION,
             topics: H::Event::topics(),
             transactional: !needs.transactions().is_empty(),
+            declared: H::Event::declared_topics(),
             needs,
             call: Arc::new(Erased(handler, std::marker::PhantomData)),
         }

@@ -31,6 +31,7 @@ use super::stop::MemberReport;
 use super::work::Work;
 use crate::clock::BrokerClock;
 use crate::error::ErrorClass;
+use crate::task;
 use crate::transport::{Source, SourceEvent, TopicPartition};
 
 /// How often pauses and commits are looked at while anything is worked on or held up.
@@ -89,7 +90,7 @@ impl Member {
                 let (to, inbox) = mpsc::unbounded_channel();
                 let slots = Slots::new(free.clone());
                 let shard = Shard::new(inbox, outbox.clone(), work.apart(), slots);
-                aborts.push(tasks.spawn(shard.run()));
+                aborts.push(tasks.spawn(task::owned(shard.run())));
                 to
             })
             .collect();

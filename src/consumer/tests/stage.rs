@@ -329,6 +329,14 @@ impl Admin for Stage {
     async fn create(&self, _: &[NewTopic], _: Duration) -> Result<(), TransportError> {
         Ok(())
     }
+
+    async fn topics(&self, _: Duration) -> Result<Vec<TopicName>, TransportError> {
+        Ok(Vec::new())
+    }
+
+    async fn brokers(&self, _: Duration) -> Result<Option<i32>, TransportError> {
+        Ok(None)
+    }
 }
 
 struct Control {

@@ -8,7 +8,7 @@ use super::Capability;
 use super::trial::Trial;
 use super::{
     commits, consumers, delivery, followers, groups, headers, order, pauses, payloads, shutdown,
-    tiers, topics, transactions,
+    tiers, tools, topics, transactions,
 };
 
 /// Something that a transport does, named as a sentence.
@@ -44,7 +44,7 @@ impl fmt::Debug for Behaviour {
 
 /// All behaviours, in the order of the report.
 pub fn behaviours() -> impl Iterator<Item = &'static Behaviour> {
-    let areas: [&'static [Behaviour]; 13] = [
+    let areas: [&'static [Behaviour]; 14] = [
         delivery::BEHAVIOURS,
         order::BEHAVIOURS,
         payloads::BEHAVIOURS,
@@ -56,6 +56,7 @@ pub fn behaviours() -> impl Iterator<Item = &'static Behaviour> {
         pauses::BEHAVIOURS,
         shutdown::BEHAVIOURS,
         transactions::BEHAVIOURS,
+        tools::BEHAVIOURS,
         consumers::BEHAVIOURS,
         tiers::BEHAVIOURS,
     ];

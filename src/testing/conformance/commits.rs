@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::behaviour::{Failure, Verdict, declare, holds, same};
 use super::groups::{divided, partitions};
 use super::member::{Join, Member, OnRevoke};
@@ -23,8 +21,6 @@ declare! { "commits":
 
 /// How long the revoke of a member that gives no reply waits.
 const SHORT: Duration = Duration::from_millis(500);
-/// How long it is looked at most whether a broker waits.
-const LOOKS: Duration = Duration::from_millis(300);
 
 fn of(member: &Member, partition: &TopicPartition) -> Vec<usize> {
     numbers_of(&member.state().records, partition)
@@ -110,22 +106,32 @@ async fn not_committed(trial: &Trial) -> Verdict {
     Ok(())
 }
 
-/// A member that holds a reply, and another one that waits for what it has to give up.
+/// A member that has read all of a group's two partitions.
+async fn owner(
+    trial: &Trial,
+    on_revoke: OnRevoke,
+    revoke_wait: Option<Duration>,
+) -> Verdict<(Join, TopicName, Member)> {
+    let client = trial.client()?;
+    let topic = filled(trial, &client, 2).await?;
+    let mut join = Join::new(trial.name("group"), [&topic]).on_revoke(on_revoke);
+    if let Some(wait) = revoke_wait {
+        join = join.revoke_wait(wait);
+    }
+    let next = Join::new(&join.subscription.group, [&topic]);
+    let member = trial.join(&client, join)?;
+    read_all(trial, &member, 2).await?;
+    Ok((next, topic, member))
+}
+
+/// Such a member, and another one that waits for what it has to give up.
 async fn taken_from(
     trial: &Trial,
     on_revoke: OnRevoke,
     revoke_wait: Option<Duration>,
 ) -> Verdict<(TopicName, Member, Member)> {
-    let (one, other) = (trial.client()?, trial.client()?);
-    let topic = filled(trial, &one, 2).await?;
-    let group = trial.name("group");
-    let mut join = Join::new(&group, [&topic]).on_revoke(on_revoke);
-    if let Some(wait) = revoke_wait {
-        join = join.revoke_wait(wait);
-    }
-    let a = trial.join(&one, join)?;
-    read_all(trial, &a, 2).await?;
-    let b = trial.join(&other, Join::new(&group, [&topic]))?;
+    let (next, topic, a) = owner(trial, on_revoke, revoke_wait).await?;
+    let b = trial.join(&trial.client()?, next)?;
     Ok((topic, a, b))
 }
 
@@ -141,26 +147,46 @@ async fn first_read(trial: &Trial, member: &Member) -> Verdict<(TopicPartition, 
 }
 
 async fn revoke(trial: &Trial) -> Verdict {
-    let (topic, a, b) = taken_from(trial, OnRevoke::Hold, None).await?;
+    let mut refusals = 0;
+    while let Err(why) = revoke_once(trial).await? {
+        if refusals == trial.limits().refusals {
+            let what = "expected that the broker takes the commit of a revoke, seen";
+            return Err(Failure::new(format!("{what} {refusals} times before and now: {why}")));
+        }
+        refusals += 1;
+    }
+    Ok(())
+}
+
+/// What was answered to the commit; where it was taken, the new owner has begun there.
+async fn revoke_once(trial: &Trial) -> Verdict<Result<(), String>> {
+    let ((_, a, b), (next, _, c)) = futures::try_join!(
+        taken_from(trial, OnRevoke::Hold, None),
+        owner(trial, OnRevoke::Release, None),
+    )?;
     let asked = || (!a.state().held.is_empty()).then_some(());
     trial.until("something is taken from the first member", &[&a, &b], asked).await?;
     let taken: Vec<_> = a.state().held.iter().flat_map(|(held, _)| held.clone()).collect();
-    // Some round trips, so that a broker that did not wait has had the time to give them away; and not
-    // so long that one that waits has to throw the member out.
-    let client = trial.client()?;
-    let looks_until = Instant::now() + LOOKS;
-    for _ in 0..20 {
-        trial.describe(&client, &topic).await?;
-        if Instant::now() >= looks_until {
-            break;
-        }
-    }
+    // While another group goes through all of it: a transport that did not wait would have given them
+    // away by then.
+    let d = trial.join(&trial.client()?, next)?;
+    trial
+        .until("another group's are given away", &[&c, &d], || {
+            (!d.state().partitions().is_empty()).then_some(())
+        })
+        .await?;
     let early = b.state().partitions();
     holds("nobody else has them before the reply", early.is_empty(), early)?;
     a.release(|_| Some(5));
+    let answer = || a.state().commits.first().map(|(_, result)| result.clone());
+    let answer = trial.until("the commit is answered", &[&a, &b], answer).await?;
+    if answer.is_err() {
+        return Ok(answer);
+    }
     let (partition, first) = first_read(trial, &b).await?;
     holds("the new owner has what was taken", taken.contains(&partition), &partition)?;
-    same("where the new owner begins", 5, first)
+    same("where the new owner begins", 5, first)?;
+    Ok(Ok(()))
 }
 
 async fn no_answer(trial: &Trial) -> Verdict {

@@ -74,6 +74,7 @@
 //! | `pauses` | nothing comes, nothing is lost, nothing comes twice |
 //! | `shutdown` | what a close sends, reports and ends |
 //! | `transactions` | records and offsets together or never; a newer producer fences an older one |
+//! | `tools` | groups and offsets looked at; reading without a group |
 //! | `consumers`, `tiers` | a publisher and a consumer on top of it: handled, committed, retried, dead, quarantined |
 //!
 //! # Time
@@ -100,6 +101,7 @@ mod shutdown;
 mod subject;
 mod suite;
 mod tiers;
+mod tools;
 mod topics;
 mod transactions;
 mod trial;

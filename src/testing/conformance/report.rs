@@ -53,11 +53,14 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether nothing failed that was not declared, and everything declared is true.
+    /// Whether something was tried, nothing failed that was not declared, and everything declared is
+    /// true.
     pub fn is_conformant(&self) -> bool {
-        self.entries
-            .iter()
-            .all(|entry| matches!(entry.outcome, Outcome::Passed | Outcome::Lacks { .. }))
+        !self.entries.is_empty()
+            && self
+                .entries
+                .iter()
+                .all(|entry| matches!(entry.outcome, Outcome::Passed | Outcome::Lacks { .. }))
     }
 
     fn count(&self, which: impl Fn(&Outcome) -> bool) -> usize {
@@ -114,5 +117,20 @@ struct Cell<'a>(&'a str);
 impl fmt::Display for Cell<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.replace(['\n', '\r'], " ").replace('|', "\\|"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_suite_of_which_nothing_ran_shows_nothing() {
+        let mut report = Report { subject: "mine".into(), entries: Vec::new() };
+        assert!(!report.is_conformant());
+        let behaviour = super::super::behaviours().next().unwrap();
+        let (outcome, took) = (Outcome::Passed, Duration::ZERO);
+        report.entries.push(Entry { behaviour, outcome, took });
+        assert!(report.is_conformant());
     }
 }

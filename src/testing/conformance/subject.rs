@@ -107,6 +107,8 @@ pub enum Capability {
     EmptyKeys,
     /// There is a size above which a record is refused.
     SizeLimit,
+    /// Topics have properties that are set when they are made, and the broker says them.
+    TopicProperties,
     /// Topics can keep the broker's append time.
     AppendTime,
     /// Topics keep the time that the producer said.
@@ -117,6 +119,12 @@ pub enum Capability {
     Rebalance,
     /// Topics can follow the partitions of another one.
     Followers,
+    /// Groups can be looked at: who is in them, and their offsets.
+    Groups,
+    /// Offsets can be asked for, and partitions read without a group.
+    Offsets,
+    /// Offsets can be asked for by the time of records.
+    OffsetsByTime,
     /// A member that dies without leaving is replaced.
     Death,
     /// There is a producer of transactions.
@@ -133,11 +141,15 @@ impl fmt::Display for Capability {
             Self::HeaderNameBytes => "header names of any bytes",
             Self::EmptyKeys => "empty keys",
             Self::SizeLimit => "size limit",
+            Self::TopicProperties => "topic properties",
             Self::AppendTime => "append time",
             Self::ProducerTime => "producer time",
             Self::StartAtLatest => "start at latest",
             Self::Rebalance => "rebalance",
             Self::Followers => "followers",
+            Self::Groups => "groups",
+            Self::Offsets => "offsets",
+            Self::OffsetsByTime => "offsets by time",
             Self::Death => "death of a member",
             Self::Transactions => "transactions",
             Self::Atomicity => "atomicity",
@@ -172,6 +184,10 @@ pub struct Limits {
     /// How long the group keeps a member that is silent: a member that leaves must be replaced in
     /// less. Default 10 s.
     pub session: Duration,
+    /// How often the broker may refuse the commit of a revoke, and say so, before that is a failure: it
+    /// is tried again with another group. Default 0: Kafka takes such a commit from any member of the
+    /// group's generation.
+    pub refusals: usize,
     /// The first retry tier; the second is twice as long. Default 500 ms.
     pub tier: Duration,
     /// The payload of a large record, in bytes: it must pass. Default 900 KiB.
@@ -202,6 +218,13 @@ impl Limits {
         self
     }
 
+    /// Sets how often the broker may refuse the commit of a revoke.
+    #[must_use]
+    pub fn refusals(mut self, refusals: usize) -> Self {
+        self.refusals = refusals;
+        self
+    }
+
     /// Sets the first retry tier, in whole milliseconds.
     #[must_use]
     pub fn tier(mut self, tier: Duration) -> Self {
@@ -223,6 +246,7 @@ impl Default for Limits {
             patience: Duration::from_secs(30),
             behaviour: Duration::from_secs(120),
             session: Duration::from_secs(10),
+            refusals: 0,
             tier: Duration::from_millis(500),
             large: 900 * 1024,
             too_large: 16 * 1024 * 1024,

@@ -5,13 +5,18 @@ use std::slice;
 use super::behaviour::{Failure, Verdict, declare, holds, same};
 use super::trial::{Trial, at, numbered, numbers_of};
 use crate::clock::{Millis, millis};
-use crate::transport::{NewTopic, Timestamp};
+use crate::error::ErrorClass;
+use crate::transport::{NewTopic, Timestamp, TopicProperty};
 
 declare! { "topics":
     missing = "a topic that is not there is described as none",
     made = "a topic is made with the partitions that were asked for",
     in_order = "descriptions come in the order of the names",
     twice = "making a topic twice leaves it as it was",
+    listed = "all topics are listed, by name",
+    properties [TopicProperties] = "a topic is made with the properties and copies that were asked for, and says them",
+    impossible [TopicProperties] = "a topic with a property that cannot be is not made, and is named",
+    brokers [TopicProperties] = "the cluster says how many copies it can hold",
     append_time [AppendTime] = "a topic that keeps append time says so, and its records carry it",
     producer_time [ProducerTime] = "another topic's records carry the producer's time",
 }
@@ -54,7 +59,7 @@ async fn twice(trial: &Trial) -> Verdict {
     let topic = trial.topic(&client, "twice", 2).await?;
     trial.send(&client, &numbered(&topic, 1, 7)).await?;
     let (other, name) = (trial.client()?, topic.clone());
-    let again = NewTopic { name, partitions: Some(5), replication: None, append_time: false };
+    let again = NewTopic { partitions: Some(5), ..NewTopic::new(name) };
     let made = other.admin().create(slice::from_ref(&again), trial.limits().patience).await;
     made.map_err(Failure::of("a topic is made a second time"))?;
     let found = trial.describe(&other, &topic).await?.map(|found| found.partitions);
@@ -63,11 +68,78 @@ async fn twice(trial: &Trial) -> Verdict {
     same("what lies on it", vec![7], numbers_of(&read, &at(&topic, 1)))
 }
 
+async fn listed(trial: &Trial) -> Verdict {
+    let client = trial.client()?;
+    let (b, a) =
+        (trial.topic(&client, "listed-b", 1).await?, trial.topic(&client, "listed-a", 1).await?);
+    let missing = trial.topic_name("missing")?;
+    let all = client.admin().topics(trial.limits().patience).await;
+    let mut all = all.map_err(Failure::of("topics are listed"))?;
+    holds("the names are in order", all.is_sorted(), &all)?;
+    all.retain(|name| [&a, &b, &missing].contains(&name));
+    let mut made = vec![a, b];
+    made.sort();
+    same("those of this trial", made, all)
+}
+
+async fn properties(trial: &Trial) -> Verdict {
+    let client = trial.client()?;
+    let name = trial.topic_name("properties")?;
+    let set = [("cleanup.policy", "compact"), ("max.message.bytes", "200000")];
+    let new = NewTopic {
+        partitions: Some(2),
+        replication: Some(1),
+        configuration: set.map(|(name, value)| (name.into(), value.into())).into(),
+        ..NewTopic::new(name)
+    };
+    let found = trial.make(&client, new).await?;
+    same("the copies", Some(1), found.replication)?;
+    for (name, value) in set {
+        let property = TopicProperty { value: value.into(), set: true };
+        same(name, Some(&property), found.configuration.get(name))?;
+    }
+    let default = found.configuration.get("message.timestamp.type").map(|property| property.set);
+    same("whether a property that was not set says that it is", Some(false), default)
+}
+
+async fn impossible(trial: &Trial) -> Verdict {
+    let client = trial.client()?;
+    let wrong = trial.topic_name("impossible")?;
+    let new = NewTopic {
+        partitions: Some(1),
+        configuration: [("max.message.bytes".into(), "many".into())].into(),
+        ..NewTopic::new(wrong.clone())
+    };
+    let made = client.admin().create(slice::from_ref(&new), trial.limits().patience).await;
+    let Err(error) = made else { return holds("it is refused", false, "it was made") };
+    let text = crate::error::chain(&error);
+    holds("the error names the topic", text.contains(wrong.as_str()), &text)?;
+    holds("no retry is asked for", error.class != ErrorClass::Retriable, error.class)?;
+    same("the description", None, trial.describe(&client, &wrong).await?)
+}
+
+async fn brokers(trial: &Trial) -> Verdict {
+    let client = trial.client()?;
+    let brokers = client.admin().brokers(trial.limits().patience).await;
+    let brokers = brokers.map_err(Failure::of("the brokers are counted"))?;
+    let Some(brokers) = brokers.filter(|brokers| *brokers > 0) else {
+        return holds("there is one at least", false, brokers);
+    };
+    let name = trial.topic_name("too-many-copies")?;
+    let new = NewTopic {
+        partitions: Some(1),
+        replication: Some(brokers + 1),
+        ..NewTopic::new(name.clone())
+    };
+    let made = client.admin().create(slice::from_ref(&new), trial.limits().patience).await;
+    holds("more copies than brokers are refused", made.is_err(), brokers + 1)?;
+    same("the description", None, trial.describe(&client, &name).await?)
+}
+
 async fn append_time(trial: &Trial) -> Verdict {
     let client = trial.client()?;
     let topic = trial.topic_name("append-time")?;
-    let new =
-        NewTopic { name: topic.clone(), partitions: Some(1), replication: None, append_time: true };
+    let new = NewTopic { partitions: Some(1), append_time: true, ..NewTopic::new(topic.clone()) };
     let found = trial.make(&client, new).await?;
     same("whether it says that it keeps append time", Some(true), found.append_time)?;
     let mut record = numbered(&topic, 0, 1);

@@ -104,16 +104,8 @@ impl Trial {
         partitions: i32,
     ) -> Verdict<TopicName> {
         let name = self.topic_name(what)?;
-        self.make(
-            client,
-            NewTopic {
-                name: name.clone(),
-                partitions: Some(partitions),
-                replication: None,
-                append_time: false,
-            },
-        )
-        .await?;
+        self.make(client, NewTopic { partitions: Some(partitions), ..NewTopic::new(name.clone()) })
+            .await?;
         Ok(name)
     }
 

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::step::{Did, Stepped};
 use super::TestKit;
 use super::seen::Seen;
-use super::story::{Did, Entry, Taken};
+use super::story::Entry;
 use crate::event::{Envelope, IntegrationEvent, TopicName, header};
 use crate::transport::{Aside, Received};
 
@@ -29,6 +30,17 @@ pub struct Moved<E> {
     pub kind: String,
     /// What was said to have gone wrong, cut at 1 KiB.
     pub reason: String,
+}
+
+impl<E> Moved<E> {
+    /// Whether it is this handler's, named as `handler` or `group/handler`.
+    pub(super) fn is_by(&self, name: &str) -> bool {
+        self.handler.as_deref().is_some_and(|handler| {
+            handler == name
+                || name.strip_prefix(&*self.group).and_then(|n| n.strip_prefix('/'))
+                    == Some(handler)
+        })
+    }
 }
 
 impl TestKit {
@@ -59,7 +71,7 @@ impl TestKit {
         how: impl Fn(&Did) -> bool,
     ) -> Vec<Envelope<E>> {
         let entries = self.story.entries();
-        let by = |taken: &Taken| taken.is_by(handler) && how(&taken.what);
+        let by = |taken: &Stepped| taken.is_by(handler) && how(&taken.did);
         let steps = entries.iter().filter(|entry| entry.step().is_some_and(by));
         steps.filter_map(|entry| entry.record.event::<E>()?.ok()).collect()
     }
@@ -82,8 +94,8 @@ impl TestKit {
     fn moved<T>(&self, wanted: Aside, event: impl Fn(&Seen) -> Option<T>) -> Vec<Moved<T>> {
         let moved = |entry: Arc<Entry>| {
             let taken = entry.step()?;
-            let Did::Move { to, aside, copy } = &taken.what else { return None };
-            let said = |name| copy.as_ref().and_then(|copy| copy.header(name)).unwrap_or_default();
+            let Did::Move { to, aside } = &taken.did else { return None };
+            let said = |name| entry.copy().and_then(|copy| copy.header(name)).unwrap_or_default();
             Some(Moved {
                 event: (*aside == wanted).then(|| event(&entry.record)).flatten()?,
                 at: entry.at,

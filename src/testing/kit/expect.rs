@@ -4,10 +4,10 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::step::Did;
 use super::TestKit;
 use super::diff::{Plain, same};
 use super::events::Moved;
-use super::story::Did;
 use super::telling::{tell, time};
 use crate::event::{Envelope, IntegrationEvent, header};
 use crate::transport::Aside;
@@ -148,7 +148,20 @@ impl<'a, E: IntegrationEvent> Expect<'a, E> {
     pub fn dead_lettered(self, times: usize, reason: &str) -> Self {
         let mut dead = self.kit.dead_lettered::<E>();
         dead.retain(|moved| self.accepts(&moved.event.event));
-        self.aside("dead-lettered", &dead, times, reason);
+        self.aside("dead-lettered", &dead, times, reason, "");
+        self
+    }
+
+    /// So many of them became dead letters of a handler, and each says this of its reason, or more.
+    ///
+    /// # Panics
+    /// When it were more or fewer, or one says something else.
+    #[track_caller]
+    pub fn dead_lettered_by(self, handler: &str, times: usize, reason: &str) -> Self {
+        let mut dead = self.kit.dead_lettered::<E>();
+        dead.retain(|moved| moved.is_by(handler) && self.accepts(&moved.event.event));
+        let names = if dead.is_empty() { self.names(handler) } else { String::new() };
+        self.aside(&format!("dead-lettered by {handler:?}"), &dead, times, reason, &names);
         self
     }
 
@@ -165,25 +178,33 @@ impl<'a, E: IntegrationEvent> Expect<'a, E> {
             let first = moved.event.headers.get_str(header::ORIGIN_TOPIC);
             topics.iter().any(|topic| *topic == moved.event.topic || Some(topic.as_str()) == first)
         });
-        self.aside("put in quarantine", &records, times, reason);
+        self.aside("put in quarantine", &records, times, reason, "");
         self
     }
 
     #[track_caller]
-    fn aside<T>(&self, what: &str, moved: &[Moved<T>], times: usize, reason: &str) {
+    fn aside<T>(&self, what: &str, moved: &[Moved<T>], times: usize, reason: &str, names: &str) {
         let wrong = moved.iter().any(|moved| !moved.reason.contains(reason));
         if moved.len() == times && !wrong {
             return;
         }
         let mut text = self.count(what, times, moved.len());
         if wrong {
-            text = format!("expected {} to be {what} because of {reason:?}\n", E::NAME);
+            let (name, narrowed) = (E::NAME, self.narrowed());
+            text = format!(
+                "expected each {name}{narrowed} to be {what} for a reason that contains {reason:?}\n"
+            );
         }
         for Moved { at, group, handler, attempt, reason, .. } in moved {
             let who = handler.as_ref().map_or(group.clone(), |name| format!("{group}/{name}"));
             let at = time(*at);
-            let _ = writeln!(text, "  {at}, by {who} after attempt {attempt}: {reason}");
+            let failed = match attempt {
+                0 => String::new(),
+                attempt => format!(", which failed at attempt {attempt}"),
+            };
+            let _ = writeln!(text, "  {at}, by {who}{failed}: {reason}");
         }
+        text += names;
         self.fail(&text);
     }
 
@@ -194,16 +215,14 @@ impl<'a, E: IntegrationEvent> Expect<'a, E> {
         let mut waits = Vec::new();
         for entry in &entries {
             let Some(taken) = entry.step().filter(|taken| taken.is_by(handler)) else { continue };
-            let Did::Move { aside: Aside::Retry, copy, .. } = &taken.what else {
-                continue;
-            };
+            let Did::Move { aside: Aside::Retry, .. } = &taken.did else { continue };
             let event = entry.record.event::<E>().and_then(Result::ok);
             if !event.is_some_and(|envelope| self.accepts(&envelope.event)) {
                 continue;
             }
             let begun = entries.iter().find(|later| {
-                let step = later.step().filter(|taken| matches!(taken.what, Did::Begin));
-                step.is_some() && copy.as_ref().is_some_and(|copy| Arc::ptr_eq(copy, &later.record))
+                let step = later.step().filter(|taken| matches!(taken.did, Did::Begin));
+                step.is_some() && entry.copy().is_some_and(|copy| Arc::ptr_eq(copy, &later.record))
             });
             waits.push(begun.map(|begun| begun.at.saturating_sub(entry.at)));
         }

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::clock::Millis;
+use crate::error::debug_as_told;
 use crate::event::{Headers, TopicName};
 use crate::transport::{Received, Record};
 
@@ -43,8 +44,10 @@ pub struct Fixture {
     payload: Option<Bytes>,
 }
 
+debug_as_told!(FixtureError);
+
 /// Why a text is no fixture.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum FixtureError {
     /// The file cannot be read.

@@ -96,9 +96,7 @@ impl TestKit {
     /// is not part of the story.
     pub fn on(broker: MemoryBroker) -> Self {
         let story = Arc::new(Story::new());
-        broker.observe(story.clone());
-        let told = story.clone();
-        broker.on_record(move |record| told.stored(record));
+        broker.watch(story.clone());
         let client = connected(&broker, MemoryConfig::new(SOURCE));
         let publisher = Publisher::new(&client);
         Self {

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
+use super::super::step::{Did, Stepped};
 use super::TestKit;
 use super::seen::Seen;
-use super::story::{Did, Entry, Taken};
+use super::story::Entry;
 use super::telling::time;
 use crate::event::header;
 use crate::transport::memory::{Lag, Reader};
@@ -198,12 +199,13 @@ fn last_words(group: &str, record: &Arc<Seen>, entries: &[Arc<Entry>]) -> Option
     handlers.sort_unstable();
     handlers.dedup();
     let words = handlers.into_iter().filter_map(|handler| {
-        let of_handler = |(_, taken): &&(&Arc<Entry>, &Taken)| taken.handler.as_deref() == handler;
+        let of_handler =
+            |(_, taken): &&(&Arc<Entry>, &Stepped)| taken.handler.as_deref() == handler;
         let (entry, last) = steps.iter().rev().find(of_handler)?;
         let calls = steps.iter().filter(of_handler);
-        let calls = calls.filter(|(_, taken)| matches!(taken.what, Did::Begin)).count();
+        let calls = calls.filter(|(_, taken)| matches!(taken.did, Did::Begin)).count();
         let handler = handler.unwrap_or_default();
-        match &last.what {
+        match &last.did {
             Did::Begin => Some(format!("{handler} has been running since {}", time(entry.at))),
             Did::Fail { kind, error } => {
                 Some(format!("{handler} has failed {calls} times, last {kind}: {error}"))
@@ -230,7 +232,8 @@ fn is_paused() -> bool {
 
 impl fmt::Display for Unsettled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "not settled within {:?}. What is left:", self.waited)?;
+        let waited = self.waited.as_secs_f64();
+        writeln!(f, "not settled within {waited:.1} s. What is left:")?;
         self.left.iter().try_for_each(|left| writeln!(f, "  {left}"))?;
         write!(f, "What happened:\n{}", self.story)
     }

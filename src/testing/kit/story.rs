@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::super::step::Stepped;
 use super::seen::Seen;
 use crate::event::{TopicName, header};
-use crate::transport::{Aside, Observer, Received, Step, StepKind};
+use crate::transport::memory::{Operation, Watcher};
+use crate::transport::{Received, Step, StepKind};
 
-/// The kit's observer. It is told of records with the broker held, so it never asks the broker.
+/// What the kit watches its broker with. It is told of records with the broker held, so it never asks
+/// the broker.
 pub(super) struct Story {
     began: Instant,
     told: Mutex<Told>,
@@ -45,29 +48,9 @@ pub(super) enum What {
     /// Readers could see the record.
     Stored,
     /// A consumer did something with it.
-    Step(Taken),
-}
-
-/// A step that a consumer took.
-#[derive(Debug)]
-pub(super) struct Taken {
-    pub(super) group: String,
-    pub(super) handler: Option<String>,
-    /// What the consumer takes the event for.
-    pub(super) event: Option<Arc<str>>,
-    pub(super) attempt: u32,
-    pub(super) what: Did,
-}
-
-#[derive(Debug)]
-pub(super) enum Did {
-    Begin,
-    Finish,
-    Duplicate,
-    Drop { reason: String },
-    Fail { kind: String, error: String },
-    Move { to: TopicName, aside: Aside, copy: Option<Arc<Seen>> },
-    Skip,
+    Step(Stepped),
+    /// A consumer moved it; where that can be said, the record that it was moved to.
+    Moved(Stepped, Option<Arc<Seen>>),
 }
 
 impl Story {
@@ -89,7 +72,7 @@ impl Story {
     }
 
     /// Readers can see a record.
-    pub(super) fn stored(&self, record: &Arc<Received>) {
+    fn stored(&self, record: &Arc<Received>) {
         let mut told = self.told();
         let record = told.seen(record);
         let at = self.began.elapsed();
@@ -119,8 +102,18 @@ impl Told {
     }
 }
 
-impl Observer for Story {
-    fn saw(&self, step: &Step<'_>) {
+impl Watcher for Story {
+    fn did(&self, operation: &Operation) {
+        match operation {
+            Operation::Appended { record, open: false, .. } => self.stored(record),
+            Operation::Ended { committed, .. } => {
+                committed.iter().for_each(|record| self.stored(record))
+            }
+            _ => {}
+        }
+    }
+
+    fn stepped(&self, _client: u64, step: &Step<'_>) {
         let at = self.began.elapsed();
         let mut told = self.told();
         let record = match told.seen.get(&place(step.record)) {
@@ -132,50 +125,29 @@ impl Observer for Story {
             let _ = record.taken_for.set(metadata.clone());
         }
         let what = match step.what {
-            StepKind::Begun => Did::Begin,
-            StepKind::Done => Did::Finish,
-            StepKind::Duplicate => Did::Duplicate,
-            StepKind::Dropped { reason } => Did::Drop { reason: reason.to_owned() },
-            StepKind::Failed { kind, error } => {
-                Did::Fail { kind: kind.to_owned(), error: error.to_owned() }
-            }
-            StepKind::Moved { to, aside } => {
+            StepKind::Moved { to, .. } => {
                 let copy = told.claim(&record, to, step.handler);
-                Did::Move { to: to.clone(), aside, copy }
+                What::Moved(Stepped::of(step), copy)
             }
-            StepKind::Skipped => Did::Skip,
+            _ => What::Step(Stepped::of(step)),
         };
-        let what = What::Step(Taken {
-            group: step.group.to_owned(),
-            handler: step.handler.map(str::to_owned),
-            event: step.metadata.map(|metadata| metadata.event_type.clone()),
-            attempt: step.attempt,
-            what,
-        });
         told.entries.push(Arc::new(Entry { at, record, what }));
     }
 }
 
 impl Entry {
-    pub(super) fn step(&self) -> Option<&Taken> {
+    pub(super) fn step(&self) -> Option<&Stepped> {
         match &self.what {
-            What::Step(taken) => Some(taken),
+            What::Step(step) | What::Moved(step, _) => Some(step),
             What::Stored => None,
         }
     }
-}
 
-impl Taken {
-    /// `group/handler`, or the group where it was the consumer's own step.
-    pub(super) fn who(&self) -> String {
-        match &self.handler {
-            Some(handler) => format!("{}/{handler}", self.group),
-            None => self.group.clone(),
+    /// The record that it was moved to.
+    pub(super) fn copy(&self) -> Option<&Arc<Seen>> {
+        match &self.what {
+            What::Moved(_, copy) => copy.as_ref(),
+            What::Step(_) | What::Stored => None,
         }
-    }
-
-    /// Whether this is whom a test names: `handler` or `group/handler`.
-    pub(super) fn is_by(&self, name: &str) -> bool {
-        self.handler.as_deref() == Some(name) || self.who() == name
     }
 }

@@ -5,8 +5,9 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::step::{Did, Stepped};
 use super::seen::{Seen, Short};
-use super::story::{Did, Entry, Taken, What};
+use super::story::Entry;
 use crate::transport::Aside;
 
 /// Failures of one delivery in a row that are shown one by one.
@@ -40,7 +41,7 @@ pub(super) fn tell(entries: &[Arc<Entry>]) -> String {
 /// One delivery of a record to a handler.
 type Delivery = (*const Seen, String);
 
-fn delivery(entry: &Entry, taken: &Taken) -> Delivery {
+fn delivery(entry: &Entry, taken: &Stepped) -> Delivery {
     (Arc::as_ptr(&entry.record), taken.who())
 }
 
@@ -48,7 +49,7 @@ fn lines(entries: &[Arc<Entry>]) -> Vec<(Duration, String)> {
     let copies = copies(entries);
     let mut fails: BTreeMap<Delivery, usize> = BTreeMap::new();
     for (entry, taken) in steps(entries) {
-        if let Did::Fail { .. } = taken.what {
+        if let Did::Fail { .. } = taken.did {
             *fails.entry(delivery(entry, taken)).or_default() += 1;
         }
     }
@@ -57,21 +58,21 @@ fn lines(entries: &[Arc<Entry>]) -> Vec<(Duration, String)> {
     let mut failed: BTreeMap<Delivery, usize> = BTreeMap::new();
     let mut lines = Vec::new();
     for (index, entry) in entries.iter().enumerate() {
-        let What::Step(taken) = &entry.what else {
+        let Some(taken) = entry.step() else {
             if !copies.contains(&Arc::as_ptr(&entry.record)) {
                 lines.push((entry.at, published(&entry.record)));
             }
             continue;
         };
         let this = delivery(entry, taken);
-        if let Did::Begin = taken.what
+        if let Did::Begin = taken.did
             && !open.contains(&index)
         {
             begun.insert(this, entry.at);
             continue;
         }
         let mut text = step(entry, taken) + &took(begun.remove(&this), entry.at);
-        if let Did::Fail { .. } = taken.what {
+        if let Did::Fail { .. } = taken.did {
             let all = fails.get(&this).copied().unwrap_or_default();
             let nth = failed.entry(this).or_default();
             *nth += 1;
@@ -95,7 +96,7 @@ fn open(entries: &[Arc<Entry>]) -> HashSet<usize> {
     for (index, entry) in entries.iter().enumerate().rev() {
         let Some(taken) = entry.step() else { continue };
         let this = delivery(entry, taken);
-        match taken.what {
+        match taken.did {
             Did::Begin if !ended.remove(&this) => {
                 open.insert(index);
             }
@@ -108,17 +109,13 @@ fn open(entries: &[Arc<Entry>]) -> HashSet<usize> {
     open
 }
 
-fn steps(entries: &[Arc<Entry>]) -> impl Iterator<Item = (&Entry, &Taken)> {
+fn steps(entries: &[Arc<Entry>]) -> impl Iterator<Item = (&Entry, &Stepped)> {
     entries.iter().filter_map(|entry| Some((&**entry, entry.step()?)))
 }
 
 /// Records that a step says were made by moving another; their own lines would say it twice.
 fn copies(entries: &[Arc<Entry>]) -> HashSet<*const Seen> {
-    let copy = |(_, taken): (&Entry, &Taken)| match &taken.what {
-        Did::Move { copy, .. } => copy.as_ref().map(Arc::as_ptr),
-        _ => None,
-    };
-    steps(entries).filter_map(copy).collect()
+    entries.iter().filter_map(|entry| entry.copy().map(Arc::as_ptr)).collect()
 }
 
 fn took(begun: Option<Duration>, at: Duration) -> String {
@@ -146,10 +143,10 @@ fn published(record: &Seen) -> String {
     text
 }
 
-fn step(entry: &Entry, taken: &Taken) -> String {
+fn step(entry: &Entry, taken: &Stepped) -> String {
     let (who, event) = (taken.who(), entry.record.title(taken.event.as_deref()));
     let attempt = taken.attempt;
-    match &taken.what {
+    match &taken.did {
         Did::Begin => format!("{who} began {event}, attempt {attempt}, and has not ended"),
         Did::Finish => format!("{who} handled {event}, attempt {attempt}"),
         Did::Duplicate => format!("{who} had handled {event} before, and was not called"),
@@ -158,7 +155,7 @@ fn step(entry: &Entry, taken: &Taken) -> String {
             format!("{who} failed on {event}, attempt {attempt}, {kind}: {error}")
         }
         Did::Skip => format!("{who} passed over {event}: no handler takes it here"),
-        Did::Move { to, aside, copy } => {
+        Did::Move { to, aside } => {
             let aside = match aside {
                 Aside::Retry => "to be retried",
                 Aside::DeadLetter => "a dead letter",
@@ -166,7 +163,7 @@ fn step(entry: &Entry, taken: &Taken) -> String {
             };
             let text = format!("{who} moved {event} to {to}, {aside}");
             // Of a handler's own failure the line before has told.
-            match (taken.handler.is_none(), copy.as_deref().and_then(reason)) {
+            match (taken.handler.is_none(), entry.copy().and_then(|copy| reason(copy))) {
                 (true, Some(reason)) => format!("{text}: {reason}"),
                 _ => text,
             }

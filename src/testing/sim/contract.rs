@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::consumer::Order;
-use crate::event::TopicName;
+use crate::event::{IntegrationEvent, TopicName};
 use crate::retry::RetryPolicy;
 use crate::topic::{InvalidPlan, TopicNaming, TopicPlan};
 
@@ -20,6 +20,7 @@ pub struct Duties {
     group: String,
     order: Order,
     retry: RetryPolicy,
+    naming: TopicNaming,
     topics: BTreeMap<TopicName, TopicPlan>,
     handlers: BTreeMap<(TopicName, String), BTreeSet<String>>,
 }
@@ -53,8 +54,26 @@ impl Contract {
 impl Duties {
     /// A group without duties yet.
     pub fn new(group: impl Into<String>, order: Order, retry: RetryPolicy) -> Self {
-        let (topics, handlers) = (BTreeMap::new(), BTreeMap::new());
-        Self { group: group.into(), order, retry, topics, handlers }
+        let (naming, topics, handlers) = Default::default();
+        Self { group: group.into(), order, retry, naming, topics, handlers }
+    }
+
+    /// How its retry, dead-letter and quarantine topics are named, where that is not the default; to be
+    /// said before its topics.
+    #[must_use]
+    pub fn naming(mut self, naming: TopicNaming) -> Self {
+        self.naming = naming;
+        self
+    }
+
+    /// Its handler of a type of event.
+    ///
+    /// # Errors
+    /// When the topics around one of the event's topics cannot be planned.
+    pub fn event<E: IntegrationEvent>(self, handler: &str) -> Result<Self, InvalidPlan> {
+        E::topics()
+            .iter()
+            .try_fold(self, |duties, topic| duties.handles(topic.clone(), E::NAME, handler))
     }
 
     /// Its handler of an event that lies on a topic.
@@ -67,7 +86,7 @@ impl Duties {
         event: impl Into<String>,
         handler: impl Into<String>,
     ) -> Result<Self, InvalidPlan> {
-        let plan = TopicPlan::of(&topic, &self.group, &self.retry, &TopicNaming::default())?;
+        let plan = TopicPlan::of(&topic, &self.group, &self.retry, &self.naming)?;
         self.topics.insert(topic.clone(), plan);
         self.handlers.entry((topic, event.into())).or_default().insert(handler.into());
         Ok(self)
@@ -82,7 +101,7 @@ impl Duties {
         topic: TopicName,
         event: impl Into<String>,
     ) -> Result<Self, InvalidPlan> {
-        let plan = TopicPlan::of(&topic, &self.group, &self.retry, &TopicNaming::default())?;
+        let plan = TopicPlan::of(&topic, &self.group, &self.retry, &self.naming)?;
         self.topics.insert(topic.clone(), plan);
         self.handlers.entry((topic, event.into())).or_default();
         Ok(self)
@@ -98,13 +117,6 @@ impl Duties {
 
     pub(super) fn tiers(&self) -> usize {
         self.retry.tiers.len()
-    }
-
-    /// All topics that it reads.
-    pub(super) fn reads(&self) -> impl Iterator<Item = &TopicName> {
-        self.topics.values().flat_map(|plan| {
-            std::iter::once(&plan.main).chain(plan.tiers.iter().map(|(_, topic)| topic))
-        })
     }
 
     /// What a topic is to it; `None` where it is nothing.

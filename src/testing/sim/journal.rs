@@ -2,22 +2,25 @@
 //!
 //! Checks are made on it afterwards, stories are told from it, and a replay is the same when it is.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+pub use super::super::step::{Did, Stepped};
 use crate::clock::Millis;
-use crate::event::{TopicName, header};
+use crate::event::{IntegrationEvent, TopicName, header};
 use crate::transport::memory::{Operation, Watcher};
-use crate::transport::{Observer, Received, Step, StepKind, TopicPartition};
+use crate::transport::{Received, Step, TopicPartition};
 
 /// A client of the broker: one life of a process.
-pub(crate) type Client = u64;
+pub(super) type Client = u64;
+
+/// The broker's time when a world begins: some day in 2026.
+pub(super) const EPOCH: Millis = 1_770_000_000_000;
 
 /// Where a record lies.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,8 +89,11 @@ pub enum What {
     },
     /// These events must never be seen: what raised them failed.
     Forbidden(Vec<Promise>),
-    /// A handler is about to answer these events.
+    /// A handler is about to succeed and to answer these events. To be noted for each call of it that
+    /// does, in the order of the events.
     Follows {
+        /// The handler's group.
+        group: String,
         /// The event's record.
         place: Place,
         /// The handler.
@@ -98,7 +104,14 @@ pub enum What {
     /// The broker did something.
     Broker(Operation),
     /// A consumer took a step.
-    Step(Stepped),
+    Step {
+        /// The client whose consumer it is.
+        client: u64,
+        /// The record's place.
+        place: Place,
+        /// The step.
+        step: Stepped,
+    },
 }
 
 /// An event as it was promised.
@@ -112,69 +125,30 @@ pub struct Promise {
     pub payload: Bytes,
 }
 
-/// A [`Step`], kept.
-#[derive(Debug)]
-pub struct Stepped {
-    /// The client whose consumer it is.
-    pub client: u64,
-    /// Its group.
-    pub group: String,
-    /// The record's place.
-    pub place: Place,
-    /// The handler; `None` where it is the consumer's step.
-    pub handler: Option<String>,
-    /// Which delivery.
-    pub attempt: u32,
-    /// The broker's time.
-    pub now: Millis,
-    /// What was done.
-    pub kind: Kind,
-}
-
-/// A [`StepKind`], kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
-    /// A handler was called.
-    Begun,
-    /// It succeeded.
-    Done,
-    /// It had handled the event before, and was not called.
-    Duplicate,
-    /// It, or the consumer, dropped the event.
-    Dropped,
-    /// It failed.
-    Failed {
-        /// How.
-        kind: String,
-        /// What it said.
-        error: String,
-    },
-    /// Another topic has it.
-    Moved(TopicName),
-    /// Nobody takes it.
-    Skipped,
-}
-
 /// Everything that happened, in order.
 pub struct Journal {
     began: Instant,
-    epoch: Millis,
     state: Mutex<State>,
 }
+
+/// Hears that a client has done what it was to do; answers whether it is no more.
+pub(super) type Reached = Box<dyn FnOnce() -> bool + Send>;
 
 #[derive(Default)]
 struct State {
     entries: Vec<Entry>,
     /// Events by their id on the wire, numbered as they are seen: ids differ from run to run.
     numbers: HashMap<String, usize>,
-    /// Clients that are to crash after so many of their operations.
-    armed: HashMap<Client, (u32, oneshot::Sender<()>)>,
+    /// Clients whose operations are counted, and who is told when there were so many.
+    armed: HashMap<Client, (u32, Reached)>,
+    /// Those that are no more: what a task says that was polled while they ended is not heard.
+    crashed: HashSet<Client>,
     members: HashMap<u64, Client>,
 }
 
 impl Journal {
-    pub(crate) fn new(epoch: Millis) -> Arc<Self> {
-        Arc::new(Self { began: Instant::now(), epoch, state: Mutex::default() })
+    pub(super) fn new() -> Self {
+        Self { began: Instant::now(), state: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -187,11 +161,21 @@ impl Journal {
         self.lock().entries.push(Entry { at, what });
     }
 
-    /// Tells when a client has done `operations` more things at the broker.
-    pub(crate) fn after(&self, client: Client, operations: u32) -> oneshot::Receiver<()> {
-        let (reached, tells) = oneshot::channel();
+    /// A process has crashed: nothing more is heard of it.
+    pub(super) fn crashed(&self, client: Client) {
+        self.note(What::Crashed { client });
+        self.lock().crashed.insert(client);
+    }
+
+    /// Tells at once, before anybody else hears of the last one, when a client has done so many more
+    /// things at the broker.
+    pub(super) fn after(&self, client: Client, operations: u32, reached: Reached) {
         self.lock().armed.insert(client, (operations, reached));
-        tells
+    }
+
+    /// Counts no more what a client does.
+    pub(super) fn disarm(&self, client: Client) {
+        self.lock().armed.remove(&client);
     }
 
     /// Everything so far, for who looks at it.
@@ -218,7 +202,7 @@ impl Journal {
             at.hash(&mut hasher);
             match what {
                 // Its headers hold the event's id, which is another one each time.
-                What::Broker(Operation::Appended { client, record, doubled }) => {
+                What::Broker(Operation::Appended { client, record, doubled, .. }) => {
                     let id = record.headers.get_str(header::ID);
                     let number = id.and_then(|id| state.numbers.get(id));
                     (client, doubled, number).hash(&mut hasher);
@@ -226,8 +210,13 @@ impl Journal {
                     (&record.key, &record.payload).hash(&mut hasher);
                 }
                 // What it says of its failure may name the event's id too.
-                What::Step(Stepped { kind: Kind::Failed { kind, .. }, place, attempt, .. }) => {
-                    (kind, place, attempt).hash(&mut hasher);
+                What::Step { client, place, step } => {
+                    let Stepped { group, handler, attempt, did, .. } = step;
+                    (client, place, group, handler, attempt).hash(&mut hasher);
+                    match did {
+                        Did::Fail { kind, .. } => kind.hash(&mut hasher),
+                        did => format!("{did:?}").hash(&mut hasher),
+                    }
                 }
                 other => format!("{other:?}").hash(&mut hasher),
             }
@@ -237,7 +226,7 @@ impl Journal {
 }
 
 impl Watcher for Journal {
-    fn saw(&self, operation: &Operation) {
+    fn did(&self, operation: &Operation) {
         let mut state = self.lock();
         let state = &mut *state;
         let client = match operation {
@@ -258,52 +247,40 @@ impl Watcher for Journal {
             | Operation::Committed { member, .. } => state.members.get(member).copied(),
             _ => None,
         };
-        if let Some(client) = client
-            && let Some((left, _)) = state.armed.get_mut(&client)
+        let at = self.began.elapsed();
+        state.entries.push(Entry { at, what: What::Broker(operation.clone()) });
+        let Some(client) = client else { return };
+        let Some((left, _)) = state.armed.get_mut(&client) else { return };
+        *left = left.saturating_sub(1);
+        if *left == 0
+            && let Some((_, reached)) = state.armed.remove(&client)
+            && reached()
         {
-            *left = left.saturating_sub(1);
-            if *left == 0
-                && let Some((_, reached)) = state.armed.remove(&client)
-            {
-                // Fails only when nobody waits for it any more.
-                let _ = reached.send(());
-            }
+            state.entries.push(Entry { at, what: What::Crashed { client } });
+            state.crashed.insert(client);
         }
-        let what = What::Broker(operation.clone());
-        state.entries.push(Entry { at: self.began.elapsed(), what });
+    }
+
+    fn stepped(&self, client: Client, step: &Step<'_>) {
+        let place = Place { partition: step.partition(), offset: step.record.offset };
+        if !self.lock().crashed.contains(&client) {
+            self.note(What::Step { client, place, step: Stepped::of(step) });
+        }
     }
 }
 
-/// Notes what one client's consumers do.
-pub(crate) struct Noting {
-    pub(crate) journal: Arc<Journal>,
-    /// Known once the client is there.
-    pub(crate) client: std::sync::OnceLock<Client>,
-}
-
-impl Observer for Noting {
-    fn saw(&self, step: &Step<'_>) {
-        let kind = match step.what {
-            StepKind::Begun => Kind::Begun,
-            StepKind::Done => Kind::Done,
-            StepKind::Duplicate => Kind::Duplicate,
-            StepKind::Dropped { .. } => Kind::Dropped,
-            StepKind::Failed { kind, error } => {
-                Kind::Failed { kind: kind.to_owned(), error: error.to_owned() }
-            }
-            StepKind::Moved { to, .. } => Kind::Moved(to.clone()),
-            StepKind::Skipped => Kind::Skipped,
-        };
-        let elapsed = self.journal.began.elapsed();
-        self.journal.note(What::Step(Stepped {
-            client: self.client.get().copied().unwrap_or_default(),
-            group: step.group.to_owned(),
-            place: Place { partition: step.partition(), offset: step.record.offset },
-            handler: step.handler.map(str::to_owned),
-            attempt: step.attempt,
-            now: self.journal.epoch.saturating_add(crate::clock::millis(elapsed)),
-            kind,
-        }));
+impl Promise {
+    /// How an event of this type lies at the broker: as JSON.
+    ///
+    /// # Panics
+    /// When it has no usable key, or cannot be written as JSON.
+    pub fn of<E: IntegrationEvent>(event: &E) -> Self {
+        let key = event.partition_key().expect("the event's key can be a key");
+        Self {
+            topic: event.topic(),
+            key: key.map(|key| Bytes::copy_from_slice(key.as_str().as_bytes())),
+            payload: serde_json::to_vec(event).expect("the event can be JSON").into(),
+        }
     }
 }
 

@@ -7,27 +7,27 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::journal::{Client, What};
+use super::pace::Pace;
 use super::world::World;
 use crate::consumer::{Consumer, RunningConsumer};
 use crate::error::BoxError;
+use crate::task;
 use crate::transport::memory::{Memory, MemoryConfig};
 
 /// What a process runs each time that it is started.
-pub type Main =
+pub(super) type Main =
     Arc<dyn Fn(Life) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>> + Send + Sync>;
 
 /// A process, as it is started again after each of its ends.
 #[derive(Clone)]
 pub struct Process {
     /// Its name, for stories.
-    pub name: String,
+    pub(super) name: String,
     /// The group whose consumer it runs; `None` where it runs none.
-    pub group: Option<String>,
-    /// Its client's settings; clock and observer are the world's to set.
-    pub config: MemoryConfig,
-    /// What it runs. When that returns an error the process ends and is started again; when it
-    /// returns `Ok`, the process goes on with the consumers that it started.
-    pub main: Main,
+    pub(super) group: Option<String>,
+    /// Its client's settings; its clock is the world's to set.
+    pub(super) config: MemoryConfig,
+    pub(super) main: Main,
 }
 
 /// One life of a process, from a start to a crash or a stop.
@@ -37,6 +37,7 @@ pub struct Life {
     pub client: Memory,
     /// The world that it is in.
     pub world: World,
+    pub(super) pace: Arc<Pace>,
     owned: Arc<Mutex<Owned>>,
 }
 
@@ -49,8 +50,8 @@ struct Owned {
 }
 
 impl Life {
-    pub(super) fn new(client: Memory, world: World) -> Self {
-        Self { client, world, owned: Arc::default() }
+    pub(super) fn new(client: Memory, world: World, pace: Arc<Pace>) -> Self {
+        Self { client, world, pace, owned: Arc::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Owned> {
@@ -75,16 +76,19 @@ impl Life {
         Ok(())
     }
 
-    /// Starts a task; it runs until it is done or the life ends.
+    /// Starts a task; it runs until it is done or the life ends. A task that is started otherwise, with
+    /// `tokio::spawn`, does not belong to the life: no crash ends it.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let mut owned = self.lock();
         if !owned.over {
-            owned.tasks.spawn(self.world.watched(task));
+            owned.tasks.spawn(task::within(self.pace.clone(), self.world.watched(task)));
         }
     }
 
     /// Ends at once: no task of it is polled again, nothing of it reaches the broker.
     pub(super) fn end(&self) {
+        self.pace.ends();
+        self.pace.disarm();
         self.client.kill();
         let owned = {
             let mut owned = self.lock();
@@ -94,17 +98,50 @@ impl Life {
         drop(owned);
     }
 
-    /// Stops its consumers within `drain`, and then ends; answers whether nothing was left.
+    /// Stops its consumers within `drain`, and then ends; answers whether nothing was left. It may crash
+    /// while it stops.
     pub(super) async fn stop(&self, drain: Duration) -> bool {
         self.world.journal().note(What::Stopping { client: self.number() });
         let consumers = std::mem::take(&mut self.lock().consumers);
-        let mut clean = true;
-        for consumer in consumers {
-            clean &= consumer.stop(drain).await.is_clean();
-        }
-        self.world.journal().note(What::Stopped { client: self.number(), clean });
+        let stops = async {
+            let mut clean = true;
+            for consumer in consumers {
+                clean &= consumer.stop(drain).await.is_clean();
+            }
+            clean
+        };
+        let clean = tokio::select! {
+            biased;
+            // Whatever waits for its tasks waits for ever.
+            () = self.pace.ended() => false,
+            clean = stops => {
+                self.world.journal().note(What::Stopped { client: self.number(), clean });
+                clean
+            }
+        };
         self.end();
         clean
+    }
+}
+
+impl Process {
+    /// A process that runs `main` each time that it is started. When that returns an error the process
+    /// ends and is started again; when it returns `Ok`, the process goes on with what it has started.
+    pub fn new<F, Fut>(name: impl Into<String>, config: MemoryConfig, main: F) -> Self
+    where
+        F: Fn(Life) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
+    {
+        let main: Main = Arc::new(move |life| Box::pin(main(life)));
+        Self { name: name.into(), group: None, config, main }
+    }
+
+    /// It runs a consumer of this group, and publishes what its handlers answer, each time announced by
+    /// [`What::Follows`], and nothing else.
+    #[must_use]
+    pub fn consumes(mut self, group: impl Into<String>) -> Self {
+        self.group = Some(group.into());
+        self
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::checks::Violation;
-use super::journal::{Entry, Kind, Place, Stepped, What};
+use super::journal::{Did, Entry, Place, Stepped, What};
 use crate::event::header;
 use crate::transport::memory::Operation;
 use crate::transport::{Received, TopicPartition};
@@ -83,12 +83,14 @@ impl Around {
             }
             What::Panicked { message } => format!("a task panicked: {message}"),
             What::Calm => "faults have ended".into(),
-            What::Follows { place, handler, events } if self.places.contains(place) => {
+            What::Follows { place, handler, events, .. } if self.places.contains(place) => {
                 format!("{handler} answers {} events to {place}", events.len())
             }
-            What::Step(step) if self.places.contains(&step.place) => stepped(step),
+            What::Step { client, place, step } if self.places.contains(place) => {
+                stepped(*client, place, step)
+            }
             What::Broker(operation) => match operation {
-                Operation::Appended { client, record, doubled } => {
+                Operation::Appended { client, record, doubled, .. } => {
                     let place = Place::of(record);
                     self.places.contains(&place).then(|| appended(*client, record, *doubled))?
                 }
@@ -118,6 +120,12 @@ impl Around {
                     let refused = refused.unwrap_or_default();
                     format!("{group}: member {member} commits {}{refused}", offsets.join(", "))
                 }
+                Operation::Ended { partition, committed }
+                    if self.partitions.contains(partition) =>
+                {
+                    format!("{partition}: a transaction ends, {} records commit", committed.len())
+                }
+                Operation::Ended { .. } => return None,
                 Operation::Failed(fault) => format!("fault: {fault:?}"),
             },
             _ => return None,
@@ -125,17 +133,17 @@ impl Around {
     }
 }
 
-fn stepped(step: &Stepped) -> String {
-    let Stepped { client, group, place, handler, attempt, kind, .. } = step;
+fn stepped(client: u64, place: &Place, step: &Stepped) -> String {
+    let Stepped { group, handler, attempt, did, .. } = step;
     let who = handler.as_deref().unwrap_or("the consumer");
-    let did = match kind {
-        Kind::Begun => format!("begins, attempt {attempt}"),
-        Kind::Done => "is done".into(),
-        Kind::Duplicate => "had handled it before".into(),
-        Kind::Dropped => "drops it".into(),
-        Kind::Failed { kind, error } => format!("fails ({kind}): {error}"),
-        Kind::Moved(to) => format!("has moved it to {to}"),
-        Kind::Skipped => "passes it over".into(),
+    let did = match did {
+        Did::Begin => format!("begins, attempt {attempt}"),
+        Did::Finish => "is done".into(),
+        Did::Duplicate => "had handled it before".into(),
+        Did::Drop { reason } => format!("drops it: {reason}"),
+        Did::Fail { kind, error } => format!("fails ({kind}): {error}"),
+        Did::Move { to, .. } => format!("has moved it to {to}"),
+        Did::Skip => "passes it over".into(),
     };
     format!("{group}, client {client}: {place}: {who} {did}")
 }

@@ -1,29 +1,29 @@
 //! A world: one broker, processes, chance, and a plan of what goes wrong.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::contract::{Contract, Duties};
-use super::journal::{Client, Journal, Noting, What};
-use super::plan::{End, Plan};
+use super::journal::{Client, EPOCH, Journal, What};
+use super::pace::Pace;
+use super::plan::{End, Moment, Plan};
 use super::process::{Life, Process};
 use crate::clock::Millis;
-use crate::transport::TopicPartition;
-use crate::transport::memory::MemoryBroker;
+use crate::transport::memory::{Lag, MemoryBroker};
 
-/// The broker's time when a world begins: some day in 2026.
-const EPOCH: Millis = 1_770_000_000_000;
 /// How far a process's clock is ahead or behind at most: 10 minutes.
 const SKEW: Millis = 600_000;
 /// Between two looks at whether everything has settled.
 const LOOK: Duration = Duration::from_millis(250);
 /// How long settling may take beside the waits in the tiers.
 const SETTLES: Duration = Duration::from_secs(180);
+/// How long a process may take to come to the moment at which it is to end.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A simulated world. Cheap to clone; all clones are the same world.
 #[derive(Clone)]
@@ -40,6 +40,7 @@ struct Inner {
 
 struct State {
     rng: fastrand::Rng,
+    yields: u8,
     contract: Contract,
     processes: Vec<Running>,
     crashes: usize,
@@ -55,18 +56,29 @@ struct Running {
 impl World {
     pub(super) fn new(seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
+        let plan = Plan::drawn(&mut rng);
+        Self::with(seed, rng, plan)
+    }
+
+    /// A world with a plan that is not drawn.
+    #[cfg(test)]
+    pub(super) fn planned(seed: u64, plan: Plan) -> Self {
+        Self::with(seed, fastrand::Rng::with_seed(seed), plan)
+    }
+
+    fn with(seed: u64, mut rng: fastrand::Rng, plan: Plan) -> Self {
         let most = Duration::from_micros([100, 2_000, 10_000, 40_000][rng.usize(0..4)]);
         let broker = MemoryBroker::builder()
             .seed(rng.u64(..))
             .starting_at(EPOCH)
             .latency(most / 20, most)
             .build();
-        let journal = Journal::new(EPOCH);
+        let journal = Arc::new(Journal::new());
         broker.watch(journal.clone());
-        let plan = Plan::drawn(&mut rng);
         broker.plan(&plan.faults);
         let contract = Contract::default();
-        let state = State { rng, contract, processes: Vec::new(), crashes: 0, pending: 0 };
+        let (yields, processes) = (plan.yields, Vec::new());
+        let state = State { rng, yields, contract, processes, crashes: 0, pending: 0 };
         let world = Self(Arc::new(Inner {
             seed,
             broker,
@@ -157,19 +169,19 @@ impl World {
     }
 
     fn start(&self, index: usize) {
-        let (process, skew) = {
+        let (process, skew, rng, yields) = {
             let mut state = self.lock();
             let skew = if state.rng.bool() { 0 } else { state.rng.i64(-SKEW..=SKEW) };
-            (state.processes[index].process.clone(), skew)
+            let process = state.processes[index].process.clone();
+            (process, skew, state.rng.fork(), state.yields)
         };
-        let noting = Arc::new(Noting { journal: self.0.journal.clone(), client: OnceLock::new() });
-        let config = process.config.clone().clock_skew(skew).observer(noting.clone());
+        let config = process.config.clone().clock_skew(skew);
         let client = self.0.broker.connect(config).expect("a process has a name that is a source");
         let number = client.number();
-        let _ = noting.client.set(number);
+        let pace = Pace::new(client.clone(), self.0.journal.clone(), rng, yields);
         let (name, group) = (process.name.clone(), process.group.clone());
         self.0.journal.note(What::Started { process: name, group, client: number, skew });
-        let life = Life::new(client, self.clone());
+        let life = Life::new(client, self.clone(), pace);
         self.lock().processes[index].life = Some(life.clone());
         let (world, main) = (self.clone(), (process.main)(life.clone()));
         life.spawn(async move {
@@ -183,7 +195,7 @@ impl World {
     async fn again(self, index: usize, client: Client) {
         if let Some(life) = self.take(index, Some(client)) {
             self.lock().pending += 1;
-            self.0.journal.note(What::Crashed { client: life.number() });
+            life.pace.crash();
             life.end();
             sleep(Duration::from_secs(1)).await;
             self.lock().pending -= 1;
@@ -201,41 +213,39 @@ impl World {
 
     async fn ends(self, end: End) {
         sleep_until(self.0.began + end.at).await;
-        self.end_of(&end).await;
+        let count = self.lock().processes.len();
+        if count > 0 {
+            let index = end.process % count;
+            self.end_of(index, end.moment, end.drain, end.down).await;
+            if let Some(polls) = end.again {
+                self.end_of(index, Moment::Poll(polls), None, end.down).await;
+            }
+        }
         self.lock().pending -= 1;
     }
 
-    async fn end_of(&self, end: &End) {
-        let index = {
-            let state = self.lock();
-            if state.processes.is_empty() {
-                return;
-            }
-            end.process % state.processes.len()
-        };
-        let mut client = None;
-        if end.operations > 0 {
-            let Some(life) = self.life(index) else { return };
-            client = Some(life.number());
-            let reached = self.0.journal.after(life.number(), end.operations);
-            drop(life);
-            // A process that has nothing to do is not waited for.
-            let _ = tokio::time::timeout(Duration::from_secs(5), reached).await;
-        }
-        let Some(life) = self.take(index, client) else { return };
-        match end.drain {
+    /// Ends a process, if it is up, and starts it again.
+    async fn end_of(&self, index: usize, moment: Moment, drain: Option<Duration>, down: Duration) {
+        let Some(life) = self.life(index) else { return };
+        // A process that has nothing to do is not waited for.
+        let _ = timeout(PATIENCE, life.pace.moment(moment, drain.is_none())).await;
+        life.pace.disarm();
+        // Whoever ended it meanwhile starts it, too.
+        let Some(life) = self.take(index, Some(life.number())) else { return };
+        match drain {
             None => {
                 self.lock().crashes += 1;
-                self.0.journal.note(What::Crashed { client: life.number() });
+                life.pace.crash();
                 life.end();
             }
             Some(drain) => drop(life.stop(drain).await),
         }
-        sleep(end.down).await;
+        drop(life);
+        sleep(down).await;
         self.start(index);
     }
 
-    fn life(&self, index: usize) -> Option<Life> {
+    pub(super) fn life(&self, index: usize) -> Option<Life> {
         self.lock().processes[index].life.clone()
     }
 
@@ -260,37 +270,20 @@ impl World {
 
     /// What is still to be done.
     fn left(&self) -> Vec<String> {
-        let broker = &self.0.broker;
+        let backlog = self.0.broker.backlog();
         let mut left = Vec::new();
-        if broker.queued() > 0 {
-            left.push(format!("{} records wait in their producers", broker.queued()));
+        if backlog.queued > 0 {
+            left.push(format!("{} records wait in their producers", backlog.queued));
         }
         for (index, running) in self.lock().processes.iter().enumerate() {
             if running.life.is_none() {
                 left.push(format!("process {index} is not up"));
             }
         }
-        for lag in broker.lag() {
+        for Lag { group, partition, from, records, reader } in backlog.lag {
             left.push(format!(
-                "{} has {} records to read of {} from {}",
-                lag.group, lag.records, lag.partition, lag.from
+                "{group} has {records} records left of {partition} from {from} on ({reader:?})"
             ));
-        }
-        // A group whose members are gone has no lag, and is not done all the same.
-        let contract = self.contract();
-        for duties in contract.groups() {
-            for topic in duties.reads() {
-                for (partition, end) in broker.ends(topic) {
-                    let at = TopicPartition { topic: topic.clone(), partition };
-                    let committed = broker.committed(duties.name(), &at);
-                    if end > 0 && committed != Some(end) {
-                        let group = duties.name();
-                        left.push(format!(
-                            "{group} has committed {committed:?} of {at}, which ends at {end}"
-                        ));
-                    }
-                }
-            }
         }
         left
     }

@@ -1,23 +1,33 @@
-//! Topics: described and made, many at once.
+//! Topics, described and made, many at once; groups and offsets, looked at.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier, TopicReplication};
-use rdkafka::client::ClientContext;
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigEntry, ConfigResource, ConfigSource, ResourceSpecifier,
+    TopicReplication,
+};
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
+use rdkafka::metadata::{Metadata, MetadataTopic};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::embedded::EmbeddedBroker;
 use super::errors::{class, transport_error};
+use super::ffi::questions::Place;
+use super::ffi::{self, questions};
 use super::log::{ClientLog, TurnedAway};
 use crate::error::ErrorClass;
 use crate::event::TopicName;
-use crate::transport::{Admin, NewTopic, TopicDescription, TransportError};
+use crate::transport::{
+    Admin, GroupDescription, GroupListing, GroupMemberDescription, NewTopic, Offsets, Position,
+    TopicDescription, TopicPartition, TopicProperty, TransportError,
+};
 
 /// Partitions of a topic that the embedded broker makes and nobody said a number for.
 const EMBEDDED_PARTITIONS: i32 = 4;
@@ -55,61 +65,183 @@ impl KafkaAdmin {
         Ok(Self { client: Arc::new(client), embedded, turned_away })
     }
 
-    /// How many partitions each topic has. The cluster's whole metadata is asked for, since asking
-    /// for a topic by its name can make the broker create it.
-    async fn partitions(
-        &self,
-        topics: &[TopicName],
-        within: Duration,
-    ) -> Result<Vec<Option<i32>>, TransportError> {
-        let client = self.client.clone();
-        let answer =
-            tokio::task::spawn_blocking(move || client.inner().fetch_metadata(None, within));
-        let metadata = answer.await.map_err(|error| TransportError {
-            what: "looking at topics was interrupted".into(),
-            class: ErrorClass::Retriable,
-            source: Some(error.into()),
-        })?;
-        let metadata = metadata.map_err(|error| {
+    /// What brokers and topics there are. All of it is asked for, since asking for a topic by its name
+    /// can make the broker create it.
+    async fn metadata(&self, within: Duration) -> Result<Metadata, TransportError> {
+        let metadata =
+            self.blocking(move |client| client.inner().fetch_metadata(None, within)).await?;
+        metadata.map_err(|error| {
             let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
             let what = "the broker does not say which topics there are";
             transport_error(format!("{what}: {}", self.turned_away.explain(code)), error)
-        })?;
-        let known: HashMap<_, _> =
-            metadata.topics().iter().map(|topic| (topic.name(), topic)).collect();
-        let partitions = |name: &TopicName| {
-            let Some(topic) = known.get(name.as_str()) else { return Ok(None) };
-            match topic.error().map(Code::from) {
-                None => Ok(i32::try_from(topic.partitions().len()).ok().filter(|n| *n > 0)),
-                Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => Ok(None),
-                Some(code) => Err(TransportError {
-                    what: format!("topic {name} cannot be looked at: {code}"),
-                    class: class(code),
-                    source: None,
-                }),
-            }
-        };
-        topics.iter().map(partitions).collect()
+        })
     }
 
-    /// Whether each topic keeps the broker's append time; `None` where the broker does not say.
-    async fn append_times(&self, topics: &[&TopicName], within: Duration) -> Vec<Option<bool>> {
+    /// Partitions and copies of each topic, where it is there.
+    async fn shapes(
+        &self,
+        topics: &[TopicName],
+        within: Duration,
+    ) -> Result<Vec<Option<(i32, i32)>>, TransportError> {
+        let metadata = self.metadata(within).await?;
+        let known: HashMap<_, _> =
+            metadata.topics().iter().map(|topic| (topic.name(), topic)).collect();
+        let shape = |name: &TopicName| match known.get(name.as_str()) {
+            Some(topic) => shape(topic),
+            None => Ok(None),
+        };
+        topics.iter().map(shape).collect()
+    }
+
+    /// Runs a call that waits for the broker where it blocks nobody.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&AdminClient<AdminContext>) -> T + Send + 'static,
+    ) -> Result<T, TransportError> {
+        let client = self.client.clone();
+        let answer = tokio::task::spawn_blocking(move || call(&client));
+        answer.await.map_err(|error| TransportError {
+            what: "a question to the broker was interrupted".into(),
+            class: ErrorClass::Retriable,
+            source: Some(error.into()),
+        })
+    }
+
+    /// Asks the cluster where it blocks nobody.
+    async fn asked<T: Send + 'static>(
+        &self,
+        within: Duration,
+        question: impl FnOnce(&Client<AdminContext>) -> Result<T, Code> + Send + 'static,
+    ) -> Result<Result<T, Code>, TransportError> {
+        // The first question of a client waits for its connection and says so in another way.
+        let connected =
+            self.blocking(move |client| ffi::ask_broker(client.inner(), within)).await?;
+        if let Err(code) = connected {
+            return Err(self.refused("anything", code));
+        }
+        self.blocking(move |client| question(client.inner())).await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        what: &str,
+        within: Duration,
+        question: impl FnOnce(&Client<AdminContext>) -> Result<T, Code> + Send + 'static,
+    ) -> Result<T, TransportError> {
+        self.asked(within, question).await?.map_err(|code| self.refused(what, code))
+    }
+
+    fn refused(&self, what: &str, code: Code) -> TransportError {
+        TransportError {
+            what: format!("the cluster does not tell {what}: {}", self.turned_away.explain(code)),
+            class: class(code),
+            source: None,
+        }
+    }
+
+    /// Offsets that the cluster knows; below 0 for a time behind the last record's.
+    async fn look_up(
+        &self,
+        wanted: &[(&TopicPartition, Position)],
+        within: Duration,
+    ) -> Result<Vec<i64>, TransportError> {
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut list = TopicPartitionList::with_capacity(wanted.len());
+        for (TopicPartition { topic, partition }, position) in wanted {
+            let offset = match position {
+                Position::Earliest => Offset::Beginning,
+                Position::Latest => Offset::End,
+                Position::Offset(at) | Position::Time(at) => Offset::Offset((*at).max(0)),
+            };
+            list.add_partition_offset(topic.as_str(), *partition, offset)
+                .expect("an offset from 0 up");
+        }
+        let places = self
+            .ask("offsets", within, move |client| questions::offsets(client, &list, within))
+            .await?;
+        let known: HashMap<_, _> =
+            places.iter().map(|place| ((place.topic.as_str(), place.partition), place)).collect();
+        let offset = |(partition, _): &(&TopicPartition, Position)| {
+            let place = known.get(&(partition.topic.as_str(), partition.partition));
+            match place.map(|place| (place.error, place.offset)) {
+                Some((None, offset)) => Ok(offset),
+                Some((Some(code), _)) => {
+                    Err(self.refused(&format!("offsets of {partition}"), code))
+                }
+                None => {
+                    Err(self.refused(&format!("offsets of {partition}"), Code::UnknownPartition))
+                }
+            }
+        };
+        wanted.iter().map(offset).collect()
+    }
+
+    /// The properties of each topic; none where the broker does not say them.
+    async fn configurations(
+        &self,
+        topics: &[&TopicName],
+        within: Duration,
+    ) -> Vec<BTreeMap<String, TopicProperty>> {
+        if topics.is_empty() {
+            return Vec::new();
+        }
         let resources: Vec<_> =
             topics.iter().map(|topic| ResourceSpecifier::Topic(topic.as_str())).collect();
         let options = AdminOptions::new().request_timeout(Some(within));
+        let unknown = |error: String| {
+            tracing::debug!(error, "the broker does not describe its topics' settings");
+            BTreeMap::new()
+        };
         match self.client.describe_configs(&resources, &options).await {
             Ok(configs) => configs
-                .iter()
-                .map(|config| {
-                    let entry = config.as_ref().ok()?.get(TIMESTAMP_TYPE)?;
-                    Some(entry.value.as_deref() == Some("LogAppendTime"))
-                })
+                .into_iter()
+                .map(|config| config.map_or_else(|code| unknown(code.to_string()), properties))
                 .collect(),
             Err(error) => {
-                tracing::debug!(%error, "the broker does not describe its topics' settings");
-                vec![None; topics.len()]
+                unknown(error.to_string());
+                vec![BTreeMap::new(); topics.len()]
             }
         }
+    }
+}
+
+fn properties(config: ConfigResource) -> BTreeMap<String, TopicProperty> {
+    let set = |entry: &ConfigEntry| entry.source == ConfigSource::DynamicTopic;
+    config
+        .entries
+        .into_iter()
+        .filter_map(|entry| {
+            let set = set(&entry);
+            Some((entry.name, TopicProperty { value: entry.value?, set }))
+        })
+        .collect()
+}
+
+fn partitions(places: &[Place]) -> Vec<TopicPartition> {
+    let partition = |place: &Place| {
+        let topic = TopicName::new(place.topic.as_str()).expect("a broker has only legal topics");
+        TopicPartition { topic, partition: place.partition }
+    };
+    places.iter().map(partition).collect()
+}
+
+/// Partitions and copies of a topic, where it is there.
+fn shape(topic: &MetadataTopic) -> Result<Option<(i32, i32)>, TransportError> {
+    match topic.error().map(Code::from) {
+        None => {
+            let partitions = i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX);
+            let copies = topic.partitions().iter().map(|partition| partition.replicas().len());
+            let copies = copies.min().and_then(|copies| i32::try_from(copies).ok());
+            Ok(copies.map(|copies| (partitions, copies)))
+        }
+        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => Ok(None),
+        Some(code) => Err(TransportError {
+            what: format!("topic {} cannot be looked at: {code}", topic.name()),
+            class: class(code),
+            source: None,
+        }),
     }
 }
 
@@ -120,24 +252,33 @@ impl Admin for KafkaAdmin {
         topics: &[TopicName],
         within: Duration,
     ) -> Result<Vec<Option<TopicDescription>>, TransportError> {
-        let found = match &self.embedded {
-            Some(broker) => topics.iter().map(|topic| broker.partitions(topic)).collect(),
-            None => self.partitions(topics, within).await?,
-        };
-        let there: Vec<_> = topics
-            .iter()
-            .zip(&found)
-            .filter(|(_, n)| n.is_some())
-            .map(|(topic, _)| topic)
-            .collect();
-        let mut times = match there.is_empty() || self.embedded.is_some() {
-            true => vec![None; there.len()],
-            false => self.append_times(&there, within).await,
+        if let Some(broker) = &self.embedded {
+            let described = topics.iter().map(|topic| {
+                broker.partitions(topic).map(|partitions| TopicDescription {
+                    partitions,
+                    append_time: None,
+                    replication: None,
+                    configuration: BTreeMap::new(),
+                })
+            });
+            return Ok(described.collect());
         }
-        .into_iter();
-        let mut describe =
-            |partitions| TopicDescription { partitions, append_time: times.next().flatten() };
-        Ok(found.into_iter().map(|partitions| partitions.map(&mut describe)).collect())
+        let found = self.shapes(topics, within).await?;
+        let there = topics.iter().zip(&found).filter(|(_, found)| found.is_some());
+        let there: Vec<_> = there.map(|(topic, _)| topic).collect();
+        let mut configurations = self.configurations(&there, within).await.into_iter();
+        let mut describe = |(partitions, replication)| {
+            let configuration = configurations.next().unwrap_or_default();
+            TopicDescription {
+                partitions,
+                append_time: configuration
+                    .get(TIMESTAMP_TYPE)
+                    .map(|property| property.value == "LogAppendTime"),
+                replication: Some(replication),
+                configuration,
+            }
+        };
+        Ok(found.into_iter().map(|found| found.map(&mut describe)).collect())
     }
 
     async fn create(&self, topics: &[NewTopic], within: Duration) -> Result<(), TransportError> {
@@ -153,7 +294,9 @@ impl Admin for KafkaAdmin {
                 topic.partitions.unwrap_or(-1),
                 replication,
             );
-            if topic.append_time { new.set(TIMESTAMP_TYPE, "LogAppendTime") } else { new }
+            let new =
+                if topic.append_time { new.set(TIMESTAMP_TYPE, "LogAppendTime") } else { new };
+            topic.configuration.iter().fold(new, |new, (name, value)| new.set(name, value))
         });
         let new: Vec<_> = new.collect();
         let options =
@@ -173,5 +316,112 @@ impl Admin for KafkaAdmin {
             class: class(*first),
             source: None,
         })
+    }
+
+    async fn topics(&self, within: Duration) -> Result<Vec<TopicName>, TransportError> {
+        if let Some(broker) = &self.embedded {
+            return Ok(broker.names());
+        }
+        let metadata = self.metadata(within).await?;
+        let names = metadata.topics().iter().filter_map(|topic| TopicName::new(topic.name()).ok());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        Ok(names)
+    }
+
+    async fn brokers(&self, within: Duration) -> Result<Option<i32>, TransportError> {
+        if self.embedded.is_some() {
+            return Ok(None);
+        }
+        let metadata = self.metadata(within).await?;
+        Ok(i32::try_from(metadata.brokers().len()).ok())
+    }
+
+    async fn groups(&self, within: Duration) -> Result<Vec<GroupListing>, TransportError> {
+        let groups =
+            self.ask("the groups", within, move |client| questions::groups(client, within)).await?;
+        let listing = |(group, state)| GroupListing { group, state };
+        let mut groups: Vec<_> = groups.into_iter().map(listing).collect();
+        groups.sort_by(|one, other| one.group.cmp(&other.group));
+        Ok(groups)
+    }
+
+    async fn group(
+        &self,
+        group: &str,
+        within: Duration,
+    ) -> Result<Option<GroupDescription>, TransportError> {
+        // To describe it a coordinator is needed, which a cluster that has seen no group yet lacks.
+        if !self.groups(within).await?.iter().any(|listed| listed.group == group) {
+            return Ok(None);
+        }
+        let name = group.to_owned();
+        let answer =
+            self.asked(within, move |client| questions::group(client, &name, within)).await?;
+        let found = match answer {
+            Err(Code::GroupIdNotFound) => return Ok(None),
+            // What brokers before Kafka 4 call a group that is not there.
+            Ok(found) if found.dead && found.members.is_empty() => return Ok(None),
+            Ok(found) => found,
+            Err(code) => return Err(self.refused(&format!("group {group:?}"), code)),
+        };
+        let some = |text: String| Some(text).filter(|text| !text.is_empty());
+        let members = found.members.into_iter().map(|member| GroupMemberDescription {
+            id: member.id,
+            instance: some(member.instance),
+            client: member.client,
+            host: member.host,
+            partitions: partitions(&member.partitions),
+        });
+        let members = members.collect();
+        Ok(Some(GroupDescription { state: found.state, assignor: some(found.assignor), members }))
+    }
+
+    async fn committed(&self, group: &str, within: Duration) -> Result<Offsets, TransportError> {
+        let (name, what) = (group.to_owned(), format!("the offsets of group {group:?}"));
+        let places = self
+            .ask(&what, within, move |client| questions::committed(client, &name, within))
+            .await?;
+        if let Some(code) = places.iter().find_map(|place| place.error) {
+            return Err(self.refused(&what, code));
+        }
+        let offsets = places.iter().map(|place| place.offset);
+        let mut all: Offsets = partitions(&places).into_iter().zip(offsets).collect();
+        all.retain(|(_, offset)| *offset >= 0);
+        all.sort();
+        Ok(all)
+    }
+
+    async fn offsets(
+        &self,
+        places: &[(TopicPartition, Position)],
+        within: Duration,
+    ) -> Result<Vec<i64>, TransportError> {
+        let mut known = HashMap::new();
+        let mut wanted = Vec::new();
+        for (partition, position) in places {
+            match position {
+                Position::Offset(offset) => drop(known.insert((partition, *position), *offset)),
+                _ => wanted.push((partition, *position)),
+            }
+        }
+        while !wanted.is_empty() {
+            // The cluster answers a partition once in a question.
+            let mut asked = HashSet::new();
+            let (now, later): (Vec<_>, Vec<_>) =
+                wanted.into_iter().partition(|(partition, _)| asked.insert(*partition));
+            let found = self.look_up(&now, within).await?;
+            // A time behind the last record's: the end.
+            let behind = now.iter().zip(&found).filter(|(_, offset)| **offset < 0);
+            let behind: Vec<_> =
+                behind.map(|((partition, _), _)| (*partition, Position::Latest)).collect();
+            let mut ends = self.look_up(&behind, within).await?.into_iter();
+            for (place, offset) in now.into_iter().zip(found) {
+                let offset = if offset < 0 { ends.next().unwrap_or(offset) } else { offset };
+                known.insert(place, offset);
+            }
+            wanted = later;
+        }
+        Ok(places.iter().map(|(partition, position)| known[&(partition, *position)]).collect())
     }
 }

@@ -97,6 +97,13 @@ impl EmbeddedBroker {
         self.topics().get(topic).copied()
     }
 
+    /// The topics that were made with it, sorted.
+    pub(super) fn names(&self) -> Vec<TopicName> {
+        let mut names: Vec<_> = self.topics().keys().cloned().collect();
+        names.sort();
+        names
+    }
+
     fn topics(&self) -> MutexGuard<'_, HashMap<TopicName, i32>> {
         self.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -133,6 +140,15 @@ impl EmbeddedBroker {
         self.with(move |cluster| cluster.topic_error(name.as_str(), error)).map_err(|error| {
             transport_error(format!("the embedded broker cannot deny topic {topic}"), error)
         })
+    }
+
+    /// Answers everything so much later from now on, as a broker that is far away.
+    ///
+    /// # Errors
+    /// When the broker refuses.
+    pub fn answer_after(&self, latency: Duration) -> Result<(), TransportError> {
+        self.with(move |cluster| cluster.broker_round_trip_time(1, latency))
+            .map_err(|error| transport_error("the embedded broker does not answer later", error))
     }
 
     /// Fails the next produce requests, one for each, as a broker that cannot store them would.

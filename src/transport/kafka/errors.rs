@@ -22,6 +22,9 @@ pub(super) fn class(code: Code) -> ErrorClass {
         | Code::InvalidArgument
         | Code::InvalidRequiredAcks
         | Code::PolicyViolation
+        | Code::InvalidConfig
+        | Code::InvalidPartitions
+        | Code::InvalidReplicationFactor
         | Code::UnknownTopic
         | Code::UnknownTopicOrPartition
         | Code::UnknownPartition

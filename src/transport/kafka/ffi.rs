@@ -4,6 +4,8 @@
 //! name for each record; here headers are read and written as bytes and topic handles are kept.
 #![allow(unsafe_code)]
 
+pub(super) mod questions;
+
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr::{self, NonNull};
 use std::time::Duration;

@@ -21,6 +21,7 @@ mod offsets;
 mod outgoing;
 mod probe;
 mod producer;
+mod reader;
 mod rebalance;
 mod source;
 mod transactions;
@@ -39,8 +40,8 @@ use self::config::{InvalidKafkaConfig, Properties};
 use self::producer::{KafkaProducer, Waits};
 use self::transactions::KafkaTransactions;
 use super::{
-    Admin, ConsumerDefaults, Producer, Source, Subscription, TransactionError, Transactions,
-    Transport, TransportError,
+    Admin, ConsumerDefaults, Offsets, Producer, Source, Subscription, TopicReader,
+    TransactionError, Transactions, Transport, TransportError,
 };
 use crate::clock::BrokerClock;
 use crate::error::ErrorClass;
@@ -122,6 +123,11 @@ impl Kafka {
     }
 }
 
+/// The version of librdkafka that this program runs with.
+pub fn client_version() -> String {
+    rdkafka::util::get_rdkafka_version().1
+}
+
 impl Transport for Kafka {
     fn service(&self) -> &ServiceName {
         &self.0.service
@@ -147,6 +153,12 @@ impl Transport for Kafka {
         let properties = self.0.config.consumer_properties(&subscription.group);
         let prefetch = self.0.config.consumer().prefetch as usize;
         source::start(&client_config(&properties), subscription, prefetch)
+    }
+
+    fn read(&self, from: Offsets) -> Result<TopicReader, TransportError> {
+        // The client wants a group's name though it never joins one, nor commits.
+        let nobody = format!("tidings-reader-{}", uuid::Uuid::now_v7().simple());
+        reader::start(&client_config(&self.0.config.consumer_properties(&nobody)), from)
     }
 
     fn consumer_defaults(&self) -> ConsumerDefaults {

@@ -48,8 +48,10 @@ pub(super) struct Group {
     owned: Mutex<HashSet<TopicPartition>>,
     commits: AtomicUsize,
     log: ClientLog,
-    /// Callbacks that a poll has run.
+    /// Callbacks that a poll has run, log lines included.
     served: AtomicUsize,
+    /// Those of them by which the group said something.
+    changed: AtomicUsize,
     /// Whether the client was made to look for the followers' topics.
     known: AtomicBool,
 }
@@ -94,6 +96,7 @@ impl Group {
             commits: AtomicUsize::new(0),
             log: ClientLog::new("consumer"),
             served: AtomicUsize::new(0),
+            changed: AtomicUsize::new(0),
             known: AtomicBool::new(false),
         }
     }
@@ -179,6 +182,16 @@ impl Group {
     /// How many callbacks polls have run so far.
     pub(super) fn served(&self) -> usize {
         self.served.load(Ordering::Relaxed)
+    }
+
+    /// How many changes of the group, or errors, it has heard of so far.
+    pub(super) fn changed(&self) -> usize {
+        self.changed.load(Ordering::Relaxed)
+    }
+
+    fn serve(&self, changes: bool) {
+        self.served.fetch_add(1, Ordering::Relaxed);
+        self.changed.fetch_add(usize::from(changes), Ordering::Relaxed);
     }
 
     pub(super) fn commits_open(&self) -> bool {
@@ -359,7 +372,9 @@ impl Group {
             Vec::new()
         });
         if !lost && !done.is_empty() {
-            // Not waited for: the commit cannot finish while this callback runs.
+            // Not waited for: the commit cannot finish while this callback runs. But librdkafka asks to
+            // join again, by which it gives the partitions away, only when no commit is under way, and it
+            // sends one again where the coordinator was away (`rd_kafka_assignment_serve`).
             self.commit(consumer, done);
         }
         let result = match consumer.rebalance_protocol() {
@@ -397,11 +412,12 @@ impl Group {
 
 impl ClientContext for Group {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.serve(false);
         self.log.line(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.served.fetch_add(1, Ordering::Relaxed);
+        self.serve(true);
         self.log.error(&error, reason);
     }
 }
@@ -413,7 +429,7 @@ impl ConsumerContext for Group {
         error: RDKafkaRespErr,
         partitions: &mut TopicPartitionList,
     ) {
-        self.served.fetch_add(1, Ordering::Relaxed);
+        self.serve(true);
         let leaders: Vec<_> =
             offsets(partitions).into_iter().map(|(partition, _)| partition).collect();
         match error {
@@ -424,7 +440,7 @@ impl ConsumerContext for Group {
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, list: &TopicPartitionList) {
-        self.served.fetch_add(1, Ordering::Relaxed);
+        self.serve(true);
         self.commits.fetch_sub(1, Ordering::AcqRel);
         let result = match result {
             Err(error) if error.rdkafka_error_code() == Some(Code::NoOffset) => Ok(()),

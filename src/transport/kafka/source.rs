@@ -68,7 +68,7 @@ pub(super) fn start(
             error,
         )
     })?;
-    let copies = Copies { topic: None, buffer: BytesMut::new() };
+    let copies = Copies::default();
     let followers = subscription
         .followers
         .iter()
@@ -209,7 +209,7 @@ struct Member {
 
 impl Member {
     fn run(mut self) {
-        let mut served = 0;
+        let mut changed = 0;
         loop {
             while let Some(command) = self.control.next() {
                 if self.carry_out(command).is_break() {
@@ -218,8 +218,8 @@ impl Member {
                 }
             }
             let took = self.take();
-            if served != self.consumer.context().served() {
-                served = self.consumer.context().served();
+            if changed != self.consumer.context().changed() {
+                changed = self.consumer.context().changed();
                 self.say_who();
             }
             self.control.polled.store(self.control.now(), Ordering::Relaxed);
@@ -320,7 +320,8 @@ impl Member {
 
 /// Copies records out of the client's memory. They are freed on other threads, so what they are made of is
 /// allocated for many at once.
-struct Copies {
+#[derive(Default)]
+pub(super) struct Copies {
     /// The last record's topic: most records have the same one.
     topic: Option<TopicName>,
     /// What is left of the allocation at hand.
@@ -328,7 +329,7 @@ struct Copies {
 }
 
 impl Copies {
-    fn record(&mut self, message: &BorrowedMessage<'_>) -> Received {
+    pub(super) fn record(&mut self, message: &BorrowedMessage<'_>) -> Received {
         let name = message.topic();
         let topic = match &mut self.topic {
             Some(topic) if topic.as_str() == name => topic.clone(),

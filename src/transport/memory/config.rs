@@ -1,13 +1,17 @@
 //! What can be set about a broker in memory, and about a client of it.
 
-use std::fmt;
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::clock::Millis;
 use crate::retry::{RetryPolicy, UnknownType};
 use crate::topic::TopicNaming;
-use crate::transport::Observer;
+use crate::transport::TopicProperty;
+
+const CLEANUP: &str = "cleanup.policy";
+const RETENTION: &str = "retention.ms";
+const MAX_RECORD: &str = "max.message.bytes";
+const TIMESTAMP: &str = "message.timestamp.type";
 
 /// A topic's settings; what is not set is the broker's default.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +25,75 @@ pub struct TopicConfig {
     pub cleanup: Cleanup,
     /// The largest record, key, payload and headers together, in bytes. Default: 1 MiB.
     pub max_record: usize,
+    /// How many copies it says it has; there is one. Default: 1.
+    pub replication: i32,
+    /// Further properties that were set, by Kafka's names; they change nothing.
+    pub properties: BTreeMap<String, String>,
+}
+
+impl TopicConfig {
+    /// Sets a property by Kafka's name.
+    ///
+    /// # Errors
+    /// When the value is none that Kafka takes.
+    pub(super) fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        let wrong = || format!("{name} cannot be {value:?}");
+        match (name, value) {
+            (CLEANUP, "compact") => self.cleanup = Cleanup::Compact,
+            (CLEANUP, "delete") => {
+                if self.cleanup == Cleanup::Compact {
+                    self.cleanup = Self::default().cleanup;
+                }
+            }
+            (CLEANUP, _) => return Err(wrong()),
+            (RETENTION, value) => {
+                let kept: i64 = value.parse().map_err(|_| wrong())?;
+                if self.cleanup != Cleanup::Compact {
+                    self.cleanup = match u64::try_from(kept) {
+                        Ok(kept) => Cleanup::Delete(Duration::from_millis(kept)),
+                        Err(_) => Cleanup::Off,
+                    };
+                }
+            }
+            (MAX_RECORD, value) => self.max_record = value.parse().map_err(|_| wrong())?,
+            (TIMESTAMP, "LogAppendTime") => self.append_time = true,
+            (TIMESTAMP, "CreateTime") => self.append_time = false,
+            (TIMESTAMP, _) => return Err(wrong()),
+            (name, value) => drop(self.properties.insert(name.to_owned(), value.to_owned())),
+        }
+        Ok(())
+    }
+
+    /// All of it, by Kafka's names.
+    pub(super) fn described(&self) -> BTreeMap<String, TopicProperty> {
+        let (policy, kept) = match self.cleanup {
+            Cleanup::Delete(kept) => ("delete", Some(kept)),
+            Cleanup::Compact => ("compact", None),
+            Cleanup::Off => ("delete", None),
+        };
+        let time = if self.append_time { "LogAppendTime" } else { "CreateTime" };
+        let kept = kept.map_or_else(|| "-1".into(), |kept| kept.as_millis().to_string());
+        let own = [
+            (CLEANUP, policy.to_owned()),
+            (RETENTION, kept),
+            (MAX_RECORD, self.max_record.to_string()),
+            (TIMESTAMP, time.to_owned()),
+        ];
+        let defaults = Self::default();
+        let is_default = |name: &str| match name {
+            CLEANUP | RETENTION => self.cleanup == defaults.cleanup,
+            MAX_RECORD => self.max_record == defaults.max_record,
+            _ => self.append_time == defaults.append_time,
+        };
+        let own = own.map(|(name, value)| {
+            (name.to_owned(), TopicProperty { value, set: !is_default(name) })
+        });
+        let further = self
+            .properties
+            .iter()
+            .map(|(name, value)| (name.clone(), TopicProperty { value: value.clone(), set: true }));
+        own.into_iter().chain(further).collect()
+    }
 }
 
 /// How old records are cleaned away.
@@ -42,6 +115,8 @@ impl Default for TopicConfig {
             append_time: false,
             cleanup: Cleanup::Delete(Duration::from_secs(7 * 24 * 60 * 60)),
             max_record: 1024 * 1024,
+            replication: 1,
+            properties: BTreeMap::new(),
         }
     }
 }
@@ -87,17 +162,6 @@ pub struct MemoryConfig {
     pub(super) send_wait: Duration,
     pub(super) delivery_wait: Duration,
     pub(super) skew: Millis,
-    pub(super) observer: Option<Observed>,
-}
-
-/// Who hears what a client's consumers do.
-#[derive(Clone)]
-pub(super) struct Observed(pub(super) Arc<dyn Observer>);
-
-impl fmt::Debug for Observed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Observer")
-    }
 }
 
 impl MemoryConfig {
@@ -120,7 +184,6 @@ impl MemoryConfig {
             send_wait: Duration::from_secs(5),
             delivery_wait: Duration::from_secs(30),
             skew: 0,
-            observer: None,
         }
     }
 
@@ -221,13 +284,6 @@ impl MemoryConfig {
     #[must_use]
     pub fn clock_skew(mut self, ahead: Millis) -> Self {
         self.skew = ahead;
-        self
-    }
-
-    /// Who hears every step that this client's consumers take. Default: whoever observes the broker.
-    #[must_use]
-    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
-        self.observer = Some(Observed(observer));
         self
     }
 }

@@ -27,26 +27,30 @@
 mod admin;
 mod broker;
 mod config;
+mod killed;
 mod producer;
+mod reader;
 mod source;
 mod transactions;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use tokio::task::AbortHandle;
 
 pub use broker::{
     Backlog, Fault, FaultPlan, Lag, MemoryBroker, MemoryBrokerBuilder, Operation, Reader, Watcher,
+    partition_of,
 };
 pub use config::{Cleanup, Isolation, MemoryConfig, OffsetReset, TopicConfig};
 
 use self::admin::MemoryAdmin;
-use self::broker::Shared;
+use self::broker::{Shared, Steps};
+use self::killed::{Killed, killed};
 use self::producer::{MemoryProducer, lock};
 use self::transactions::MemoryTransactions;
 use super::{
-    Admin, ConsumerDefaults, Observer, Producer, Source, Subscription, TransactionError,
-    Transactions, Transport, TransportError,
+    Admin, ConsumerDefaults, Observer, Offsets, Producer, Source, Subscription, TopicReader,
+    TransactionError, Transactions, Transport, TransportError,
 };
 use crate::clock::BrokerClock;
 use crate::error::ErrorClass;
@@ -65,8 +69,10 @@ struct Client {
     config: MemoryConfig,
     service: ServiceName,
     clock: BrokerClock,
+    killed: Killed,
     producer: Arc<MemoryProducer>,
     members: Mutex<Vec<AbortHandle>>,
+    transactions: Mutex<Vec<Weak<MemoryTransactions>>>,
 }
 
 impl Memory {
@@ -77,9 +83,20 @@ impl Memory {
             source: Some(error.into()),
         })?;
         let (id, clock) = shared.update(|state, now| state.enter(config.skew, now));
-        let producer = Arc::new(MemoryProducer::new(shared.clone(), id, &config, clock.clone()));
-        let members = Mutex::default();
-        Ok(Self(Arc::new(Client { shared, id, config, service, clock, producer, members })))
+        let killed = Killed::default();
+        let producer =
+            MemoryProducer::new(shared.clone(), id, &config, clock.clone(), killed.clone());
+        Ok(Self(Arc::new(Client {
+            shared,
+            id,
+            config,
+            service,
+            clock,
+            killed,
+            producer: Arc::new(producer),
+            members: Mutex::default(),
+            transactions: Mutex::default(),
+        })))
     }
 
     /// The broker.
@@ -92,12 +109,24 @@ impl Memory {
         self.0.id
     }
 
-    /// Ends at once, as a process does that is killed: nothing more is sent, no group is left.
+    /// Ends at once, as a process does that is killed: nothing more is sent, no group is left, an open
+    /// transaction stays open until the broker aborts it. Nothing works after it: what is called
+    /// answers an error, and consumers of this client fail.
     pub fn kill(&self) {
+        // With the broker held: what is under way there is over.
+        self.0.shared.update(|_, _| self.cut());
         for member in lock(&self.0.members).drain(..) {
             member.abort();
         }
         self.0.producer.kill();
+        for transactions in lock(&self.0.transactions).drain(..).filter_map(|weak| weak.upgrade()) {
+            transactions.kill();
+        }
+    }
+
+    /// Lets nothing of it reach the broker any more, also when it is called from there.
+    pub(crate) fn cut(&self) {
+        self.0.killed.set();
     }
 }
 
@@ -121,14 +150,25 @@ impl Transport for Memory {
     }
 
     fn admin(&self) -> Arc<dyn Admin> {
-        Arc::new(MemoryAdmin { shared: self.0.shared.clone(), client: self.0.id })
+        let Client { shared, id, killed, .. } = &*self.0;
+        Arc::new(MemoryAdmin { shared: shared.clone(), client: *id, killed: killed.clone() })
     }
 
     fn subscribe(&self, subscription: Subscription) -> Result<Source, TransportError> {
-        let Client { shared, id, config, members, .. } = &*self.0;
-        let (source, task) = source::start(shared.clone(), *id, config, subscription);
+        let Client { shared, id, config, members, killed: cut, .. } = &*self.0;
+        if cut.is_set() {
+            return Err(killed("subscribe"));
+        }
+        let (source, task) = source::start(shared.clone(), *id, config, subscription, cut.clone());
         lock(members).push(task);
         Ok(source)
+    }
+
+    fn read(&self, from: Offsets) -> Result<TopicReader, TransportError> {
+        let Client { shared, id, config, .. } = &*self.0;
+        let (reader, task) = reader::start(shared.clone(), *id, config, from);
+        lock(&self.0.members).push(task);
+        Ok(reader)
     }
 
     fn clock(&self) -> &BrokerClock {
@@ -154,14 +194,19 @@ impl Transport for Memory {
     }
 
     fn transactions(&self, id: &str) -> Result<Arc<dyn Transactions>, TransactionError> {
-        let Client { shared, id: client, config, clock, .. } = &*self.0;
-        let new = MemoryTransactions::new(shared.clone(), *client, id, config, clock.clone());
-        Ok(Arc::new(new))
+        let Client { shared, id: client, config, clock, killed: cut, transactions, .. } = &*self.0;
+        if cut.is_set() {
+            return Err(killed("transactions").into());
+        }
+        let (shared, clock, cut) = (shared.clone(), clock.clone(), cut.clone());
+        let new = Arc::new(MemoryTransactions::new(shared, *client, id, config, clock, cut));
+        lock(transactions).push(Arc::downgrade(&new));
+        Ok(new)
     }
 
     fn observer(&self) -> Option<Arc<dyn Observer>> {
-        let own = self.0.config.observer.as_ref().map(|observed| observed.0.clone());
-        own.or_else(|| self.0.shared.observer())
+        let steps = Steps { watchers: self.0.shared.watchers(), client: self.0.id };
+        (!steps.watchers.is_empty()).then(|| Arc::new(steps) as Arc<dyn Observer>)
     }
 }
 

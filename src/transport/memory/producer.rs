@@ -12,9 +12,11 @@ use tokio::time::Instant;
 
 use super::broker::{Fault, Pending, Refusal, Shared, TransactionOf};
 use super::config::MemoryConfig;
+use super::killed::Killed;
 use crate::clock::BrokerClock;
 use crate::error::ErrorClass;
 use crate::event::{EventId, TopicName};
+use crate::task;
 use crate::transport::{Delivered, ProduceError, Producer, Receipt, Record, Unreachable};
 
 /// The most records of one request.
@@ -34,6 +36,7 @@ struct Queue {
     client: u64,
     producer: u64,
     clock: BrokerClock,
+    killed: Killed,
     capacity: usize,
     delivery_wait: Duration,
     records: Mutex<VecDeque<Sent>>,
@@ -66,6 +69,7 @@ impl MemoryProducer {
         client: u64,
         config: &MemoryConfig,
         clock: BrokerClock,
+        killed: Killed,
     ) -> Self {
         let producer = shared.update(|state, _| state.new_id());
         let queue = Queue {
@@ -73,6 +77,7 @@ impl MemoryProducer {
             client,
             producer,
             clock,
+            killed,
             capacity: config.queue,
             delivery_wait: config.delivery_wait,
             records: Mutex::default(),
@@ -119,13 +124,16 @@ impl MemoryProducer {
         }
         let left = std::mem::take(&mut *lock(&self.queue.records));
         self.queue.note(0);
+        // Their receipts say that the producer is closed; who waits for room finds that out.
         drop(left);
+        self.queue.room.notify_waiters();
     }
 
     /// The task is started by the first record: before, there may be no runtime.
     fn start(&self) {
-        lock(&self.pump)
-            .get_or_insert_with(|| tokio::spawn(pump(self.queue.clone())).abort_handle());
+        lock(&self.pump).get_or_insert_with(|| {
+            tokio::spawn(task::owned(pump(self.queue.clone()))).abort_handle()
+        });
     }
 }
 
@@ -133,7 +141,7 @@ impl MemoryProducer {
 impl Producer for MemoryProducer {
     fn enqueue(&self, record: &Record, receipt: Receipt) -> Result<(), Receipt> {
         let queue = &self.queue;
-        if queue.closed.load(Ordering::SeqCst) {
+        if queue.closed.load(Ordering::SeqCst) || queue.killed.is_set() {
             receipt.settle(Err(ProduceError::Closed));
             return Ok(());
         }
@@ -175,7 +183,10 @@ impl Producer for MemoryProducer {
     }
 
     fn reachable(&self) -> Result<(), Unreachable> {
-        let Queue { shared, client, .. } = &*self.queue;
+        let Queue { shared, client, killed, .. } = &*self.queue;
+        if let Err(refusal) = killed.check() {
+            return Err(Unreachable { since: Duration::ZERO, reason: refusal.to_string() });
+        }
         let unreachable = shared.update(|state, now| {
             state.unreachable(*client, now).map(|(since, _)| now.saturating_duration_since(since))
         });
@@ -253,6 +264,9 @@ impl Queue {
         drop(queue);
         let transaction = lock(&self.transaction).clone();
         self.shared.update(|state, now| {
+            if self.killed.is_set() {
+                return Answer::Silence;
+            }
             if state.unreachable(self.client, now).is_some() {
                 return Answer::Lost;
             }
@@ -353,7 +367,7 @@ impl Refusal {
         match self {
             Self::NoSuchPartition | Self::TooLarge(_) | Self::NoKey => ErrorClass::Permanent,
             Self::UnknownMember | Self::TryAgain(_) => ErrorClass::Retriable,
-            Self::Fenced => ErrorClass::Fatal,
+            Self::Fenced | Self::Killed => ErrorClass::Fatal,
         }
     }
 }
@@ -367,6 +381,7 @@ impl std::fmt::Display for Refusal {
             Self::UnknownMember => f.write_str("the group does not know this member (any more)"),
             Self::TryAgain(why) => f.write_str(why),
             Self::Fenced => f.write_str("a newer producer has the transactional id"),
+            Self::Killed => f.write_str("this client was killed; make a new one"),
         }
     }
 }

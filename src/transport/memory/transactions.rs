@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::broker::{MemberId, Refusal, Shared, State, TransactionOf};
 use super::config::MemoryConfig;
+use super::killed::{Killed, killed};
 use super::producer::{MemoryProducer, lock};
 use crate::clock::BrokerClock;
 use crate::error::ErrorClass;
@@ -22,6 +23,7 @@ pub(super) struct MemoryTransactions {
     shared: Arc<Shared>,
     client: u64,
     id: String,
+    killed: Killed,
     producer: MemoryProducer,
     progress: Mutex<Progress>,
 }
@@ -49,9 +51,15 @@ impl MemoryTransactions {
         id: &str,
         config: &MemoryConfig,
         clock: BrokerClock,
+        killed: Killed,
     ) -> Self {
-        let producer = MemoryProducer::new(shared.clone(), client, config, clock);
-        Self { shared, client, id: id.to_owned(), producer, progress: Mutex::default() }
+        let producer = MemoryProducer::new(shared.clone(), client, config, clock, killed.clone());
+        Self { shared, client, id: id.to_owned(), killed, producer, progress: Mutex::default() }
+    }
+
+    /// Ends at once: what is queued is never sent, and the transaction is left as it is.
+    pub(super) fn kill(&self) {
+        self.producer.kill();
     }
 
     async fn call<T>(
@@ -67,12 +75,17 @@ impl MemoryTransactions {
             }
             .into());
         }
-        self.shared.update(act).map_err(|refusal| self.error(&refusal))
+        let answer = self.shared.update(|state, now| {
+            self.killed.check()?;
+            act(state, now)
+        });
+        answer.map_err(|refusal| self.error(&refusal))
     }
 
     fn error(&self, refusal: &Refusal) -> TransactionError {
         match refusal {
             Refusal::Fenced => TransactionError::Fenced { id: self.id.clone() },
+            Refusal::Killed => killed("transaction").into(),
             other => TransactionError::MustAbort { reason: other.to_string() },
         }
     }
@@ -152,6 +165,9 @@ impl Transactions for MemoryTransactions {
     async fn commit(&self) -> Result<(), TransactionError> {
         let of = self.open("commit")?;
         self.producer.idle().await;
+        if self.killed.is_set() {
+            return Err(killed("commit").into());
+        }
         let Progress { failed, failed_before, .. } = lock(&self.progress).clone();
         if let Some(reason) = failed {
             return Err(TransactionError::MustAbort { reason });

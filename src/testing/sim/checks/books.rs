@@ -60,7 +60,7 @@ impl<'a> Books<'a> {
                 What::Broker(Operation::Joined { member, client, .. }) => {
                     books.members.insert(*member, *client);
                 }
-                What::Broker(Operation::Appended { client, record, doubled }) => {
+                What::Broker(Operation::Appended { client, record, doubled, .. }) => {
                     let by = books.groups.get(client).copied();
                     let origin = origin(record);
                     let stored = Stored {

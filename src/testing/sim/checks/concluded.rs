@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::super::contract::{Duties, Role};
-use super::super::journal::{Kind, Place, Stepped, What};
+use super::super::journal::{Did, Place, Stepped, What};
 use super::books::{Address, Books};
 use crate::transport::memory::Operation;
 
@@ -39,16 +39,20 @@ impl<'a> Concluded<'a> {
                     (None, _) => {}
                 }
             }
-            What::Step(Stepped { group, place, handler, kind, .. }) => match (kind, handler) {
-                (Kind::Done | Kind::Duplicate | Kind::Dropped, Some(handler)) => {
-                    self.handled.entry((group, place)).or_default().insert(handler);
+            What::Step { place, step: Stepped { group, handler, did, .. }, .. } => {
+                match (did, handler) {
+                    (Did::Finish | Did::Duplicate | Did::Drop { .. }, Some(handler)) => {
+                        self.handled.entry((group, place)).or_default().insert(handler);
+                    }
+                    (Did::Skip | Did::Drop { .. }, None) => {
+                        self.passed.insert((group, place));
+                    }
+                    (Did::Move { .. }, _) => {
+                        *self.acknowledged.entry((group, place)).or_default() += 1
+                    }
+                    _ => {}
                 }
-                (Kind::Skipped | Kind::Dropped, None) => {
-                    self.passed.insert((group, place));
-                }
-                (Kind::Moved(_), _) => *self.acknowledged.entry((group, place)).or_default() += 1,
-                _ => {}
-            },
+            }
             _ => {}
         }
     }

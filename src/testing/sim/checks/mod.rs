@@ -6,20 +6,22 @@ mod progress;
 mod published;
 mod repeats;
 mod results;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use self::books::Books;
 use super::contract::Contract;
-use super::journal::{Journal, Place, What};
+use super::journal::{Entry, Place, What};
 
 /// What kind of promise was broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Class {
-    /// An event that somebody was told is published is not stored as promised, or an event is that
-    /// must not be.
+    /// An event that somebody was told is published, or that a handler answered, is not stored as
+    /// promised, or too often; or an event is stored that must not be.
     Unpublished,
     /// A handler that an event is addressed to never finished it, and no dead letter keeps it.
     EffectLost,
@@ -87,34 +89,32 @@ impl fmt::Display for Violation {
 
 /// Everything that is wrong, in the order in which it happened.
 pub(super) fn all(
-    journal: &Journal,
+    entries: &[Entry],
     contract: &Contract,
     stuck: Vec<String>,
     unclean: Vec<String>,
 ) -> Vec<Violation> {
-    journal.with(|entries| {
-        let books = Books::new(entries, contract);
-        let mut violations = progress::check(&books);
-        violations.extend(published::check(&books));
-        violations.extend(repeats::check(&books));
-        for (at, entry) in entries.iter().enumerate() {
-            if let What::Panicked { message } = &entry.what {
-                violations.push(Violation::new(Class::Panicked, at, [], message.clone()));
-            }
+    let books = Books::new(entries, contract);
+    let mut violations = progress::check(&books);
+    violations.extend(published::check(&books));
+    violations.extend(repeats::check(&books));
+    for (at, entry) in entries.iter().enumerate() {
+        if let What::Panicked { message } = &entry.what {
+            violations.push(Violation::new(Class::Panicked, at, [], message.clone()));
         }
-        let settled = stuck.is_empty();
-        if settled {
-            violations.extend(results::lost(&books));
-        }
-        let end = entries.len();
-        let stuck = stuck.into_iter().map(|what| Violation::new(Class::Stuck, end, [], what));
-        violations.extend(stuck);
-        if settled {
-            violations.extend(unclean.into_iter().map(|who| {
-                Violation::new(Class::Stuck, end, [], format!("{who} left something at its stop"))
-            }));
-        }
-        violations.sort_by_key(|violation| violation.at);
-        violations
-    })
+    }
+    let settled = stuck.is_empty();
+    if settled {
+        violations.extend(results::lost(&books));
+    }
+    let end = entries.len();
+    let stuck = stuck.into_iter().map(|what| Violation::new(Class::Stuck, end, [], what));
+    violations.extend(stuck);
+    if settled {
+        violations.extend(unclean.into_iter().map(|who| {
+            Violation::new(Class::Stuck, end, [], format!("{who} left something at its stop"))
+        }));
+    }
+    violations.sort_by_key(|violation| violation.at);
+    violations
 }

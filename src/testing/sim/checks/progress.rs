@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::super::contract::{Duties, Role};
-use super::super::journal::{Kind, Place, Stepped, What};
+use super::super::journal::{Did, EPOCH, Place, Stepped, What};
 use super::books::Books;
 use super::concluded::Concluded;
 use super::{Class, Violation};
@@ -36,11 +36,11 @@ pub(super) fn check(books: &Books<'_>) -> Vec<Violation> {
                     *from = (*from).max(*offset);
                 }
             }
-            What::Step(step) if step.kind == Kind::Begun => {
+            What::Step { place, step, .. } if step.did == Did::Begin => {
                 let Some(duties) = books.contract.group(&step.group) else { continue };
-                violations.extend(early(books, duties, step, at));
-                violations.extend(attempt(books, duties, step, at));
-                violations.extend(out_of_order(books, &concluded, duties, step, at));
+                violations.extend(early(books, duties, place, at));
+                violations.extend(attempt(books, duties, place, step, at));
+                violations.extend(out_of_order(books, &concluded, duties, place, at));
             }
             _ => {}
         }
@@ -50,34 +50,37 @@ pub(super) fn check(books: &Books<'_>) -> Vec<Violation> {
 }
 
 /// An event of a tier runs one tier after its append, in the broker's time.
-fn early(books: &Books<'_>, duties: &Duties, step: &Stepped, at: usize) -> Option<Violation> {
-    let Some(Role::Tier(_, delay)) = duties.role(&step.place.partition.topic) else { return None };
-    let Some(Timestamp::Appended(appended)) = books.records.get(&step.place)?.record.timestamp
-    else {
+fn early(books: &Books<'_>, duties: &Duties, place: &Place, at: usize) -> Option<Violation> {
+    let Some(Role::Tier(_, delay)) = duties.role(&place.partition.topic) else { return None };
+    let Some(Timestamp::Appended(appended)) = books.records.get(place)?.record.timestamp else {
         return None;
     };
     let due = appended.saturating_add(millis(delay));
-    (step.now < due).then(|| {
-        let early = due - step.now;
-        let what = format!("{} runs {early} ms before it is due", step.place);
-        Violation::new(Class::Early, at, [step.place.clone()], what)
+    let now = EPOCH.saturating_add(millis(books.entries[at].at));
+    (now < due).then(|| {
+        let what = format!("{place} runs {} ms before it is due", due - now);
+        Violation::new(Class::Early, at, [place.clone()], what)
     })
 }
 
 /// On the main topic it is the first attempt, on each tier one more.
-fn attempt(books: &Books<'_>, duties: &Duties, step: &Stepped, at: usize) -> Option<Violation> {
-    let expected = match duties.role(&step.place.partition.topic)? {
+fn attempt(
+    books: &Books<'_>,
+    duties: &Duties,
+    place: &Place,
+    step: &Stepped,
+    at: usize,
+) -> Option<Violation> {
+    let expected = match duties.role(&place.partition.topic)? {
         Role::Main => 1,
-        Role::Tier(..) => books.records.get(&step.place)?.address?.attempt + 1,
+        Role::Tier(..) => books.records.get(place)?.address?.attempt + 1,
         Role::DeadLetter | Role::Quarantine => return None,
     };
     let most = u32::try_from(duties.tiers()).unwrap_or(u32::MAX).saturating_add(1);
     (step.attempt != expected || expected > most).then(|| {
-        let what = format!(
-            "{} runs as attempt {}; it is attempt {expected} of {most}",
-            step.place, step.attempt
-        );
-        Violation::new(Class::Attempts, at, [step.place.clone()], what)
+        let what =
+            format!("{place} runs as attempt {}; it is attempt {expected} of {most}", step.attempt);
+        Violation::new(Class::Attempts, at, [place.clone()], what)
     })
 }
 
@@ -86,21 +89,21 @@ fn out_of_order(
     books: &Books<'_>,
     concluded: &Concluded<'_>,
     duties: &Duties,
-    step: &Stepped,
+    place: &Place,
     at: usize,
 ) -> Option<Violation> {
-    let Place { partition, offset } = &step.place;
+    let Place { partition, offset } = place;
     if duties.role(&partition.topic)? != Role::Main {
         return None;
     }
-    let key = &books.records.get(&step.place)?.record.key;
+    let key = &books.records.get(place)?.record.key;
     let same_lane = |other: &Option<_>| duties.by_partition() || key.is_some() && key == other;
     let mut before = books.between(partition, 0, *offset);
-    let (open, missing) = before.find_map(|(place, stored)| {
+    let (open, missing) = before.find_map(|(other, stored)| {
         let before = same_lane(&stored.record.key);
-        before.then(|| concluded.missing(books, duties, place)).flatten().map(|m| (place, m))
+        before.then(|| concluded.missing(books, duties, other)).flatten().map(|m| (other, m))
     })?;
-    let what = format!("{} begins before {open} is concluded: {missing}", step.place);
-    let about = [step.place.clone(), open.clone()];
+    let what = format!("{place} begins before {open} is concluded: {missing}");
+    let about = [place.clone(), open.clone()];
     Some(Violation::new(Class::OutOfOrder, at, about, what))
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::time::Duration;
 
-use super::super::journal::{Client, Kind, Place, Stepped, What};
+use super::super::journal::{Client, Did, Place, Stepped, What};
 use super::books::{Address, Books};
 use super::concluded::Concluded;
 use super::{Class, Violation};
@@ -158,10 +158,14 @@ fn runs(books: &Books<'_>, breaks: &Breaks<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();
     for (at, entry) in books.entries.iter().enumerate() {
         match &entry.what {
-            What::Step(step @ Stepped { client, group, place, handler: Some(handler), .. }) => {
+            What::Step {
+                client,
+                place,
+                step: step @ Stepped { group, handler: Some(handler), .. },
+            } => {
                 let run = last.get_mut(&(group, place, handler));
-                match &step.kind {
-                    Kind::Begun => {
+                match &step.did {
+                    Did::Begin => {
                         let new = Run {
                             at,
                             client: *client,
@@ -185,12 +189,12 @@ fn runs(books: &Books<'_>, breaks: &Breaks<'_>) -> Vec<Violation> {
                             violations.push(Violation::new(class, at, [place.clone()], what));
                         }
                     }
-                    Kind::Done | Kind::Duplicate | Kind::Dropped => {
+                    Did::Finish | Did::Duplicate | Did::Drop { .. } => {
                         if let Some(run) = run {
                             run.concluded = true;
                         }
                     }
-                    Kind::Failed { kind, .. } => {
+                    Did::Fail { kind, .. } => {
                         if let Some(run) = run {
                             run.failed = true;
                             run.undecodable = kind == "undecodable";
@@ -213,7 +217,11 @@ fn runs(books: &Books<'_>, breaks: &Breaks<'_>) -> Vec<Violation> {
                 let moved = last.iter_mut().filter(|(key, run)| made(key, run));
                 moved.for_each(|(_, run)| run.copied = true);
             }
-            What::Step(Stepped { group, place, handler: None, kind: Kind::Moved(_), .. }) => {
+            What::Step {
+                place,
+                step: Stepped { group, handler: None, did: Did::Move { .. }, .. },
+                ..
+            } => {
                 // Which one it is is not said: with several under way, the last one ends them all.
                 let acknowledged = acknowledged.entry((group, place)).or_default();
                 *acknowledged += 1;

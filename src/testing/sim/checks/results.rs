@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::super::contract::Role;
-use super::super::journal::{Kind, Place, Stepped, What};
+use super::super::journal::{Did, Place, Stepped, What};
 use super::books::Books;
 use super::{Class, Violation};
 
@@ -12,13 +12,16 @@ pub(super) fn lost(books: &Books<'_>) -> Vec<Violation> {
     let mut handled: HashSet<(&str, &str, &Place)> = HashSet::new();
     let mut passed: HashSet<(&str, &Place)> = HashSet::new();
     for entry in books.entries {
-        let What::Step(Stepped { group, place, handler, kind, .. }) = &entry.what else { continue };
+        let What::Step { place, step: Stepped { group, handler, did, .. }, .. } = &entry.what
+        else {
+            continue;
+        };
         let origin = &books.records[place].origin;
-        match (kind, handler) {
-            (Kind::Done | Kind::Duplicate | Kind::Dropped, Some(handler)) => {
+        match (did, handler) {
+            (Did::Finish | Did::Duplicate | Did::Drop { .. }, Some(handler)) => {
                 handled.insert((group, handler, origin));
             }
-            (Kind::Skipped | Kind::Dropped, None) => {
+            (Did::Skip | Did::Drop { .. }, None) => {
                 passed.insert((group, place));
             }
             _ => {}

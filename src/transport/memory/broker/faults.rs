@@ -68,8 +68,9 @@ impl FaultPlan {
         self
     }
 
-    /// `count` faults of all kinds within a time, drawn from a seed. None of them outlives it by more
-    /// than 15 s.
+    /// `count` faults of all kinds that begin within a time, drawn from a seed. Those that last are over
+    /// at most 15 s after it, save that a clock that has stepped stays where it is. Those of the next
+    /// request wait for one, however late it comes, or for [`heal`](super::MemoryBroker::heal).
     pub fn seeded(seed: u64, count: usize, within: Duration) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let end = u64::try_from(within.as_millis()).unwrap_or(u64::MAX).max(1);

@@ -111,6 +111,25 @@ impl Group {
         Ok(())
     }
 
+    /// Whether anybody is in it, or was and has left offsets.
+    pub(crate) fn is_there(&self) -> bool {
+        !self.members.is_empty() || !self.committed.is_empty()
+    }
+
+    /// What each member was given by the coordinator; followers go along unsaid.
+    pub(crate) fn given(&self) -> Vec<(MemberId, Vec<TopicPartition>)> {
+        let given = |id: &MemberId| {
+            let own = self.target.iter().filter(|(_, owner)| *owner == id);
+            (*id, own.map(|(partition, _)| partition.clone()).collect())
+        };
+        self.members.keys().map(given).collect()
+    }
+
+    /// Every offset that was committed.
+    pub(crate) fn all_committed(&self) -> Vec<(TopicPartition, i64)> {
+        self.committed.iter().map(|(partition, at)| (partition.clone(), at.offset)).collect()
+    }
+
     pub(crate) fn knows(&self, id: MemberId) -> bool {
         self.members.contains_key(&id)
     }

@@ -62,6 +62,14 @@ impl Log {
         self.next
     }
 
+    /// The offset of the first record that is not older than a time; the end where none is.
+    pub(crate) fn since(&self, time: Millis) -> i64 {
+        let recent = |record: &&Arc<Received>| {
+            record.timestamp.is_some_and(|timestamp| timestamp.millis() >= time)
+        };
+        self.records().find(recent).map_or(self.next, |record| record.offset)
+    }
+
     /// Up to where a reader may read.
     pub(crate) fn readable(&self, isolation: Isolation) -> i64 {
         match isolation {

@@ -17,14 +17,16 @@ use tokio::time::Instant;
 pub use faults::{Fault, FaultPlan};
 pub(super) use groups::{MemberId, Moves};
 pub(super) use log::Fetched;
+pub use partitioner::partition_of;
 pub(super) use state::{Pending, Refusal, State, TransactionOf};
+pub(super) use watch::Steps;
 pub use watch::{Operation, Watcher};
 
 use super::Memory;
 use super::config::{Isolation, MemoryConfig, TopicConfig};
 use crate::clock::Millis;
 use crate::event::TopicName;
-use crate::transport::{Observer, Received, TopicPartition, TransportError};
+use crate::transport::{Received, TopicPartition, TransportError};
 
 /// A broker in this process, with Kafka's semantics and no thread of its own: its time is tokio's, so
 /// that with `start_paused` hours pass at once. Cheap to clone; all clones are the same broker.
@@ -48,8 +50,6 @@ pub struct MemoryBrokerBuilder {
 pub(super) struct Shared {
     state: Mutex<State>,
     changed: Notify,
-    observer: Mutex<Option<Arc<dyn Observer>>>,
-    watcher: Mutex<Option<Arc<dyn Watcher>>>,
 }
 
 /// What a group has not read, or not committed.
@@ -158,14 +158,6 @@ impl MemoryBroker {
         self.0.update(|state, _| state.records(topic))
     }
 
-    /// What each group has to read yet, retry topics included, as its consumers would see it.
-    /// Groups whose consumers have all left in order read nothing.
-    pub fn lag(&self) -> Vec<Lag> {
-        let mut lag = self.backlog().lag;
-        lag.retain(|lag| lag.reader != Reader::Gone);
-        lag
-    }
-
     /// What is queued, and what each group has to read yet: when both are empty, everything that was
     /// published is handled, with all that followed from it.
     pub fn backlog(&self) -> Backlog {
@@ -173,11 +165,6 @@ impl MemoryBroker {
             queued: state.queued(),
             lag: state.lag(Isolation::ReadCommitted),
         })
-    }
-
-    /// Records that clients have queued and the broker has not taken.
-    pub fn queued(&self) -> usize {
-        self.0.update(|state, _| state.queued())
     }
 
     /// A group's committed offset.
@@ -220,23 +207,10 @@ impl MemoryBroker {
         self.0.changed.notified().await;
     }
 
-    /// Lets `watcher` hear everything that the broker does from now on.
+    /// Lets `watcher` hear each [`Operation`] of this broker from now on, and each step of consumers
+    /// that are started from now on. Those who watch already go on.
     pub fn watch(&self, watcher: Arc<dyn Watcher>) {
-        *self.0.watcher.lock().unwrap_or_else(PoisonError::into_inner) = Some(watcher);
-        self.0.update(|state, _| state.note_operations());
-    }
-
-    /// Lets `observer` hear every step that consumers of this broker's clients take, from the next
-    /// consumer that is built on.
-    pub fn observe(&self, observer: Arc<dyn Observer>) {
-        *self.0.observer.lock().unwrap_or_else(PoisonError::into_inner) = Some(observer);
-    }
-
-    /// Lets `hear` hear of each record, in the order in which readers of committed ones could see them.
-    /// It is called with the broker held: be short, and do not call the broker. It takes the place of
-    /// the one before.
-    pub fn on_record(&self, hear: impl Fn(&Arc<Received>) + Send + Sync + 'static) {
-        self.0.update(|state, _| state.hear(Box::new(hear)));
+        self.0.update(|state, _| state.watch(watcher));
     }
 }
 
@@ -309,8 +283,6 @@ impl MemoryBrokerBuilder {
         MemoryBroker(Arc::new(Shared {
             state: Mutex::new(State::new(self, Instant::now())),
             changed: Notify::new(),
-            observer: Mutex::default(),
-            watcher: Mutex::default(),
         }))
     }
 }
@@ -327,14 +299,8 @@ impl Shared {
         state.go_on(now);
         let answer = act(&mut state, now);
         let changed = state.take_changed();
-        let operations = state.take_operations();
+        state.tell();
         drop(state);
-        if !operations.is_empty() {
-            let watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            if let Some(watcher) = watcher {
-                operations.iter().for_each(|operation| watcher.saw(operation));
-            }
-        }
         if changed {
             self.changed.notify_waiters();
         }
@@ -367,7 +333,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn observer(&self) -> Option<Arc<dyn Observer>> {
-        self.observer.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(super) fn watchers(&self) -> Vec<Arc<dyn Watcher>> {
+        self.update(|state, _| state.watchers())
     }
 }

@@ -1,7 +1,8 @@
 //! From keys to partitions, as Kafka's Java client and librdkafka's `murmur2` do it.
 
-/// The partition of a key among `partitions`, which is at least 1.
-pub(crate) fn partition_of(key: &[u8], partitions: i32) -> i32 {
+/// The partition of a key among `partitions`, which is at least 1: where Kafka's Java client and
+/// librdkafka's `murmur2` put it.
+pub fn partition_of(key: &[u8], partitions: i32) -> i32 {
     let positive = murmur2(key) & 0x7fff_ffff;
     let count = u32::try_from(partitions).unwrap_or(1).max(1);
     i32::try_from(positive % count).unwrap_or_default()

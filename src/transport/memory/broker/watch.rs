@@ -1,4 +1,4 @@
-//! What a broker did, told to whoever watches it.
+//! What a broker did, and what consumers did with its records, told to whoever watches.
 //!
 //! A simulator writes its story from it, and crashes clients right after the n-th of their operations.
 
@@ -6,12 +6,29 @@ use std::sync::Arc;
 
 use super::faults::Fault;
 use super::groups::MemberId;
-use crate::transport::{Offsets, Received, TopicPartition};
+use crate::transport::{Observer, Offsets, Received, Step, TopicPartition};
 
-/// Hears of everything that a broker does, in order: be short, and change nothing at the broker.
+/// Hears what a broker does and what consumers do, each in order.
 pub trait Watcher: Send + Sync + 'static {
-    /// The broker did something.
-    fn saw(&self, operation: &Operation);
+    /// The broker did one of the [`Operation`]s; of fetches, heartbeats, new topics and what is cleaned
+    /// away nothing is told. It is told with the broker held, before anybody can see what was done: be
+    /// short, and do not call the broker.
+    fn did(&self, _operation: &Operation) {}
+
+    /// A consumer of a client took a step, told on the task that took it: be short.
+    fn stepped(&self, _client: u64, _step: &Step<'_>) {}
+}
+
+/// Tells the steps of one client's consumers.
+pub(crate) struct Steps {
+    pub(crate) watchers: Vec<Arc<dyn Watcher>>,
+    pub(crate) client: u64,
+}
+
+impl Observer for Steps {
+    fn saw(&self, step: &Step<'_>) {
+        self.watchers.iter().for_each(|watcher| watcher.stepped(self.client, step));
+    }
 }
 
 /// Something that a broker did. Clients and members have numbers: [`Memory::number`] says a client's.
@@ -28,6 +45,16 @@ pub enum Operation {
         record: Arc<Received>,
         /// Stored a second time by a fault.
         doubled: bool,
+        /// Of a transaction that is not committed yet.
+        open: bool,
+    },
+    /// A transaction has ended in a partition.
+    Ended {
+        /// The partition.
+        partition: TopicPartition,
+        /// Its records there, which readers of committed ones can see from now on; none where it was
+        /// aborted.
+        committed: Vec<Arc<Received>>,
     },
     /// A client joined a group.
     Joined {

@@ -41,7 +41,7 @@ impl Member {
             };
             let group = self.subscription.group.clone();
             if !offsets.is_empty() {
-                let result = self.shared.update(|state, now| match member {
+                let result = self.request(|state, now| match member {
                     Some(member) => state.commit(&group, member, &offsets, now),
                     None => Err(Refusal::UnknownMember),
                 });
@@ -56,7 +56,11 @@ impl Member {
                 self.outbox.push_back(SourceEvent::Committed { offsets, result });
             }
             if let (Some(member), false) = (member, releases.is_empty()) {
-                self.shared.update(|state, _| state.release(&group, member, &releases));
+                // What a killed one has is free once its session is over.
+                let _ = self.request(|state, _| {
+                    state.release(&group, member, &releases);
+                    Ok(())
+                });
             }
         }
     }

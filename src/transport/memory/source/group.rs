@@ -20,7 +20,7 @@ impl Member {
         self.beat_at = now + (self.session / 3).min(HEARTBEAT);
         let Some(id) = self.id else { return self.join(now) };
         let closing = self.closing.is_some();
-        let answer = self.shared.update(|state, now| match closing {
+        let answer = self.request(|state, now| match closing {
             // Who leaves takes nothing more.
             true => state.lives(&group, id, now).map(|()| Moves::default()),
             false => state.heartbeat(&group, id, now),
@@ -43,7 +43,7 @@ impl Member {
         }
         let (subscription, session) = (&self.subscription, self.session);
         let client = self.client;
-        match self.shared.update(|state, now| state.join(client, subscription, session, now)) {
+        match self.request(|state, now| state.join(client, subscription, session, now)) {
             Ok(id) => {
                 self.id = Some(id);
                 self.announced = false;

@@ -13,10 +13,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
-use super::broker::{MemberId, Shared};
+use super::broker::{MemberId, Refusal, Shared, State};
 use super::config::{Isolation, MemoryConfig, OffsetReset};
+use super::killed::Killed;
 use super::producer::lock;
 use super::transactions::MemberOf;
+use crate::task;
 use crate::transport::{
     GroupMember, Offsets, Source, SourceControl, SourceEvent, Subscription, TopicPartition,
 };
@@ -35,6 +37,7 @@ pub(super) fn start(
     client: u64,
     config: &MemoryConfig,
     subscription: Subscription,
+    killed: Killed,
 ) -> (Source, AbortHandle) {
     let (events, receiver) = mpsc::channel(EVENTS);
     let (commands, inbox) = mpsc::unbounded_channel();
@@ -48,6 +51,7 @@ pub(super) fn start(
     let member = Member {
         shared,
         client,
+        killed,
         source,
         session: config.session,
         reset: config.reset,
@@ -71,7 +75,7 @@ pub(super) fn start(
         parting: None,
         closing: None,
     };
-    let task = tokio::spawn(member.run());
+    let task = tokio::spawn(task::owned(member.run()));
     (Source { events: receiver, control }, task.abort_handle())
 }
 
@@ -140,6 +144,7 @@ impl std::fmt::Debug for Control {
 struct Member {
     shared: Arc<Shared>,
     client: u64,
+    killed: Killed,
     source: u64,
     session: Duration,
     reset: OffsetReset,
@@ -257,6 +262,17 @@ impl Member {
         }
     }
 
+    /// Asks the coordinator for something, which who was killed cannot.
+    fn request<T>(
+        &self,
+        act: impl FnOnce(&mut State, Instant) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        self.shared.update(|state, now| {
+            self.killed.check()?;
+            act(state, now)
+        })
+    }
+
     /// Does what can be done now; answers when to look again.
     fn act(&mut self) -> Instant {
         let now = Instant::now();
@@ -324,7 +340,11 @@ impl Member {
         let unreachable = self.shared.update(|state, now| state.unreachable(self.client, now));
         if unreachable.is_none() {
             let group = &self.subscription.group;
-            self.shared.update(|state, now| state.leave_group(group, self.source, self.id, now));
+            // Who was killed says nothing.
+            let _ = self.request(|state, now| {
+                state.leave_group(group, self.source, self.id, now);
+                Ok(())
+            });
         }
     }
 }

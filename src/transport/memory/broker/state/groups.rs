@@ -9,7 +9,7 @@ use super::super::log::Fetched;
 use super::super::watch::Operation;
 use super::{Lag, Refusal, State, count_in};
 use crate::event::TopicName;
-use crate::transport::{Offsets, Subscription, TopicPartition};
+use crate::transport::{Offsets, Position, Subscription, TopicPartition};
 
 impl State {
     pub(super) fn group(&mut self, group: &str) -> &mut Group {
@@ -161,6 +161,34 @@ impl State {
 
     pub(crate) fn committed(&mut self, group: &str, tp: &TopicPartition) -> Option<i64> {
         self.groups.get(group)?.committed(tp)
+    }
+
+    /// The groups that are there, with what they do.
+    pub(crate) fn listed_groups(&self) -> Vec<(String, &'static str)> {
+        let there = self.groups.iter().filter(|(_, group)| group.is_there());
+        let doing = |group: &Group| if group.members().is_empty() { "Empty" } else { "Stable" };
+        there.map(|(name, group)| (name.clone(), doing(group))).collect()
+    }
+
+    /// What each member of a group was given; `None` where the group is not there.
+    pub(crate) fn given(&self, group: &str) -> Option<Vec<(MemberId, Vec<TopicPartition>)>> {
+        self.groups.get(group).filter(|group| group.is_there()).map(Group::given)
+    }
+
+    /// Every offset that a group has committed.
+    pub(crate) fn all_committed(&self, group: &str) -> Offsets {
+        self.groups.get(group).map_or_else(Vec::new, Group::all_committed)
+    }
+
+    /// The offset of a place; `None` where there is no such partition.
+    pub(crate) fn offset_of(&mut self, tp: &TopicPartition, position: Position) -> Option<i64> {
+        let log = self.log(tp)?;
+        Some(match position {
+            Position::Earliest => log.start(),
+            Position::Latest => log.end(),
+            Position::Offset(offset) => offset,
+            Position::Time(time) => log.since(time),
+        })
     }
 
     /// Notes where a group begins a partition, for what it has to read yet.

@@ -17,11 +17,11 @@ use super::faults::{Fault, FaultPlan, Faults};
 use super::groups::{Group, MemberId};
 use super::log::Log;
 use super::transactions::{Fenced, TransactionTable};
-use super::watch::Operation;
+use super::watch::{Operation, Watcher};
 use super::{Lag, MemoryBrokerBuilder};
 use crate::clock::{BrokerClock, Millis, millis};
 use crate::event::TopicName;
-use crate::transport::{Delivered, Received, Record};
+use crate::transport::{Delivered, Record};
 
 /// How often compacted topics are cleaned (`log.cleaner.backoff.ms`).
 const CLEANED: Duration = Duration::from_secs(15);
@@ -47,14 +47,10 @@ pub(crate) struct State {
     cleaned: Instant,
     looked: Instant,
     changed: bool,
-    /// What was done since somebody was last told; nothing where nobody watches.
+    /// What was done since they were last told; nothing where nobody watches.
     operations: Vec<Operation>,
-    watched: bool,
-    hear: Option<Hear>,
+    watchers: Vec<Arc<dyn Watcher>>,
 }
-
-/// Who is told of each record once readers of committed ones can see it.
-pub(super) type Hear = Box<dyn Fn(&Arc<Received>) + Send + Sync>;
 
 struct Topic {
     config: TopicConfig,
@@ -83,6 +79,8 @@ pub(crate) enum Refusal {
     TryAgain(&'static str),
     /// A newer producer has the transactional id.
     Fenced,
+    /// The client was killed.
+    Killed,
 }
 
 /// Which transaction a record belongs to.
@@ -118,8 +116,7 @@ impl State {
             looked: now,
             changed: false,
             operations: Vec::new(),
-            watched: false,
-            hear: None,
+            watchers: Vec::new(),
         }
     }
 
@@ -144,24 +141,27 @@ impl State {
         self.rng.u64(..)
     }
 
-    pub(super) fn hear(&mut self, hear: Hear) {
-        self.hear = Some(hear);
-    }
-
     pub(super) fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
     }
 
-    pub(super) fn note_operations(&mut self) {
-        self.watched = true;
+    pub(super) fn watch(&mut self, watcher: Arc<dyn Watcher>) {
+        self.watchers.push(watcher);
     }
 
-    pub(super) fn take_operations(&mut self) -> Vec<Operation> {
-        std::mem::take(&mut self.operations)
+    pub(crate) fn watchers(&self) -> Vec<Arc<dyn Watcher>> {
+        self.watchers.clone()
+    }
+
+    /// Tells what was done since the last time.
+    pub(super) fn tell(&mut self) {
+        for operation in self.operations.drain(..) {
+            self.watchers.iter().for_each(|watcher| watcher.did(&operation));
+        }
     }
 
     fn note(&mut self, operation: impl FnOnce() -> Operation) {
-        if self.watched {
+        if !self.watchers.is_empty() {
             self.operations.push(operation());
         }
     }

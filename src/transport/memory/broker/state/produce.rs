@@ -83,6 +83,7 @@ impl State {
             true => Timestamp::Appended(time),
             false => Timestamp::Created(record.timestamp.unwrap_or(time)),
         };
+        let open = transaction.is_some();
         let log = self.log(&place).expect("the partition was chosen among those of its topic");
         let stored = log.append(time, transaction.map(|of| of.producer), |offset| Received {
             topic: record.topic,
@@ -93,11 +94,8 @@ impl State {
             payload: record.payload.as_ref().map(copied),
             headers: record.headers,
         });
-        if let (Some(hear), None) = (&self.hear, transaction) {
-            hear(&stored);
-        }
         let (offset, appended_at) = (stored.offset, append_time.then_some(time));
-        self.note(|| Operation::Appended { client, record: stored, doubled: false });
+        self.note(|| Operation::Appended { client, record: stored, doubled: false, open });
         Delivered { partition: place.partition, offset, appended_at }
     }
 }

@@ -61,9 +61,10 @@ impl State {
         let time = self.millis(now);
         for tp in &open.partitions {
             let ended = self.log(tp).map(|log| log.end_transaction(producer, committed, time));
-            if let Some(hear) = &self.hear {
-                ended.into_iter().flatten().for_each(|record| hear(&record));
-            }
+            self.note(|| Operation::Ended {
+                partition: tp.clone(),
+                committed: ended.unwrap_or_default(),
+            });
         }
         if committed {
             for (group, member, offsets) in &open.offsets {

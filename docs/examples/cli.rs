@@ -1,0 +1,22 @@
+//! The command line in a binary of one's own.
+
+// ANCHOR: embedded
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use tidings::cli::{self, App};
+
+use super::topics::Accounts;
+
+/// `accounts check`, `accounts create-topic crm.accounts.v1`, `accounts lag`, …
+pub fn commands(arguments: Vec<OsString>) -> ExitCode {
+    cli::run_from(App::new("accounts").topic::<Accounts>(), arguments)
+}
+// ANCHOR_END: embedded
+
+#[test]
+fn a_binary_of_ones_own_has_the_same_commands() {
+    let run = |arguments: &[&str]| commands(arguments.iter().map(OsString::from).collect());
+    assert_eq!(run(&["accounts", "completions", "bash"]), ExitCode::SUCCESS);
+    assert_eq!(run(&["accounts", "no-such-command"]), ExitCode::from(2));
+}

@@ -1,0 +1,191 @@
+//! The command line's commands and options.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use super::format::{From, Pair};
+use crate::event::{TopicKind, TopicName};
+use crate::retry::parse_duration;
+
+/// Looks at Kafka topics, records and groups, and makes topics.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100, arg_required_else_help = true)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    pub(super) options: Options,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// The brokers, `host:port` with commas between. Else KAFKA__BOOTSTRAP_SERVERS says them.
+    #[arg(long, short = 'b', global = true, value_name = "HOST:PORT")]
+    pub(super) brokers: Option<String>,
+    /// A property of librdkafka to pass on, `name=value`. May be repeated.
+    #[arg(long = "property", short = 'X', global = true, value_name = "NAME=VALUE")]
+    pub(super) properties: Vec<Pair>,
+    /// For people, or for programs.
+    #[arg(long, short = 'o', global = true, value_enum, default_value_t = Output::Text)]
+    pub(super) output: Output,
+    /// How long a broker may take to answer.
+    #[arg(long, global = true, default_value = "10s", value_parser = parse_duration)]
+    pub(super) timeout: Duration,
+    /// Shows what the client logs, on standard error.
+    #[arg(long, short, global = true)]
+    pub(super) verbose: bool,
+}
+
+/// How a command's result is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Output {
+    /// Columns.
+    Text,
+    /// One JSON document; `consume` writes one on each line.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Lists the topics.
+    Topics {
+        /// The cluster's own topics too, whose names begin with `__`.
+        #[arg(long)]
+        internal: bool,
+    },
+    /// Looks at one topic.
+    Topic {
+        #[command(subcommand)]
+        command: TopicCommand,
+    },
+    /// Makes a topic. One that is there is compared and stays as it is.
+    CreateTopic(CreateTopic),
+    /// Shows a topic's records.
+    Consume(Consume),
+    /// Sends records, one for each line of JSON.
+    Produce(Produce),
+    /// Lists the groups, or the members of one.
+    Groups {
+        /// Only this group, with its members.
+        group: Option<String>,
+    },
+    /// Shows how far groups have come, retry topics included.
+    Lag {
+        /// Only this group.
+        group: Option<String>,
+    },
+    /// Shows every setting with its value and where it came from; secrets are hidden.
+    Config,
+    /// Checks the configuration, the way to the brokers, and the topics.
+    Check,
+    /// Writes a completion script.
+    Completions {
+        /// For which shell.
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TopicCommand {
+    /// Shows a topic's partitions, offsets and properties.
+    Show {
+        /// Its name.
+        name: TopicName,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CreateTopic {
+    /// Its name.
+    pub(super) name: TopicName,
+    /// `event` and `command` delete what is old, `state` keeps the last record of each key.
+    #[arg(long, value_enum)]
+    pub(super) kind: Option<Kind>,
+    /// How many partitions.
+    #[arg(long, value_parser = clap::value_parser!(i32).range(1..))]
+    pub(super) partitions: Option<i32>,
+    /// How many copies, or `auto`: three, or as many as there are brokers.
+    #[arg(long)]
+    pub(super) replication: Option<String>,
+    /// What holds where nothing else is said: `standard`, `error`, `dlq`, or one of the binary's own.
+    #[arg(long)]
+    pub(super) profile: Option<String>,
+    /// A property of the topic, `name=value`. May be repeated.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(super) config: Vec<Pair>,
+}
+
+/// [`TopicKind`] as an option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Kind {
+    Event,
+    Command,
+    State,
+}
+
+impl std::convert::From<Kind> for TopicKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Event => Self::Event,
+            Kind::Command => Self::Command,
+            Kind::State => Self::State,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Consume {
+    /// The topic.
+    pub(super) topic: TopicName,
+    /// Joins this group: begins where it is, and commits what was written.
+    #[arg(long, conflicts_with = "from")]
+    pub(super) group: Option<String>,
+    /// `earliest`, `latest`, `offset:12`, or a time: `2026-11-21T10:00:00Z`. Touches no group's offsets.
+    #[arg(long, default_value = "latest")]
+    pub(super) from: From,
+    /// Ends after so many records.
+    #[arg(long, short = 'n', value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) count: Option<u64>,
+    /// Ends at what is the end when it starts.
+    #[arg(long, conflicts_with = "group")]
+    pub(super) to_end: bool,
+    /// How records are written. `--output json` is `--format json`.
+    #[arg(long, value_enum, default_value_t = Format::Pretty)]
+    pub(super) format: Format,
+    /// With their headers.
+    #[arg(long)]
+    pub(super) headers: bool,
+}
+
+/// How records are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// A line on where it lies, then the payload, indented where it is JSON.
+    Pretty,
+    /// One JSON object on a line.
+    Json,
+    /// The payload's bytes and a line feed.
+    Raw,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Produce {
+    /// The topic.
+    pub(super) topic: TopicName,
+    /// The key of every record.
+    #[arg(long, conflicts_with = "key_field")]
+    pub(super) key: Option<String>,
+    /// The field of each line whose text or number is its key.
+    #[arg(long)]
+    pub(super) key_field: Option<String>,
+    /// A header of every record, `name=value`. May be repeated.
+    #[arg(long = "header", value_name = "NAME=VALUE")]
+    pub(super) headers: Vec<Pair>,
+    /// The file to read; standard input where none is said. A file is read to its end before the first
+    /// record is sent, so that one that is wrong sends nothing.
+    #[arg(long, short)]
+    pub(super) file: Option<PathBuf>,
+}

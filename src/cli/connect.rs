@@ -1,0 +1,81 @@
+//! The cluster that a command talks to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::App;
+use super::args::Options;
+use super::error::{CliError, Exit};
+use crate::error::chain;
+use crate::event::TopicName;
+use crate::transport::kafka::config::InvalidKafkaConfig;
+use crate::transport::kafka::{Kafka, KafkaConfig};
+use crate::transport::{Admin, TopicDescription, Transport};
+
+/// One command's run.
+pub(super) struct Session {
+    pub(super) app: Arc<App>,
+    options: Options,
+}
+
+impl Session {
+    pub(super) fn new(app: Arc<App>, options: Options) -> Self {
+        Self { app, options }
+    }
+
+    pub(super) fn within(&self) -> Duration {
+        self.options.timeout
+    }
+
+    /// The binary's configuration, variables over it, options over these.
+    pub(super) fn config(&self) -> Result<KafkaConfig, CliError> {
+        let base = self.app.config.clone();
+        let base =
+            base.unwrap_or_else(|| KafkaConfig::default().service_name(self.app.name.as_str()));
+        let mut config = base.with_env().map_err(wrong)?;
+        if let Some(brokers) = &self.options.brokers {
+            config = config.bootstrap_servers(brokers.as_str());
+        }
+        for pair in &self.options.properties {
+            config = config.property(pair.name.as_str(), pair.value.as_str());
+        }
+        Ok(config)
+    }
+
+    pub(super) fn connect(&self) -> Result<Kafka, CliError> {
+        let config = self.config()?;
+        if config.connection().bootstrap_servers.iter().next().is_none() {
+            return Err(CliError::input(
+                "no broker is given: say `--brokers host:9092`, or set KAFKA__BOOTSTRAP_SERVERS",
+            ));
+        }
+        config.validate().map_err(wrong)?;
+        Kafka::connect(config).map_err(|error| CliError::new(Exit::Input, chain(&error)))
+    }
+
+    pub(super) fn admin(&self) -> Result<Arc<dyn Admin>, CliError> {
+        Ok(self.connect()?.admin())
+    }
+
+    /// A topic that has to be there.
+    pub(super) async fn topic(
+        &self,
+        admin: &dyn Admin,
+        name: &TopicName,
+    ) -> Result<TopicDescription, CliError> {
+        let found = admin.describe(std::slice::from_ref(name), self.within()).await?;
+        let unknown = || {
+            let app = &self.app.name;
+            CliError::unknown(format!(
+                "there is no topic {name}; `{app} topics` lists those that are, `{app} create-topic {name}` makes it"
+            ))
+        };
+        found.into_iter().next().flatten().ok_or_else(unknown)
+    }
+}
+
+/// All problems on one line.
+pub(super) fn wrong(error: InvalidKafkaConfig) -> CliError {
+    let problems: Vec<_> = error.problems().iter().map(ToString::to_string).collect();
+    CliError::input(format!("the Kafka configuration cannot be used: {}", problems.join("; ")))
+}

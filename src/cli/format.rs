@@ -1,0 +1,200 @@
+//! Texts that options are made of, and how records become text.
+
+use std::fmt::Write as _;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::{Map, Value, json};
+
+use crate::clock::Millis;
+use crate::transport::{Position, Received};
+
+/// `name=value`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pair {
+    pub(super) name: String,
+    pub(super) value: String,
+}
+
+impl FromStr for Pair {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('=') {
+            Some((name, value)) if !name.is_empty() => {
+                Ok(Self { name: name.to_owned(), value: value.to_owned() })
+            }
+            _ => Err("write `name=value`".into()),
+        }
+    }
+}
+
+/// Where reading begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct From(pub(super) Position);
+
+impl FromStr for From {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let help = "write `earliest`, `latest`, `offset:12`, or a time like `2026-11-21T10:00:00Z`";
+        let position = match text {
+            "earliest" => Position::Earliest,
+            "latest" => Position::Latest,
+            _ => match text.strip_prefix("offset:") {
+                Some(offset) => match offset.parse::<i64>() {
+                    Ok(offset) if offset >= 0 => Position::Offset(offset),
+                    _ => return Err(format!("an offset is a whole number from 0 up; {help}")),
+                },
+                None => {
+                    let time = text.strip_prefix("time:").unwrap_or(text);
+                    let time = DateTime::parse_from_rfc3339(time).map_err(|_| help.to_owned())?;
+                    Position::Time(time.timestamp_millis())
+                }
+            },
+        };
+        Ok(Self(position))
+    }
+}
+
+/// A time as people and programs read it.
+pub(super) fn time(millis: Millis) -> String {
+    match DateTime::<Utc>::from_timestamp_millis(millis) {
+        Some(time) => time.to_rfc3339_opts(SecondsFormat::Millis, true),
+        None => millis.to_string(),
+    }
+}
+
+/// Text where it is text, else an object with the bytes in Base64.
+fn text_or_bytes(bytes: &[u8]) -> Value {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.into(),
+        Err(_) => json!({ "base64": STANDARD.encode(bytes) }),
+    }
+}
+
+/// A record as one JSON object. A payload that is JSON stands in it as such.
+pub(super) fn as_json(record: &Received, headers: bool) -> Value {
+    let value = record
+        .payload
+        .as_deref()
+        .map(|payload| serde_json::from_slice(payload).unwrap_or_else(|_| text_or_bytes(payload)));
+    let mut object = Map::new();
+    let mut put = |name: &str, value: Value| drop(object.insert(name.to_owned(), value));
+    put("topic", record.topic.as_str().into());
+    put("partition", record.partition.into());
+    put("offset", record.offset.into());
+    put("timestamp", record.timestamp.map(|at| time(at.millis())).into());
+    put("key", record.key.as_deref().map_or(Value::Null, text_or_bytes));
+    put("value", value.unwrap_or_default());
+    if headers {
+        // A list: a name may come more than once.
+        let list = record.headers.iter().map(|(name, value)| {
+            json!([text_or_bytes(name), value.map_or(Value::Null, text_or_bytes)])
+        });
+        put("headers", list.collect());
+    }
+    object.into()
+}
+
+/// A record as people read it. Control characters of strangers do not reach the terminal.
+pub(super) fn pretty(record: &Received, headers: bool) -> String {
+    let mut text = format!("{}/{} @{}", record.topic, record.partition, record.offset);
+    let mut add = |part: String| {
+        // Writing to a `String` cannot fail.
+        let _ = write!(text, "{part}");
+    };
+    if let Some(at) = record.timestamp {
+        add(format!("  {}", time(at.millis())));
+    }
+    match record.key.as_deref() {
+        Some(key) => add(format!("  key {}", harmless(key))),
+        None => add("  no key".into()),
+    }
+    if headers {
+        for (name, value) in record.headers.iter() {
+            let value = value.map_or_else(|| "(none)".into(), harmless);
+            add(format!("\n  {}: {value}", harmless(name)));
+        }
+    }
+    add("\n".into());
+    match record.payload.as_deref() {
+        None => add("(tombstone)".into()),
+        Some(payload) => match serde_json::from_slice::<Value>(payload) {
+            Ok(value) => add(format!("{value:#}")),
+            Err(_) => add(harmless(payload)),
+        },
+    }
+    text
+}
+
+fn harmless(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') => text.into(),
+        Ok(text) => text.escape_debug().to_string(),
+        Err(_) => format!("({} bytes, Base64: {})", bytes.len(), STANDARD.encode(bytes)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::event::{Headers, TopicName};
+    use crate::transport::Timestamp;
+
+    fn record(key: Option<&'static [u8]>, payload: Option<&'static [u8]>) -> Received {
+        let mut headers = Headers::default();
+        headers.push("ce_type", "user_created");
+        Received {
+            topic: TopicName::from_static("users"),
+            partition: 1,
+            offset: 7,
+            timestamp: Some(Timestamp::Created(0)),
+            key: key.map(Bytes::from_static),
+            payload: payload.map(Bytes::from_static),
+            headers,
+        }
+    }
+
+    #[test]
+    fn a_place_to_begin_is_read_from_its_text() {
+        for (text, position) in [
+            ("earliest", Position::Earliest),
+            ("latest", Position::Latest),
+            ("offset:12", Position::Offset(12)),
+            ("1970-01-01T00:00:01Z", Position::Time(1_000)),
+            ("time:1970-01-01T01:00:01+01:00", Position::Time(1_000)),
+        ] {
+            assert_eq!(text.parse(), Ok(From(position)), "{text}");
+        }
+        for text in ["", "first", "offset:-1", "offset:x", "12", "2026-11-21"] {
+            let error = text.parse::<From>().unwrap_err();
+            assert!(error.contains("`earliest`"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_record_is_json_with_what_is_no_text_in_base_64() {
+        let all = as_json(&record(Some(b"k"), Some(br#"{"n":1}"#)), true);
+        assert_eq!(
+            all.to_string(),
+            r#"{"headers":[["ce_type","user_created"]],"key":"k","offset":7,"partition":1,"timestamp":"1970-01-01T00:00:00.000Z","topic":"users","value":{"n":1}}"#
+        );
+        let bytes = as_json(&record(Some(&[0xff]), None), false);
+        assert_eq!((&bytes["key"], &bytes["value"]), (&json!({ "base64": "/w==" }), &Value::Null));
+        assert_eq!(as_json(&record(None, Some(b"no json")), false)["value"], "no json");
+    }
+
+    #[test]
+    fn a_stranger_cannot_steer_the_terminal() {
+        let text = pretty(&record(Some(b"\x1b[2J"), Some(b"\x1b]0;title\x07")), true);
+        assert!(!text.contains('\x1b') && text.contains("\\u{1b}"), "{text}");
+        let text = pretty(&record(None, Some(br#"{"n":1}"#)), false);
+        assert_eq!(text, "users/1 @7  1970-01-01T00:00:00.000Z  no key\n{\n  \"n\": 1\n}");
+        assert!(pretty(&record(None, None), false).ends_with("(tombstone)"));
+    }
+}

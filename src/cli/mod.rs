@@ -1,0 +1,191 @@
+//! The command line: topics, records, groups and the configuration, as `tidings` or in a binary of one's own.
+//!
+//! ```no_run
+//! use tidings::Topic;
+//! use tidings::cli::{self, App};
+//!
+//! #[derive(Topic)]
+//! #[topic(kind = event, name = "users", partitions = 6)]
+//! struct Users;
+//!
+//! # #[cfg(feature = "macros")]
+//! fn main() -> std::process::ExitCode {
+//!     cli::run(App::new("user-service").topic::<Users>())
+//! }
+//! # #[cfg(not(feature = "macros"))] fn main() {}
+//! ```
+//!
+//! # Exit codes
+//!
+//! | code | meaning |
+//! | --- | --- |
+//! | 0 | done; also where the reader of the output went away, and where following was ended with Ctrl-C |
+//! | 1 | the broker refused it, or `check` found something |
+//! | 2 | the command line, the configuration, a file or its content is wrong |
+//! | 3 | there is no such topic, group or profile |
+//! | 4 | no broker answers, or none lets this client in |
+//! | 130 | ended with Ctrl-C before it was done |
+
+mod args;
+mod check;
+mod config;
+mod connect;
+mod consume;
+mod create;
+mod error;
+mod format;
+mod groups;
+mod out;
+mod produce;
+mod progress;
+mod topics;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{CommandFactory, FromArgMatches};
+
+use self::args::{Arguments, Command};
+use self::connect::Session;
+use self::error::{CliError, Exit};
+use self::out::Out;
+use crate::event::{Profile, TopicSpec};
+use crate::topic::Topic;
+use crate::transport::kafka::KafkaConfig;
+
+/// What a binary's commands know beside the cluster: its topics and profiles, and how it is configured.
+#[derive(Debug, Clone)]
+pub struct App {
+    name: String,
+    topics: Vec<TopicSpec>,
+    profiles: Vec<Profile>,
+    config: Option<KafkaConfig>,
+}
+
+impl App {
+    /// The commands of a binary of this name, which is the service's name too.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            topics: Vec::new(),
+            profiles: Profile::all().into(),
+            config: None,
+        }
+    }
+
+    /// Adds a topic that is a type: `check` compares it, `create-topic` makes it as it is declared.
+    #[must_use]
+    pub fn topic<T: Topic>(self) -> Self {
+        self.topics([T::spec()])
+    }
+
+    /// Adds topics.
+    #[must_use]
+    pub fn topics(mut self, topics: impl IntoIterator<Item = TopicSpec>) -> Self {
+        self.topics.extend(topics);
+        self
+    }
+
+    /// Adds a profile that `--profile` takes.
+    #[must_use]
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.profiles.push(profile);
+        self
+    }
+
+    /// Sets the configuration that variables and options are laid over. Default: the defaults.
+    #[must_use]
+    pub fn config(mut self, config: KafkaConfig) -> Self {
+        self.config = Some(config);
+        self
+    }
+}
+
+/// Runs the command that this process's arguments name.
+pub fn run(app: App) -> ExitCode {
+    run_from(app, std::env::args_os())
+}
+
+/// Runs the command that these arguments name; the first is the binary's own name.
+pub fn run_from(
+    app: App,
+    arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+) -> ExitCode {
+    let command = Arguments::command().name(app.name.clone()).bin_name(app.name.clone());
+    let arguments = match command.try_get_matches_from(arguments) {
+        Ok(found) => Arguments::from_arg_matches(&found),
+        Err(error) => Err(error),
+    };
+    let arguments = match arguments {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are not errors; where they cannot be written there is nobody to tell.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Input.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    if arguments.options.verbose {
+        let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false);
+        // A binary that has set its own keeps it.
+        let _ = log.try_init();
+    }
+    let runtime =
+        match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                return CliError::new(Exit::Refused, format!("no threads: {error}")).tell();
+            }
+        };
+    let result = runtime.block_on(execute(Arc::new(app), arguments));
+    // What blocks on a broker that is away is not waited for.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => error.tell(),
+    }
+}
+
+async fn execute(app: Arc<App>, arguments: Arguments) -> Result<(), CliError> {
+    let Arguments { options, command } = arguments;
+    let mut out = Out::new(options.output);
+    if let Command::Completions { shell } = command {
+        return out.completions(shell, &mut Arguments::command(), &app.name);
+    }
+    let session = Session::new(app, options);
+    // These say themselves what an interruption leaves behind.
+    match command {
+        Command::Consume(wanted) => return consume::run(&session, wanted, &mut out).await,
+        Command::Produce(wanted) => return produce::run(&session, wanted, &mut out).await,
+        _ => {}
+    }
+    let work = async {
+        match command {
+            Command::Topics { internal } => topics::list(&session, internal, &mut out).await,
+            Command::Topic { command: args::TopicCommand::Show { name } } => {
+                topics::show(&session, &name, &mut out).await
+            }
+            Command::CreateTopic(wanted) => create::run(&session, wanted, &mut out).await,
+            Command::Groups { group: None } => groups::list(&session, &mut out).await,
+            Command::Groups { group: Some(group) } => {
+                groups::show(&session, &group, &mut out).await
+            }
+            Command::Lag { group } => groups::lag(&session, group.as_deref(), &mut out).await,
+            Command::Config => config::run(&session, &mut out),
+            Command::Check => check::run(&session, &mut out).await,
+            Command::Consume(_) | Command::Produce(_) | Command::Completions { .. } => Ok(()),
+        }
+    };
+    tokio::select! {
+        biased;
+        result = work => result,
+        () = interrupted() => Err(CliError::interrupted()),
+    }
+}
+
+/// Waits for Ctrl-C; for ever where the process cannot hear it.
+async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
