@@ -4,16 +4,19 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::step::Did;
+use super::super::step::{Did, Stepped};
 use super::TestKit;
 use super::diff::{Plain, same};
 use super::events::Moved;
+use super::story::Entry;
 use super::telling::{tell, time};
 use crate::event::{Envelope, IntegrationEvent, header};
 use crate::transport::Aside;
 
 /// How late a retry may begin after its tier's time.
 const LATE: Duration = Duration::from_secs(1);
+/// The broker's time has whole milliseconds: what is stored late in one is due that much earlier.
+const TICK: Duration = Duration::from_millis(1);
 
 /// What is expected of the events of one type; see [`TestKit::expect`].
 ///
@@ -120,7 +123,7 @@ impl<'a, E: IntegrationEvent> Expect<'a, E> {
         let waits: Vec<_> = waits.into_iter().collect();
         let were = self.waits(handler);
         let right = |(wait, was): (&Duration, &Option<Duration>)| {
-            was.is_some_and(|was| was >= *wait && was < *wait + LATE)
+            was.is_some_and(|was| was + TICK >= *wait && was < *wait + LATE)
         };
         if were.len() != waits.len() || !waits.iter().zip(&were).all(right) {
             let name = E::NAME;
@@ -220,11 +223,16 @@ impl<'a, E: IntegrationEvent> Expect<'a, E> {
             if !event.is_some_and(|envelope| self.accepts(&envelope.event)) {
                 continue;
             }
-            let begun = entries.iter().find(|later| {
-                let step = later.step().filter(|taken| matches!(taken.did, Did::Begin));
-                step.is_some() && entry.copy().is_some_and(|copy| Arc::ptr_eq(copy, &later.record))
-            });
-            waits.push(begun.map(|begun| begun.at.saturating_sub(entry.at)));
+            let of_copy = |other: &&Arc<Entry>| {
+                entry.copy().is_some_and(|copy| Arc::ptr_eq(copy, &other.record))
+            };
+            let is_begun = |taken: &Stepped| matches!(taken.did, Did::Begin);
+            // A tier counts from the broker's append, of which the member hears a moment later.
+            let stored = entries.iter().filter(of_copy).find(|other| other.step().is_none());
+            let from = stored.map_or(entry.at, |stored| stored.at);
+            let begun =
+                entries.iter().filter(of_copy).find(|later| later.step().is_some_and(is_begun));
+            waits.push(begun.map(|begun| begun.at.saturating_sub(from)));
         }
         waits
     }

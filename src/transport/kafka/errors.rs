@@ -43,10 +43,31 @@ pub(super) fn class(code: Code) -> ErrorClass {
 
 /// An error of the wrapper with what was tried.
 pub(super) fn transport_error(what: impl Into<String>, error: KafkaError) -> TransportError {
-    let class = match (&error, error.rdkafka_error_code()) {
+    // The wrapper knows the code of an admin operation and does not answer it.
+    let code = match &error {
+        KafkaError::AdminOp(code) => Some(*code),
+        _ => error.rdkafka_error_code(),
+    };
+    let class = match (&error, code) {
         (KafkaError::MessageConsumptionFatal(_), _) => ErrorClass::Fatal,
         (_, Some(code)) => class(code),
         _ => ErrorClass::Permanent,
     };
     TransportError { what: what.into(), class, source: Some(error.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_that_goes_while_it_is_asked_to_make_topics_is_worth_another_try() {
+        for (code, is) in [
+            (Code::BrokerTransportFailure, ErrorClass::Retriable),
+            (Code::OperationTimedOut, ErrorClass::Retriable),
+            (Code::ClusterAuthorizationFailed, ErrorClass::Permanent),
+        ] {
+            assert_eq!(transport_error("", KafkaError::AdminOp(code)).class, is, "{code}");
+        }
+    }
 }
