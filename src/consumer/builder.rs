@@ -225,6 +225,9 @@ impl ConsumerBuilder {
 
     /// How long one call of a handler may take; then it is dropped and counts as a transient
     /// failure. Default 60 s. Polling goes on meanwhile, whatever `max.poll.interval.ms` is.
+    ///
+    /// Of a handler that runs in a transaction it is also how long the database may take to open it,
+    /// and to commit it; one that takes longer is away.
     #[must_use]
     pub fn handler_timeout(mut self, timeout: Duration) -> Self {
         self.handler_timeout = timeout;
