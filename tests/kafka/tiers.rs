@@ -15,6 +15,9 @@ use crate::stage::*;
 use crate::support::*;
 
 const SECOND: Duration = Duration::from_secs(1);
+/// What comes before a new owner's first event: it is assigned, learns where to begin and who leads, fetches,
+/// and dispatches. Each may come as late as the machine is.
+const ROUND_TRIPS: i64 = 5;
 
 /// Who owned which partition from when to when, in Unix milliseconds.
 #[derive(Clone, Default)]
@@ -172,7 +175,8 @@ async fn each_failed_event_runs_in_each_tier_once_on_the_owner_while_members_joi
         late[late.len() - 1],
         late_on_owner[late_on_owner.len() - 1]
     );
-    assert!(late_on_owner[late_on_owner.len() - 1] <= 1_000 + ms(machine.late(100).await));
+    let most = 1_000 + ROUND_TRIPS * ms(machine.late(100).await);
+    assert!(late_on_owner[late_on_owner.len() - 1] <= most, "more than {most} ms late");
     for member in [first, third] {
         stop(member).await;
     }
@@ -281,7 +285,7 @@ async fn a_tier_partition_taken_and_given_back_before_or_after_the_due_time_runs
         since - (ran[0].1.at - ran[0].1.late(HANDED_TIER)),
         ran[0].1.at - since
     );
-    assert!(ran[0].1.at - since <= 1_000 + ms(machine.late(100).await));
+    assert!(ran[0].1.at - since <= 1_000 + ROUND_TRIPS * ms(machine.late(100).await));
     let done = || seen.all().iter().filter(|(_, r)| r.n >= 100).count() == 2;
     eventually("the rest is done", SOON, done).await;
     assert_eq!(runs(10, 2).len(), 1);
@@ -323,7 +327,8 @@ async fn of_steady_failures_99_in_100_run_at_most_50_ms_after_they_are_due_and_n
     eventually("all ran", SOON, || seen.len() >= 500).await;
     let late = lateness(&seen);
     assert!(late[0] >= 0, "{} ms early", -late[0]);
-    let machine = ms(machine.late(99).await);
+    // One stall of so long makes each event late that was due in it, which may be more than one in 100.
+    let machine = ms(machine.late(100).await);
     assert!(percentile(&late, 99) <= 50 + machine, "p99 {} ms late", percentile(&late, 99));
     stop(running).await;
 }
