@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use super::App;
 use super::args::Options;
 use super::error::{CliError, Exit};
@@ -16,11 +18,20 @@ use crate::transport::{Admin, TopicDescription, Transport};
 pub(super) struct Session {
     pub(super) app: Arc<App>,
     options: Options,
+    interrupted: watch::Receiver<bool>,
 }
 
 impl Session {
-    pub(super) fn new(app: Arc<App>, options: Options) -> Self {
-        Self { app, options }
+    pub(super) fn new(app: Arc<App>, options: Options, interrupted: watch::Receiver<bool>) -> Self {
+        Self { app, options, interrupted }
+    }
+
+    /// Waits for Ctrl-C, which may have come before.
+    pub(super) async fn interrupted(&self) {
+        let mut interrupted = self.interrupted.clone();
+        if interrupted.wait_for(|interrupted| *interrupted).await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 
     pub(super) fn within(&self) -> Duration {

@@ -21,7 +21,7 @@ pub(super) async fn run(session: &Session, wanted: Consume, out: &mut Out) -> Re
     let kafka = session.connect()?;
     let found = tokio::select! {
         found = look(session, &kafka, &wanted) => found?,
-        () = super::interrupted() => return Err(CliError::interrupted()),
+        () = session.interrupted() => return Err(CliError::interrupted()),
     };
     let mut writer = Writer {
         form: if out.is_json() { Format::Json } else { wanted.format },
@@ -30,8 +30,8 @@ pub(super) async fn run(session: &Session, wanted: Consume, out: &mut Out) -> Re
         out,
     };
     match &wanted.group {
-        Some(group) => as_member(&kafka, group, &wanted.topic, &mut writer).await,
-        None => without_group(&kafka, found, &mut writer).await,
+        Some(group) => as_member(session, &kafka, (group, &wanted.topic), &mut writer).await,
+        None => without_group(session, &kafka, found, &mut writer).await,
     }
 }
 
@@ -98,6 +98,7 @@ impl Writer<'_> {
 }
 
 async fn without_group(
+    session: &Session,
     kafka: &dyn Transport,
     places: Places,
     writer: &mut Writer<'_>,
@@ -112,7 +113,7 @@ async fn without_group(
     while !writer.is_done() && ends.as_ref().is_none_or(|ends| !ends.is_empty()) {
         let event = tokio::select! {
             biased;
-            () = super::interrupted() => return Ok(()),
+            () = session.interrupted() => return Ok(()),
             event = reader.next() => event,
         };
         match event {
@@ -144,9 +145,9 @@ async fn without_group(
 }
 
 async fn as_member(
+    session: &Session,
     kafka: &dyn Transport,
-    group: &str,
-    topic: &TopicName,
+    (group, topic): (&str, &TopicName),
     writer: &mut Writer<'_>,
 ) -> Result<(), CliError> {
     let mut source = kafka.subscribe(Subscription {
@@ -161,7 +162,7 @@ async fn as_member(
     while result.is_ok() && !writer.is_done() {
         let event = tokio::select! {
             biased;
-            () = super::interrupted() => break,
+            () = session.interrupted() => break,
             event = source.events.recv() => event,
         };
         match event {

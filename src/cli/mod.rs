@@ -45,6 +45,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{CommandFactory, FromArgMatches};
+use tokio::sync::watch;
 
 use self::args::{Arguments, Command};
 use self::connect::Session;
@@ -152,7 +153,7 @@ async fn execute(app: Arc<App>, arguments: Arguments) -> Result<(), CliError> {
     if let Command::Completions { shell } = command {
         return out.completions(shell, &mut Arguments::command(), &app.name);
     }
-    let session = Session::new(app, options);
+    let session = Session::new(app, options, listen());
     // These say themselves what an interruption leaves behind.
     match command {
         Command::Consume(wanted) => return consume::run(&session, wanted, &mut out).await,
@@ -179,13 +180,20 @@ async fn execute(app: Arc<App>, arguments: Arguments) -> Result<(), CliError> {
     tokio::select! {
         biased;
         result = work => result,
-        () = interrupted() => Err(CliError::interrupted()),
+        () = session.interrupted() => Err(CliError::interrupted()),
     }
 }
 
-/// Waits for Ctrl-C; for ever where the process cannot hear it.
-async fn interrupted() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
-    }
+/// Hears Ctrl-C from now on, once and for all: one that comes while nobody waits for it is not lost.
+fn listen() -> watch::Receiver<bool> {
+    let (tell, told) = watch::channel(false);
+    tokio::spawn(async move {
+        match tokio::signal::ctrl_c().await {
+            // Fails only where the command has ended.
+            Ok(()) => drop(tell.send(true)),
+            // The process cannot hear it, and is ended by it.
+            Err(_) => std::future::pending().await,
+        }
+    });
+    told
 }

@@ -48,7 +48,7 @@ pub(super) async fn run(session: &Session, wanted: Produce, out: &mut Out) -> Re
     let admin = kafka.admin();
     tokio::select! {
         found = session.topic(&*admin, &wanted.topic) => drop(found?),
-        () = super::interrupted() => return Err(CliError::interrupted()),
+        () = session.interrupted() => return Err(CliError::interrupted()),
     }
     let lines = read(&wanted)?;
     let mut headers = Headers::default();
@@ -67,7 +67,7 @@ pub(super) async fn run(session: &Session, wanted: Produce, out: &mut Out) -> Re
     let bar = progress::bar(total);
     let mut sending =
         Sending { producer: producer.clone(), open: VecDeque::new(), acknowledged: 0, bar };
-    let result = sending.all(lines, blank).await;
+    let result = sending.all(session, lines, blank).await;
     let result = result.and(sending.settle().await);
     sending.bar.finish_and_clear();
     producer.close(producer.delivery_wait()).await;
@@ -95,13 +95,18 @@ struct Sending {
 
 impl Sending {
     /// Sends line after line, up to the first that fails.
-    async fn all(&mut self, mut lines: Lines, mut record: Record) -> Result<(), CliError> {
+    async fn all(
+        &mut self,
+        session: &Session,
+        mut lines: Lines,
+        mut record: Record,
+    ) -> Result<(), CliError> {
         let counts = Arc::new(DeliveryCounts::default());
         let constant = record.key.take();
         loop {
             let line = tokio::select! {
                 biased;
-                () = super::interrupted() => return Err(CliError::interrupted()),
+                () = session.interrupted() => return Err(CliError::interrupted()),
                 line = lines.recv() => match line {
                     Some(line) => line?,
                     None => return Ok(()),

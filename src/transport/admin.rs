@@ -83,8 +83,7 @@ pub trait Admin: Send + Sync + 'static {
         Err(unsupported("tell offsets"))
     }
 
-    /// Whether topics that are missing at start are made without being asked to: a broker for tests.
-    /// Default: no.
+    /// Whether a topic that is missing is made when it is looked for: a broker for tests. Default: no.
     fn makes_what_is_missing(&self) -> bool {
         false
     }

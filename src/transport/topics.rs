@@ -117,12 +117,6 @@ pub async fn prepare_topics(
         return Ok(());
     }
     let needs = &each_once(needs)?;
-    let setup = match setup {
-        TopicSetup::Verify if admin.makes_what_is_missing() => {
-            TopicSetup::Create { partitions: None, replication: None }
-        }
-        setup => setup,
-    };
     let deadline = Instant::now() + within;
     loop {
         match prepare(admin, needs, setup, LOOK.min(within)).await {
@@ -180,6 +174,12 @@ async fn prepare(
     within: Duration,
 ) -> Result<(), TopicsError> {
     let copies = copies(admin, wanted, within).await?;
+    if admin.makes_what_is_missing() {
+        // Before it is looked for, which would make it otherwise than it is declared.
+        let declared = wanted.iter().zip(&copies).filter(|(need, _)| need.declared.is_some());
+        let declared: Vec<_> = declared.map(|(need, copies)| new_topic(need, *copies)).collect();
+        admin.create(&declared, within).await?;
+    }
     let mut found = look(admin, wanted, within).await?;
     if let TopicSetup::Create { partitions, replication } = setup {
         // Main topics first: a retry topic is made with as many partitions as its main topic has.
@@ -188,19 +188,13 @@ async fn prepare(
                 .filter(|index| found[*index].is_none())
                 .filter(|index| wanted[*index].like.is_none() == mains)
                 .map(|index| {
-                    let need = &wanted[index];
-                    let declared = need.declared.as_ref();
-                    let own = declared.and_then(|spec| spec.settings().partitions).or(partitions);
-                    let like = need.like.as_ref();
-                    let configuration = declared.map(|spec| spec.configuration(copies[index]));
+                    let new = new_topic(&wanted[index], copies[index]);
+                    let like = wanted[index].like.as_ref();
+                    let like = like.and_then(|main| partitions_of(wanted, &found, main));
                     NewTopic {
-                        name: need.name.clone(),
-                        partitions: like
-                            .and_then(|main| partitions_of(wanted, &found, main))
-                            .or(own),
-                        replication: copies[index].or(replication),
-                        append_time: need.append_time,
-                        configuration: configuration.unwrap_or_default(),
+                        partitions: like.or(new.partitions).or(partitions),
+                        replication: new.replication.or(replication),
+                        ..new
                     }
                 })
                 .collect();
@@ -213,6 +207,18 @@ async fn prepare(
         }
     }
     check(wanted, &found, &copies)
+}
+
+/// A topic as it is declared; what is not said is left to the broker.
+fn new_topic(need: &TopicNeed, copies: Option<i32>) -> NewTopic {
+    let declared = need.declared.as_ref();
+    NewTopic {
+        partitions: declared.and_then(|spec| spec.settings().partitions),
+        replication: copies,
+        append_time: need.append_time,
+        configuration: declared.map(|spec| spec.configuration(copies)).unwrap_or_default(),
+        ..NewTopic::new(need.name.clone())
+    }
 }
 
 /// How many copies each declared topic has to have in this cluster.

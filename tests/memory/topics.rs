@@ -179,6 +179,18 @@ async fn a_topic_beside_a_main_topic_can_be_declared_otherwise() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_broker_that_makes_what_is_looked_for_makes_it_as_it_is_declared() {
+    let broker = MemoryBroker::builder().create_when_asked(true).build();
+    let client = broker.client("shop").unwrap();
+    for setup in [TopicSetup::Verify, CREATE] {
+        start(&client, consumer(setup)).await.unwrap();
+        assert_eq!(described(&client, "users").await.0, 6);
+        assert_eq!(described(&client, "users.retry.5s").await.0, 6);
+        assert_eq!(described(&client, "users.dlq").await.0, 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_publisher_makes_what_its_events_declare() {
     let client = client();
     let needs = TopicNeed::of::<UserCreated>();

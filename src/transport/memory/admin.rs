@@ -53,6 +53,7 @@ impl Admin for MemoryAdmin {
     ) -> Result<Vec<Option<TopicDescription>>, TransportError> {
         self.reach(within, "describe").await?;
         Ok(self.shared.update(|state, _| {
+            state.look_for(topics);
             let describe = |config: TopicConfig| TopicDescription {
                 partitions: config.partitions,
                 append_time: Some(config.append_time),

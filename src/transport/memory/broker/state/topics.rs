@@ -43,6 +43,20 @@ impl State {
         self.config.create_when_asked
     }
 
+    /// Makes those of these topics that are not there, if that is set: alike, so that retry topics
+    /// have as many partitions as the main topic that is looked for with them.
+    pub(crate) fn look_for(&mut self, topics: &[TopicName]) {
+        if !self.config.create_when_asked {
+            return;
+        }
+        let mut config = self.defaults();
+        let there = topics.iter().map(|topic| self.partitions(topic)).max().unwrap_or_default();
+        config.partitions = config.partitions.max(there);
+        for topic in topics {
+            self.create_topic(topic.clone(), config.clone());
+        }
+    }
+
     pub(super) fn partitions(&self, topic: &TopicName) -> i32 {
         count_in(&self.topics, topic)
     }
