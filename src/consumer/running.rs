@@ -139,10 +139,7 @@ impl Consumer {
             aborts.push(tasks.spawn(task::owned(member.run(told))));
         }
         let purge = self.inbox.as_ref().map(|inbox| {
-            Background(tokio::spawn(task::owned(purge(
-                inbox.clone(),
-                self.settings.group.clone(),
-            ))))
+            Background(tokio::spawn(task::owned(purge(inbox.clone(), self.settings.group.clone()))))
         });
         self.hooks.started();
         let status = ConsumerStatus(Arc::new(Status {
