@@ -11,6 +11,7 @@ mod events;
 mod handlers;
 mod services;
 mod shop;
+mod stored;
 
 use std::collections::BTreeSet;
 use std::env;
@@ -57,6 +58,9 @@ fn every_seed_keeps_every_promise() {
             report.lasted,
             report.journal.hash()
         );
+        if env::var_os("TIDINGS_SIM_JOURNAL").is_some() {
+            report.journal.with(|entries| entries.iter().for_each(|entry| println!("{entry:?}")));
+        }
         return assert!(report.violations.is_empty(), "\n{}", failed(&report));
     }
     let (first, seeds) = (number("TIDINGS_SIM_FIRST").unwrap_or(0), number("TIDINGS_SIM_SEEDS"));

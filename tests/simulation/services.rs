@@ -13,11 +13,12 @@ use tokio::time::sleep;
 use crate::events::*;
 use crate::handlers::Handlers;
 use crate::shop::{self, Jobs};
+use crate::stored;
 
 /// Starts everything, and returns when the shop has nothing left to do.
 pub async fn simulate(world: World) {
     let mut rng = world.rng();
-    for name in ["orders", "parcels", "ticks"] {
+    for name in ["orders", "parcels", "ticks", "users", "mails", "reminders"] {
         let mut config = TopicConfig::default();
         config.partitions = rng.i32(1..=4);
         config.append_time = rng.bool();
@@ -35,7 +36,9 @@ pub async fn simulate(world: World) {
         let main = move |life| shop::run(life, jobs.clone(), pause);
         world.run(Process::new(format!("shop-{n}"), client("shop", &mut rng), main));
     }
-    while !jobs.are_done() {
+    // Every other world has databases.
+    let stored = rng.bool().then(|| stored::start(&world, &mut rng));
+    while !(jobs.are_done() && stored.as_ref().is_none_or(stored::Work::is_done)) {
         sleep(Duration::from_millis(250)).await;
     }
 }
@@ -133,7 +136,7 @@ fn handled(group: &str, handlers: &Handlers, builder: ConsumerBuilder) -> Consum
     }
 }
 
-fn client(service: &str, rng: &mut fastrand::Rng) -> MemoryConfig {
+pub fn client(service: &str, rng: &mut fastrand::Rng) -> MemoryConfig {
     let every = Duration::from_millis(rng.u64(10..600));
     MemoryConfig::new(service)
         .session_timeout(Duration::from_millis(rng.u64(1_500..8_000)))

@@ -23,6 +23,8 @@ impl Work {
             Done::Hinted(hint) => {
                 match hint {
                     Hint::Rows => (self.look_at, self.looks) = (Instant::now(), 0),
+                    // One that stops would hear of what it gives up, take it again, and give it up.
+                    Hint::Leases if self.stop_by.is_some() => {}
                     Hint::Leases => self.renew_at = Instant::now(),
                 }
                 if let Some(session) = self.session.clone() {

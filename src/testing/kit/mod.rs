@@ -71,8 +71,9 @@ const SOURCE: &str = "test";
 /// # }
 /// ```
 ///
-/// With `start_paused` (or `tokio::time::pause`) retries and schedules take no time, and every run is
-/// the same; without it the kit works in real time. Make it inside of the test, where its clock is.
+/// With `start_paused` (or `tokio::time::pause`) retries take no time, and neither do delayed events on a
+/// [`MemoryDatabase`](super::MemoryDatabase); every run is the same. Without it the kit works in real
+/// time. Make it inside of the test, where its clock is.
 pub struct TestKit {
     broker: MemoryBroker,
     story: Arc<Story>,

@@ -21,6 +21,7 @@ pub struct Duties {
     order: Order,
     retry: RetryPolicy,
     naming: TopicNaming,
+    once: bool,
     topics: BTreeMap<TopicName, TopicPlan>,
     handlers: BTreeMap<(TopicName, String), BTreeSet<String>>,
 }
@@ -54,8 +55,8 @@ impl Contract {
 impl Duties {
     /// A group without duties yet.
     pub fn new(group: impl Into<String>, order: Order, retry: RetryPolicy) -> Self {
-        let (naming, topics, handlers) = Default::default();
-        Self { group: group.into(), order, retry, naming, topics, handlers }
+        let (naming, once, topics, handlers) = Default::default();
+        Self { group: group.into(), order, retry, naming, once, topics, handlers }
     }
 
     /// How its retry, dead-letter and quarantine topics are named, where that is not the default; to be
@@ -63,6 +64,15 @@ impl Duties {
     #[must_use]
     pub fn naming(mut self, naming: TopicNaming) -> Self {
         self.naming = naming;
+        self
+    }
+
+    /// Its handlers run in transactions of an inbox: what they do happens exactly once. Each of them
+    /// notes an [`effect`](super::super::database::MemoryConnection::effect) when it succeeds, and
+    /// answers an error when it does not.
+    #[must_use]
+    pub fn once(mut self) -> Self {
+        self.once = true;
         self
     }
 
@@ -109,6 +119,10 @@ impl Duties {
 
     pub(super) fn name(&self) -> &str {
         &self.group
+    }
+
+    pub(super) fn is_once(&self) -> bool {
+        self.once
     }
 
     pub(super) fn by_partition(&self) -> bool {

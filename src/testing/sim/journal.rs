@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::super::database::{Ended, Stored};
 pub use super::super::step::{Did, Stepped};
 use crate::clock::Millis;
 use crate::event::{IntegrationEvent, TopicName, header};
@@ -60,6 +61,13 @@ pub enum What {
         /// Its client.
         client: u64,
     },
+    /// What a process runs has failed: it ends, and is started again.
+    GaveUp {
+        /// Its client.
+        client: u64,
+        /// Why.
+        error: String,
+    },
     /// A process was asked to stop.
     Stopping {
         /// Its client.
@@ -103,6 +111,8 @@ pub enum What {
     },
     /// The broker did something.
     Broker(Operation),
+    /// A transaction of a database has ended.
+    Transaction(Ended),
     /// A consumer took a step.
     Step {
         /// The client whose consumer it is.
@@ -115,7 +125,7 @@ pub enum What {
 }
 
 /// An event as it was promised.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Promise {
     /// Where to.
     pub topic: TopicName,
@@ -146,6 +156,21 @@ struct State {
     members: HashMap<u64, Client>,
 }
 
+impl State {
+    /// A client has done something that others can see.
+    fn counted(&mut self, client: Client, at: Duration) {
+        let Some((left, _)) = self.armed.get_mut(&client) else { return };
+        *left = left.saturating_sub(1);
+        if *left == 0
+            && let Some((_, reached)) = self.armed.remove(&client)
+            && reached()
+        {
+            self.entries.push(Entry { at, what: What::Crashed { client } });
+            self.crashed.insert(client);
+        }
+    }
+}
+
 impl Journal {
     pub(super) fn new() -> Self {
         Self { began: Instant::now(), state: Mutex::default() }
@@ -168,9 +193,15 @@ impl Journal {
     }
 
     /// Tells at once, before anybody else hears of the last one, when a client has done so many more
-    /// things at the broker.
+    /// things at the broker and at databases.
     pub(super) fn after(&self, client: Client, operations: u32, reached: Reached) {
         self.lock().armed.insert(client, (operations, reached));
+    }
+
+    /// A client has done something at a database.
+    pub(super) fn counted(&self, client: Client) {
+        let at = self.began.elapsed();
+        self.lock().counted(client, at);
     }
 
     /// Counts no more what a client does.
@@ -210,6 +241,14 @@ impl Journal {
                     (&record.key, &record.payload).hash(&mut hasher);
                 }
                 // What it says of its failure may name the event's id too.
+                // As above, and the ids of what was claimed.
+                What::Transaction(Ended { committed, events, claims, effects, held: _ }) => {
+                    (committed, claims.len(), effects).hash(&mut hasher);
+                    for Stored { row, record, publish_at } in events {
+                        (row, &record.topic, &record.key, &record.payload).hash(&mut hasher);
+                        publish_at.hash(&mut hasher);
+                    }
+                }
                 What::Step { client, place, step } => {
                     let Stepped { group, handler, attempt, did, .. } = step;
                     (client, place, group, handler, attempt).hash(&mut hasher);
@@ -249,15 +288,8 @@ impl Watcher for Journal {
         };
         let at = self.began.elapsed();
         state.entries.push(Entry { at, what: What::Broker(operation.clone()) });
-        let Some(client) = client else { return };
-        let Some((left, _)) = state.armed.get_mut(&client) else { return };
-        *left = left.saturating_sub(1);
-        if *left == 0
-            && let Some((_, reached)) = state.armed.remove(&client)
-            && reached()
-        {
-            state.entries.push(Entry { at, what: What::Crashed { client } });
-            state.crashed.insert(client);
+        if let Some(client) = client {
+            state.counted(client, at);
         }
     }
 

@@ -114,7 +114,7 @@ pub use world::World;
 use self::journal::Journal;
 
 /// How long the caller's `simulate` may take, in the world's time.
-const WORKS: Duration = Duration::from_secs(60 * 60);
+const WORKS: Duration = Duration::from_secs(10 * 60);
 
 /// What a run came to.
 #[derive(Debug)]

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
+use super::super::database::Caller;
 use super::journal::{Client, Journal};
 use super::plan::Moment;
 use crate::task::{Process, Turn};
@@ -97,6 +98,16 @@ impl Pace {
     pub(super) fn disarm(&self) {
         self.draws().left = None;
         self.journal.disarm(self.number());
+    }
+}
+
+impl Caller for Pace {
+    fn is_alive(&self) -> bool {
+        !*self.over.borrow()
+    }
+
+    fn did(&self) {
+        self.journal.counted(self.number());
     }
 }
 

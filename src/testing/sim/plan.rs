@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::super::database::DatabaseFault;
 use crate::transport::memory::FaultPlan;
 
 /// How long things go wrong.
@@ -12,6 +13,8 @@ const UNREST: Duration = Duration::from_secs(15);
 pub(super) struct Plan {
     /// What goes wrong at the broker and on the way to it.
     pub(super) faults: FaultPlan,
+    /// What goes wrong at databases: when, and at the n-th one, modulo their number.
+    pub(super) databases: Vec<(Duration, usize, DatabaseFault)>,
     /// When processes end.
     pub(super) ends: Vec<End>,
     /// How often, of 256 times, a task that is ready is put behind the others that are.
@@ -42,7 +45,8 @@ pub(super) enum Moment {
     Now,
     /// Before the n-th poll of its tasks from now on.
     Poll(u32),
-    /// Right after the n-th thing that it does at the broker from now on, in the middle of a poll.
+    /// Right after the n-th thing that it does at the broker or a database from now on, in the middle of
+    /// a poll.
     Operation(u32),
 }
 
@@ -54,7 +58,13 @@ impl Plan {
         let faults = FaultPlan::seeded(rng.u64(..), count, UNREST);
         let count = if rng.u8(0..4) == 0 { 0 } else { rng.usize(1..=5) };
         let ends = (0..count).map(|_| End::drawn(rng)).collect();
-        Self { faults, ends, yields: [0, 16, 64, 128][rng.usize(0..4)] }
+        let count = if rng.u8(0..4) == 0 { 0 } else { rng.usize(1..=5) };
+        let fault = |rng: &mut fastrand::Rng| {
+            let at = Duration::from_micros(rng.u64(0..15_000_000));
+            (at, rng.usize(0..64), DatabaseFault::drawn(rng))
+        };
+        let databases = (0..count).map(|_| fault(rng)).collect();
+        Self { faults, databases, ends, yields: [0, 16, 64, 128][rng.usize(0..4)] }
     }
 }
 

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use super::super::database::{MemoryDatabase, MemoryStore};
 use super::journal::{Client, What};
 use super::pace::Pace;
 use super::world::World;
 use crate::consumer::{Consumer, RunningConsumer};
 use crate::error::BoxError;
+use crate::outbox::{Relay, RunningRelay};
 use crate::task;
 use crate::transport::memory::{Memory, MemoryConfig};
 
@@ -45,6 +47,7 @@ pub struct Life {
 #[derive(Default)]
 struct Owned {
     consumers: Vec<RunningConsumer>,
+    relays: Vec<RunningRelay>,
     tasks: JoinSet<()>,
     over: bool,
 }
@@ -76,6 +79,20 @@ impl Life {
         Ok(())
     }
 
+    /// Its access to a database of the world: it ends with the life, and what was open is taken back.
+    pub fn store(&self, database: &MemoryDatabase) -> MemoryStore {
+        database.store_of(self.pace.clone())
+    }
+
+    /// Starts a relay; it runs until the life ends.
+    pub fn relay(&self, relay: Relay) {
+        let running = relay.start();
+        let mut owned = self.lock();
+        if !owned.over {
+            owned.relays.push(running);
+        }
+    }
+
     /// Starts a task; it runs until it is done or the life ends. A task that is started otherwise, with
     /// `tokio::spawn`, does not belong to the life: no crash ends it.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -92,21 +109,26 @@ impl Life {
         self.client.kill();
         let owned = {
             let mut owned = self.lock();
-            owned.over = true;
-            (std::mem::take(&mut owned.consumers), std::mem::take(&mut owned.tasks))
+            std::mem::replace(&mut *owned, Owned { over: true, ..Owned::default() })
         };
         drop(owned);
     }
 
-    /// Stops its consumers within `drain`, and then ends; answers whether nothing was left. It may crash
+    /// Stops its consumers and relays within `drain`, and then ends; answers whether nothing was left. It may crash
     /// while it stops.
     pub(super) async fn stop(&self, drain: Duration) -> bool {
         self.world.journal().note(What::Stopping { client: self.number() });
-        let consumers = std::mem::take(&mut self.lock().consumers);
+        let (consumers, relays) = {
+            let mut owned = self.lock();
+            (std::mem::take(&mut owned.consumers), std::mem::take(&mut owned.relays))
+        };
         let stops = async {
             let mut clean = true;
             for consumer in consumers {
                 clean &= consumer.stop(drain).await.is_clean();
+            }
+            for relay in relays {
+                clean &= relay.stop(drain).await.is_clean();
             }
             clean
         };

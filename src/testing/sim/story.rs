@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use super::super::database::Ended;
 use super::checks::Violation;
 use super::journal::{Did, Entry, Place, Stepped, What};
 use crate::event::header;
@@ -76,12 +77,24 @@ impl Around {
             What::Started { process, client, skew, .. } => {
                 format!("client {client}: {process} starts, its clock {skew} ms ahead")
             }
+            What::GaveUp { client, error } => format!("client {client}: gives up: {error}"),
             What::Crashed { client } => format!("client {client}: crashes"),
             What::Stopping { client } => format!("client {client}: is stopping"),
             What::Stopped { client, clean } => {
                 format!("client {client}: has stopped, clean: {clean}")
             }
             What::Panicked { message } => format!("a task panicked: {message}"),
+            What::Transaction(Ended { committed, events, claims, effects, .. })
+                if self.everything || !effects.is_empty() || !events.is_empty() =>
+            {
+                let rows: Vec<_> = events.iter().map(|event| event.row.to_string()).collect();
+                let how = if *committed { "commits" } else { "takes back" };
+                format!(
+                    "a transaction {how} rows [{}], {} claims, effects {effects:?}",
+                    rows.join(" "),
+                    claims.len()
+                )
+            }
             What::Calm => "faults have ended".into(),
             What::Follows { place, handler, events, .. } if self.places.contains(place) => {
                 format!("{handler} answers {} events to {place}", events.len())

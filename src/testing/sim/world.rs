@@ -1,6 +1,7 @@
 //! A world: one broker, processes, chance, and a plan of what goes wrong.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,12 +9,14 @@ use futures::FutureExt;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use super::super::database::{DatabaseFault, MemoryDatabase};
 use super::contract::{Contract, Duties};
 use super::journal::{Client, EPOCH, Journal, What};
 use super::pace::Pace;
 use super::plan::{End, Moment, Plan};
 use super::process::{Life, Process};
 use crate::clock::Millis;
+use crate::store::Backlog;
 use crate::transport::memory::{Lag, MemoryBroker};
 
 /// How far a process's clock is ahead or behind at most: 10 minutes.
@@ -34,6 +37,8 @@ struct Inner {
     broker: MemoryBroker,
     journal: Arc<Journal>,
     began: Instant,
+    /// Faults have ended.
+    calm: AtomicBool,
     state: Mutex<State>,
     tasks: Mutex<JoinSet<()>>,
 }
@@ -43,6 +48,7 @@ struct State {
     yields: u8,
     contract: Contract,
     processes: Vec<Running>,
+    databases: Vec<MemoryDatabase>,
     crashes: usize,
     /// Ends under way, and restarts to come.
     pending: usize,
@@ -77,16 +83,21 @@ impl World {
         broker.watch(journal.clone());
         broker.plan(&plan.faults);
         let contract = Contract::default();
-        let (yields, processes) = (plan.yields, Vec::new());
-        let state = State { rng, yields, contract, processes, crashes: 0, pending: 0 };
+        let yields = plan.yields;
+        let (processes, databases) = (Vec::new(), Vec::new());
+        let state = State { rng, yields, contract, processes, databases, crashes: 0, pending: 0 };
         let world = Self(Arc::new(Inner {
             seed,
             broker,
             journal,
             began: Instant::now(),
+            calm: AtomicBool::new(false),
             state: Mutex::new(state),
             tasks: Mutex::default(),
         }));
+        for (at, which, fault) in plan.databases {
+            world.spawn(world.clone().fails(at, which, fault));
+        }
         world.lock().pending = plan.ends.len();
         for end in plan.ends {
             world.spawn(world.clone().ends(end));
@@ -158,6 +169,27 @@ impl World {
         self.lock().crashes
     }
 
+    /// A database of its own, which outlives processes and fails as the seed wants it. Processes get at
+    /// it through [`Life::store`].
+    pub fn database(&self) -> MemoryDatabase {
+        let mut state = self.lock();
+        let most = Duration::from_micros([0, 500, 5_000, 20_000][state.rng.usize(0..4)]);
+        let database = MemoryDatabase::builder().seed(state.rng.u64(..)).starting_at(EPOCH);
+        let database = database.latency(most / 10, most).build();
+        let journal = self.0.journal.clone();
+        database.on_end(Arc::new(move |ended| journal.note(What::Transaction(ended))));
+        state.databases.push(database.clone());
+        database
+    }
+
+    async fn fails(self, at: Duration, which: usize, fault: DatabaseFault) {
+        sleep_until(self.0.began + at).await;
+        let databases = self.lock().databases.clone();
+        if !databases.is_empty() && !self.0.calm.load(Ordering::SeqCst) {
+            databases[which % databases.len()].inject(fault);
+        }
+    }
+
     /// Starts a process, and starts it again after each of its ends.
     pub fn run(&self, process: Process) {
         let index = {
@@ -185,7 +217,9 @@ impl World {
         self.lock().processes[index].life = Some(life.clone());
         let (world, main) = (self.clone(), (process.main)(life.clone()));
         life.spawn(async move {
-            if main.await.is_err() {
+            if let Err(error) = main.await {
+                let error = crate::error::chain(&*error);
+                world.journal().note(What::GaveUp { client: number, error });
                 world.spawn(world.clone().again(index, number));
             }
         });
@@ -252,10 +286,14 @@ impl World {
     /// Ends what goes wrong, and waits until nothing is left to do. Answers what is, if that takes
     /// too long.
     pub(super) async fn settle(&self) -> Vec<String> {
-        while self.lock().pending > 0 {
+        // A process that gives up at each start is never done with starting.
+        let started = Instant::now() + SETTLES;
+        while self.lock().pending > 0 && Instant::now() < started {
             sleep(LOOK).await;
         }
+        self.0.calm.store(true, Ordering::SeqCst);
         self.0.broker.heal();
+        self.lock().databases.iter().for_each(MemoryDatabase::heal);
         self.0.journal.note(What::Calm);
         let longest = self.contract().groups().map(Duties::longest).max().unwrap_or_default();
         let deadline = Instant::now() + longest + SETTLES;
@@ -278,6 +316,15 @@ impl World {
         for (index, running) in self.lock().processes.iter().enumerate() {
             if running.life.is_none() {
                 left.push(format!("process {index} is not up"));
+            }
+        }
+        for (index, database) in self.lock().databases.iter().enumerate() {
+            let Backlog { rows, delayed, parked, behind_parked, .. } = database.backlog();
+            if rows + delayed + parked + behind_parked > 0 {
+                left.push(format!(
+                    "database {index} has {rows} events to publish, {delayed} that are delayed, and \
+                     {parked} that are parked with {behind_parked} behind them"
+                ));
             }
         }
         for Lag { group, partition, from, records, reader } in backlog.lag {

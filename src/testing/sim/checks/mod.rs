@@ -6,6 +6,7 @@ mod progress;
 mod published;
 mod repeats;
 mod results;
+mod stored;
 #[cfg(test)]
 mod tests;
 
@@ -104,6 +105,7 @@ pub(super) fn all(
         }
     }
     let settled = stuck.is_empty();
+    violations.extend(stored::check(&books, settled));
     if settled {
         violations.extend(results::lost(&books));
     }
