@@ -33,7 +33,7 @@ pub trait EventStore: Send + Sync + 'static {
     /// When the database is away.
     fn begin(&self) -> impl Future<Output = Result<Self::Transaction, BoxError>> + Send;
 
-    /// Stores all in order.
+    /// Stores all in order; with none it only says whether the transaction can still be committed.
     ///
     /// # Errors
     /// When the database refuses: then the transaction cannot be committed any more.
@@ -174,9 +174,8 @@ impl<M: Mediate, S: EventStore> Storing<M, S> {
             let unpublished = Unpublished { response, events: envelopes, error };
             return Err(SendError::Unpublished(Box::new(unpublished)));
         };
-        if !envelopes.is_empty()
-            && let Err(error) = store.append(&mut transaction, envelopes).await
-        {
+        // Also where there are none: a handler may have hidden that a statement failed.
+        if let Err(error) = store.append(&mut transaction, envelopes).await {
             self.roll_back(Some(transaction)).await;
             return Err(SendError::NotCommitted(error));
         }

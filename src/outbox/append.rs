@@ -148,9 +148,6 @@ impl<S: OutboxTables> Outbox<S> {
                 envelope.metadata.trace = Some(trace.clone());
             }
         }
-        if envelopes.is_empty() {
-            return Ok(());
-        }
         let Inner { store, mode, .. } = &*self.0;
         let events = envelopes.iter().map(|envelope| new_event(envelope, *mode));
         let events = events.collect::<Result<_, _>>()?;

@@ -52,7 +52,8 @@ pub trait OutboxStore: Send + Sync + 'static {
 
 /// The tables of an outbox beside a service's own: events are stored in its transactions.
 pub trait OutboxTables: Transactions {
-    /// Stores events in order, with as few statements as it takes, and tells relays of it.
+    /// Stores events in order, with as few statements as it takes, and tells relays of it. With none
+    /// it only says whether the transaction can still be committed.
     ///
     /// # Errors
     /// When the database refuses: then the transaction cannot be committed any more.

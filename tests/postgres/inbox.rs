@@ -169,7 +169,8 @@ async fn deadlocked_handlers_are_tried_again_and_both_succeed() {
     let running = consumer.build(&client).unwrap().start().await.unwrap();
     publish(&client, (0..2).map(charged).collect()).await;
     stage.caught_up().await;
-    assert_eq!(tries.load(Ordering::SeqCst), 3);
+    // The victim may meet the other one again.
+    assert!(tries.load(Ordering::SeqCst) >= 3, "nobody was a victim");
     assert_eq!(running.status().counts().handled(), 2);
     let sums = stage.sql("SELECT sum(sum) FROM {accounts}");
     let row = sqlx::query(sums).fetch_one(&stage.pool).await.unwrap();

@@ -49,6 +49,11 @@ struct InOwn(AssertSqlSafe<String>, PgPool);
 async fn place(request: &Place, insert: &str, cx: &mut Context) -> Result<(), OrderError> {
     let written = sqlx::query(AssertSqlSafe(insert.to_owned())).bind(request.0);
     written.execute(&mut **transaction(cx)?).await?;
+    if request.0 == "hidden" {
+        let failed = sqlx::query("SELECT 1 / 0").execute(&mut **transaction(cx)?).await;
+        assert!(failed.is_err());
+        return Ok(());
+    }
     cx.raise(Placed(request.0.to_owned()));
     match request.0 {
         "refused" => Err(OrderError::Refused),
@@ -152,6 +157,16 @@ async fn a_command_whose_events_cannot_be_stored_is_not_committed() {
     stage.execute("ALTER TABLE {outbox} RENAME TO tidings_away").await;
     assert_eq!(given.send(Place("a")).await.unwrap_err().kind(), "not_committed");
     assert!(orders(&stage).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_command_that_hides_a_failed_statement_and_raises_nothing_is_no_success() {
+    let Some(stage) = stage().await else { return };
+    for orders_of in both(&stage).await {
+        let hidden = orders_of.send(Place("hidden")).await.unwrap_err();
+        assert_eq!(hidden.kind(), "not_committed", "{hidden}");
+        assert!(orders(&stage).await.is_empty());
+    }
 }
 
 #[tokio::test]

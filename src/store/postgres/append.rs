@@ -65,6 +65,11 @@ impl AppendSql {
         events: Vec<NewEvent>,
         publish_at: Option<DateTime<Utc>>,
     ) -> Result<(), sqlx::Error> {
+        if events.is_empty() {
+            // PostgreSQL answers the commit of a transaction in which a statement has failed as a
+            // success, and commits nothing; any other statement it refuses.
+            return sqlx::query("SELECT").execute(connection).await.map(drop);
+        }
         let tell = self.tell();
         let publish_at = publish_at.map(|at| at.timestamp_micros());
         let query = if let [event] = &*events {

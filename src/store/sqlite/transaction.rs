@@ -14,6 +14,9 @@ impl OutboxTables for SqliteStore {
         events: Vec<NewEvent>,
         publish_at: Option<DateTime<Utc>>,
     ) -> Result<(), StoreError> {
+        if events.is_empty() {
+            return Ok(());
+        }
         let stored = self.0.append.append(connection, events, publish_at).await;
         // They are not committed yet: a relay looks again and again for a while.
         self.tell_rows();
