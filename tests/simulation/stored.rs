@@ -362,6 +362,6 @@ impl Mailer {
     fn never(&self, handler: &str, serial: u64) -> bool {
         let mut hasher = DefaultHasher::new();
         (self.seed, handler, serial).hash(&mut hasher);
-        hasher.finish() % 16 == 0
+        hasher.finish().is_multiple_of(16)
     }
 }

@@ -13,6 +13,7 @@
 //! use tidings::outbox::{Outbox, Relay};
 //! use tidings::store::Transactions;
 //! use tidings::testing::MemoryDatabase;
+//! use tidings::transport::Transport;
 //! use tidings::transport::memory::MemoryBroker;
 //!
 //! #[derive(Serialize, Deserialize, IntegrationEvent)]
@@ -24,7 +25,7 @@
 //! let (broker, database) = (MemoryBroker::new(), MemoryDatabase::new());
 //! let (client, store) = (broker.client("users").unwrap(), database.store());
 //! let _relay = Relay::builder(store.clone()).build(&client).unwrap().start();
-//! let outbox = Outbox::new(store.clone(), "users".parse().unwrap());
+//! let outbox = Outbox::new(store.clone(), client.service().clone());
 //! let mut transaction = store.open().await.unwrap();
 //! transaction.put("user/7", "ann").await.unwrap();
 //! let later = database.now() + chrono::TimeDelta::hours(1);
