@@ -133,7 +133,7 @@ impl Stage {
     }
 
     pub async fn caught_up(&self) {
-        eventually("everything is committed", SOON, || self.broker.lag().is_empty()).await;
+        eventually("everything is committed", SOON, || self.broker.backlog().lag.is_empty()).await;
     }
 }
 

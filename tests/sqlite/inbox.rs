@@ -88,7 +88,7 @@ pub fn envelope(event: &Charged) -> Envelope {
 
 /// Waits until the group has read and committed everything.
 pub async fn caught_up(stage: &Stage) {
-    eventually("everything is committed", SOON, || stage.broker.lag().is_empty()).await;
+    eventually("everything is committed", SOON, || stage.broker.backlog().lag.is_empty()).await;
 }
 
 pub async fn end(running: RunningConsumer) {

@@ -59,7 +59,7 @@ async fn a_group_whose_offsets_the_broker_has_lost_goes_on_where_it_was_and_noth
         let running = start_on(&stage, &second, reset).await;
         eventually("the others are handled", SOON, || running.status().counts().handled() == 20)
             .await;
-        eventually("all is committed", SOON, || second.lag().is_empty()).await;
+        eventually("all is committed", SOON, || second.backlog().lag.is_empty()).await;
         assert_eq!(running.status().counts().duplicates(), 0, "{reset:?}");
         assert_eq!(effects(&stage.pool, "book").await.len() as u32, EVENTS + 20);
         end(running).await;
