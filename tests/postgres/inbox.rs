@@ -94,11 +94,7 @@ async fn of_two_that_handle_an_event_at_once_the_second_waits_for_the_first_ones
         assert_eq!(gate.0.2.load(Ordering::SeqCst), 1, "it has not begun");
         gate.0.0.notify_one();
         stage.caught_up().await;
-<<<<<<< HEAD
         eventually("the other too", SOON, || elsewhere.backlog().is_empty()).await;
-=======
-        eventually("the other too", SOON, || elsewhere.backlog().lag.is_empty()).await;
->>>>>>> wt-sim
         let sum = |count: fn(&tidings::consumer::Counts) -> u64| -> u64 {
             both.iter().map(|(running, _)| count(running.status().counts())).sum()
         };

@@ -133,11 +133,7 @@ impl Stage {
     }
 
     pub async fn caught_up(&self) {
-<<<<<<< HEAD
         eventually("everything is committed", SOON, || self.broker.backlog().is_empty()).await;
-=======
-        eventually("everything is committed", SOON, || self.broker.backlog().lag.is_empty()).await;
->>>>>>> wt-sim
     }
 }
 

@@ -88,11 +88,7 @@ pub fn envelope(event: &Charged) -> Envelope {
 
 /// Waits until the group has read and committed everything.
 pub async fn caught_up(stage: &Stage) {
-<<<<<<< HEAD
     eventually("everything is committed", SOON, || stage.broker.backlog().is_empty()).await;
-=======
-    eventually("everything is committed", SOON, || stage.broker.backlog().lag.is_empty()).await;
->>>>>>> wt-sim
 }
 
 pub async fn end(running: RunningConsumer) {

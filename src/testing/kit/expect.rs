@@ -227,9 +227,9 @@ impl<'a, E: IntegrationEvent> Expect<'a, E> {
                 entry.copy().is_some_and(|copy| Arc::ptr_eq(copy, &other.record))
             };
             let is_begun = |taken: &Stepped| matches!(taken.did, Did::Begin);
-            // A tier counts from the broker's append, of which the member hears a moment later.
-            let stored = entries.iter().filter(of_copy).find(|other| other.step().is_none());
-            let from = stored.map_or(entry.at, |stored| stored.at);
+            // A tier counts from the broker's append, of which everybody else hears a moment later.
+            let appended = entry.copy().and_then(|copy| self.kit.story.appended(copy));
+            let from = appended.unwrap_or(entry.at);
             let begun =
                 entries.iter().filter(of_copy).find(|later| later.step().is_some_and(is_begun));
             waits.push(begun.map(|begun| begun.at.saturating_sub(from)));

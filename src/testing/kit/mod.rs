@@ -96,7 +96,7 @@ impl TestKit {
     /// A kit on a broker of your own settings: a latency, a seed, topics. What happened there before
     /// is not part of the story.
     pub fn on(broker: MemoryBroker) -> Self {
-        let story = Arc::new(Story::new());
+        let story = Arc::new(Story::new(broker.now()));
         broker.watch(story.clone());
         let client = connected(&broker, MemoryConfig::new(SOURCE));
         let publisher = Publisher::new(&client);

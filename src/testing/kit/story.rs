@@ -8,14 +8,17 @@ use tokio::time::Instant;
 
 use super::super::step::Stepped;
 use super::seen::Seen;
+use crate::clock::Millis;
 use crate::event::{TopicName, header};
 use crate::transport::memory::{Operation, Watcher};
-use crate::transport::{Received, Step, StepKind};
+use crate::transport::{Received, Step, StepKind, Timestamp};
 
 /// What the kit watches its broker with. It is told of records with the broker held, so it never asks
 /// the broker.
 pub(super) struct Story {
     began: Instant,
+    /// The broker's time then.
+    epoch: Millis,
     told: Mutex<Told>,
 }
 
@@ -54,8 +57,19 @@ pub(super) enum What {
 }
 
 impl Story {
-    pub(super) fn new() -> Self {
-        Self { began: Instant::now(), told: Mutex::default() }
+    /// A story that begins now, which is `epoch` by the broker's clock.
+    pub(super) fn new(epoch: Millis) -> Self {
+        Self { began: Instant::now(), epoch, told: Mutex::default() }
+    }
+
+    /// When the broker stored a record, where it says so.
+    pub(super) fn appended(&self, record: &Seen) -> Option<Duration> {
+        match record.record.timestamp {
+            Some(Timestamp::Appended(at)) => {
+                u64::try_from(at - self.epoch).ok().map(Duration::from_millis)
+            }
+            _ => None,
+        }
     }
 
     fn told(&self) -> MutexGuard<'_, Told> {
