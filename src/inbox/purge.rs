@@ -18,8 +18,8 @@ const SHORTEST: Duration = Duration::from_millis(10);
 
 /// Runs until it is dropped.
 ///
-/// It begins after a wait: what a consumer that crashed had handled and not committed to the broker is
-/// delivered again first, however long it was away.
+/// It begins after a wait: most of what a consumer that crashed had handled and not committed to the
+/// broker is delivered again first, also where it was away for longer than the window.
 pub(crate) async fn purge(inbox: Arc<dyn Transact>, group: Arc<str>) {
     let every = (inbox.window() / TIMES_PER_WINDOW).clamp(SHORTEST, EVERY);
     loop {

@@ -43,6 +43,14 @@ impl RequestHandler<Place> for Handler {
         }
         let insert = sqlx::query("INSERT INTO orders VALUES (?)").bind(request.0);
         insert.execute(&mut **transaction(cx)?).await?;
+        if request.0.starts_with("ended") {
+            // As a full disk would.
+            let again = sqlx::query("INSERT OR ROLLBACK INTO orders VALUES (?)").bind(request.0);
+            assert!(again.execute(&mut **transaction(cx)?).await.is_err());
+            if request.0 == "ended quietly" {
+                return Ok(());
+            }
+        }
         cx.raise(Placed(request.0.to_owned()));
         if request.0 == "refused" { Err(OrderError::Refused) } else { Ok(()) }
     }
@@ -69,6 +77,9 @@ async fn a_command_and_its_events_are_committed_together_or_not_at_all() {
     for orders in [&given, &own] {
         assert_eq!(orders.send(Place("refused")).await.unwrap_err().kind(), "handler");
         assert_eq!(orders.send(Place("a")).await.unwrap_err().kind(), "handler");
+        for ended in ["ended", "ended quietly"] {
+            assert_eq!(orders.send(Place(ended)).await.unwrap_err().kind(), "not_committed");
+        }
     }
     let rows = sqlx::query("SELECT name FROM orders ORDER BY name").fetch_all(&stage.pool).await;
     let names: Vec<String> = rows.unwrap().iter().map(|row| row.get(0)).collect();

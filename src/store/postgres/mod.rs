@@ -107,7 +107,8 @@ impl PostgresStore {
             .after_connect(|connection, _| {
                 Box::pin(async move {
                     let settings = "SET enable_seqscan = off; SET enable_bitmapscan = off; \
-                                    SET enable_sort = off; SET jit = off";
+                                    SET enable_sort = off; SET jit = off; \
+                                    SET default_transaction_isolation = 'read committed'";
                     connection.execute(settings).await.map(drop)
                 })
             })

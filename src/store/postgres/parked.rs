@@ -122,7 +122,8 @@ impl ParkedSql {
         itself: bool,
     ) -> Result<bool, StoreError> {
         let done = async {
-            let mut transaction = pool.begin().await?;
+            // The second statement has to see what was committed while the first one waited.
+            let mut transaction = pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
             let parked =
                 sqlx::query(self.epoch.safe()).bind(row).execute(&mut *transaction).await?;
             if parked.rows_affected() == 0 {

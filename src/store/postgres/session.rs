@@ -265,11 +265,12 @@ impl OutboxSession for PostgresSession {
         // The first line is not one of the rows.
         let (last, cut) = (rows.last().map(|row| row.try_get(0)), rows.len() > limit);
         let last = last.transpose().map_err(StoreError::database(LISTING))?;
-        lock(&self.cursor).read(&first.snapshot, last, cut);
         for (row, shard, why) in unreadable {
             tracing::error!(row, why, "an event cannot be read; it is parked");
             self.park(shard, Some((row, &why)), &[]).await?;
         }
+        // Last: where that failed, the same rows are read again.
+        lock(&self.cursor).read(&first.snapshot, last, cut);
         Ok(fetched)
     }
 

@@ -14,6 +14,13 @@ impl OutboxTables for SqliteStore {
         events: Vec<NewEvent>,
         publish_at: Option<DateTime<Utc>>,
     ) -> Result<(), StoreError> {
+        // A statement can end a transaction (`INSERT OR ROLLBACK`, a full disk). What follows would then
+        // be committed each for itself, whatever becomes of the rest.
+        if sqlx::raw_sql("BEGIN").execute(&mut *connection).await.is_ok() {
+            let _ = sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await;
+            let source = "a statement that failed has ended the transaction".into();
+            return Err(StoreError::Refused { what: "store the events", source });
+        }
         if events.is_empty() {
             return Ok(());
         }

@@ -60,7 +60,7 @@ pub const USERS: u32 = 50;
 /// How long everything may take to settle after the last round.
 const SETTLE: Duration = Duration::from_secs(120);
 /// What comes twice comes while nothing new comes: so long nothing may change.
-const QUIET: Duration = Duration::from_secs(2);
+const QUIET: Duration = Duration::from_secs(10);
 
 /// Plays the rounds, waits until all is settled, checks.
 ///
@@ -242,6 +242,8 @@ impl Run<'_> {
                 "played"
             );
         }
+        users.ready(&http).await?;
+        mails.ready(&http).await?;
         Ok((lives, kills))
     }
 
