@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Done, Session, Settings, Work, place};
-use crate::store::Shard;
+use crate::store::{Shard, StoreError};
 use crate::transport::{Batch, ProduceError, Receipt};
 
 impl Work {
@@ -15,7 +15,8 @@ impl Work {
         }
         self.under_way.begin = true;
         let (store, name) = (self.store.clone(), self.settings.name.clone());
-        self.call(async move { Done::Begun(store.begin(&name).await) });
+        let lease = self.settings.lease;
+        self.call(async move { Done::Begun(answered(lease, store.begin(&name)).await) });
     }
 
     pub(super) fn renew(&mut self, session: &Session, now: Instant) {
@@ -29,7 +30,7 @@ impl Work {
         // Counted from before the call: the database counts from a later moment.
         self.call(async move {
             let asked = Instant::now();
-            Done::Renewed { asked, answer: session.renew(lease).await }
+            Done::Renewed { asked, answer: answered(lease, session.renew(lease)).await }
         });
     }
 
@@ -50,10 +51,10 @@ impl Work {
         self.left |= last;
         self.tell_shards();
         self.under_way.give_up = true;
-        let session = session.clone();
+        let (session, lease) = (session.clone(), self.settings.lease);
         self.call(async move {
-            let given = session.give_up(&shards).await;
-            let left = if last { session.leave().await } else { Ok(()) };
+            let given = answered(lease, session.give_up(&shards)).await;
+            let left = if last { answered(lease, session.leave()).await } else { Ok(()) };
             Done::GaveUp(given.and(left))
         });
     }
@@ -65,9 +66,10 @@ impl Work {
         self.under_way.mark = true;
         let rows = std::mem::take(&mut self.acknowledged);
         self.marking = rows.iter().map(|(row, _)| *row).collect();
-        let (session, keep) = (session.clone(), self.settings.keep);
+        let Settings { keep, lease, .. } = self.settings;
+        let session = session.clone();
         self.call(async move {
-            let answer = session.published(&rows, keep).await;
+            let answer = answered(lease, session.published(&rows, keep)).await;
             Done::Marked { rows, answer }
         });
     }
@@ -78,10 +80,11 @@ impl Work {
         }
         let Some(what) = self.lanes.next_to_park() else { return };
         self.under_way.park = true;
-        let session = session.clone();
+        let (session, lease) = (session.clone(), self.settings.lease);
         self.call(async move {
             let failed = what.failed.as_ref().map(|(row, reason)| (*row, reason.as_str()));
-            let answer = session.park(what.shard, failed, &what.behind).await;
+            let parked = session.park(what.shard, failed, &what.behind);
+            let answer = answered(lease, parked).await;
             Done::Parked { what, answer }
         });
     }
@@ -92,12 +95,12 @@ impl Work {
             return;
         }
         (self.under_way.keys, self.keys_unknown) = (true, false);
-        let (session, shards) = (session.clone(), self.working());
-        self.call(async move { Done::Keys(session.parked_keys(&shards).await) });
+        let (session, shards, lease) = (session.clone(), self.working(), self.settings.lease);
+        self.call(async move { Done::Keys(answered(lease, session.parked_keys(&shards)).await) });
     }
 
     pub(super) fn fetch(&mut self, session: &Session, now: Instant) {
-        let Settings { batch, held, .. } = self.settings;
+        let Settings { batch, held, lease, .. } = self.settings;
         let room = self.lanes.ready() < batch && self.lanes.len() + batch <= held * batch;
         let busy = self.under_way.fetch || self.under_way.keys;
         let shards = self.working();
@@ -110,7 +113,9 @@ impl Work {
         known.extend(self.acknowledged.iter().map(|(row, _)| *row));
         known.extend(&self.marking);
         let session = session.clone();
-        self.call(async move { Done::Fetched(session.fetch(&shards, &known, batch).await) });
+        self.call(async move {
+            Done::Fetched(answered(lease, session.fetch(&shards, &known, batch)).await)
+        });
     }
 
     pub(super) fn look_after(&mut self, session: &Session, now: Instant) {
@@ -166,5 +171,20 @@ impl Work {
                 return;
             }
         }
+    }
+}
+
+/// A database that does not answer holds nothing up for longer than a lease. What takes as long as there
+/// is to do (what is due, what is tidied) is not asked for so.
+async fn answered<T>(
+    within: Duration,
+    call: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    match tokio::time::timeout(within, call).await {
+        Ok(answer) => answer,
+        Err(_) => Err(StoreError::Database {
+            what: "answer the relay",
+            source: format!("nothing came within {within:?}").into(),
+        }),
     }
 }
