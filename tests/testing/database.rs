@@ -1,7 +1,7 @@
 //! The database in memory: transactions beside each other, delayed events, faults; and a relay on it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -176,15 +176,31 @@ async fn relays_share_the_work_keep_each_key_in_order_and_take_over_when_one_die
     assert!(two.stop(secs(5)).await.is_clean());
 }
 
-/// A store that counts how often leases are asked for.
-struct Counting(MemoryStore, Arc<AtomicUsize>);
+/// What is seen of a store, and done to it.
+#[derive(Default)]
+struct Seen {
+    /// How often leases were asked for.
+    renewed: AtomicUsize,
+    /// What is asked now is never answered.
+    hangs: AtomicBool,
+}
 
-struct CountingSession(Box<dyn OutboxSession>, Arc<AtomicUsize>);
+impl Seen {
+    async fn answers(&self) {
+        if self.hangs.load(Ordering::SeqCst) {
+            std::future::pending().await
+        }
+    }
+}
+
+struct Watched(MemoryStore, Arc<Seen>);
+
+struct WatchedSession(Box<dyn OutboxSession>, Arc<Seen>);
 
 #[async_trait]
-impl OutboxStore for Counting {
+impl OutboxStore for Watched {
     async fn begin(&self, relay: &str) -> Result<Box<dyn OutboxSession>, StoreError> {
-        Ok(Box::new(CountingSession(self.0.begin(relay).await?, self.1.clone())))
+        Ok(Box::new(WatchedSession(self.0.begin(relay).await?, self.1.clone())))
     }
 
     async fn backlog(&self) -> Result<Backlog, StoreError> {
@@ -205,11 +221,12 @@ impl OutboxStore for Counting {
 }
 
 #[async_trait]
-impl OutboxSession for CountingSession {
+impl OutboxSession for WatchedSession {
     async fn renew(&self, lease: Duration) -> Result<Holding, StoreError> {
         // A call takes its time, so that one that is made again and again lets time pass.
         sleep(Duration::from_millis(1)).await;
-        self.1.fetch_add(1, Ordering::SeqCst);
+        self.1.renewed.fetch_add(1, Ordering::SeqCst);
+        self.1.answers().await;
         self.0.renew(lease).await
     }
 
@@ -231,6 +248,7 @@ impl OutboxSession for CountingSession {
         known: &[RowId],
         limit: usize,
     ) -> Result<Fetched, StoreError> {
+        self.1.answers().await;
         self.0.fetch(shards, known, limit).await
     }
 
@@ -239,6 +257,7 @@ impl OutboxSession for CountingSession {
         rows: &[(RowId, Shard)],
         keep: Duration,
     ) -> Result<Vec<Shard>, StoreError> {
+        self.1.answers().await;
         self.0.published(rows, keep).await
     }
 
@@ -269,8 +288,8 @@ impl OutboxSession for CountingSession {
 #[tokio::test(start_paused = true)]
 async fn a_relay_that_stops_while_the_broker_is_away_does_not_take_again_what_it_gives_up() {
     let desk = desk();
-    let renewed = Arc::new(AtomicUsize::new(0));
-    let store = Counting(desk.store.clone(), renewed.clone());
+    let seen = Arc::new(Seen::default());
+    let store = Watched(desk.store.clone(), seen.clone());
     let relay = Relay::builder(store).lease(secs(4)).build(&desk.client).unwrap().start();
     sleep(secs(1)).await;
     desk.broker.inject(Fault::BrokerGone(secs(60)));
@@ -279,10 +298,32 @@ async fn a_relay_that_stops_while_the_broker_is_away_does_not_take_again_what_it
     desk.store.commit(transaction).await.unwrap();
     sleep(secs(1)).await;
     assert_eq!(desk.broker.backlog().queued, 1);
-    let before = renewed.load(Ordering::SeqCst);
+    let before = seen.renewed.load(Ordering::SeqCst);
     let report = relay.stop(secs(8)).await;
     assert_eq!(report.unmarked, 1);
     // Every quarter of a lease.
-    let renewed = renewed.load(Ordering::SeqCst) - before;
+    let renewed = seen.renewed.load(Ordering::SeqCst) - before;
     assert!((4..=12).contains(&renewed), "{renewed} times in 8 s");
+}
+
+/// A connection that is dead and that nobody has told of it answers nothing, for many minutes.
+#[tokio::test(start_paused = true)]
+async fn a_relay_goes_on_a_lease_after_its_database_answered_nothing() {
+    let desk = desk();
+    let seen = Arc::new(Seen::default());
+    let store = Watched(desk.store.clone(), seen.clone());
+    let relay = Relay::builder(store).lease(secs(4)).build(&desk.client).unwrap().start();
+    sleep(secs(2)).await;
+    seen.hangs.store(true, Ordering::SeqCst);
+    let mut transaction = desk.store.open().await.unwrap();
+    desk.outbox.add(&mut transaction, of_one_key(1)).await.unwrap();
+    desk.store.commit(transaction).await.unwrap();
+    sleep(secs(60)).await;
+    assert!(desk.published().is_empty());
+    let problems = relay.status().problems().join("; ");
+    assert!(problems.contains("nothing came within 4s"), "{problems}");
+    seen.hangs.store(false, Ordering::SeqCst);
+    sleep(secs(5)).await;
+    assert_eq!(desk.published(), [1]);
+    assert!(relay.stop(secs(5)).await.is_clean());
 }
