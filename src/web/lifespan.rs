@@ -114,7 +114,7 @@ impl Lifespan {
     }
 
     /// How long requests, then handlers, then relays, then the flush may each take at the end.
-    /// Default 20 s; keep four times of it under what your orchestrator waits before it kills.
+    /// Default 20 s; keep four times of it, and some seconds, under what your orchestrator waits before it kills.
     #[must_use]
     pub fn drain(mut self, each: Duration) -> Self {
         self.drain = each;
@@ -202,9 +202,8 @@ impl Lifespan {
         stopped.consumers = futures::future::join_all(stops).await;
         let stops = relays.into_iter().map(|relay: RunningRelay| relay.stop(drain));
         stopped.relays = futures::future::join_all(stops).await;
-        for publisher in publishers {
-            stopped.unpublished.extend(publisher.close(drain).await);
-        }
+        let closes = publishers.iter().map(|publisher| publisher.close(drain));
+        stopped.unpublished = futures::future::join_all(closes).await.concat();
         if !stopped.is_clean() {
             tracing::warn!(?stopped, "the stop left something behind");
         }

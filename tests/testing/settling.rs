@@ -179,3 +179,16 @@ async fn a_partition_that_is_lost_while_it_is_given_up_and_comes_back_is_read_on
     kit.settled().await;
     kit.expect::<Paid>().matching(|paid| paid.order == "8").handled_by("ship", 1);
 }
+
+/// Each answer is an event that is answered: no virtual time passes, so no virtual deadline ever comes.
+#[tokio::test(start_paused = true)]
+async fn handlers_that_answer_each_other_for_ever_do_not_settle_and_the_test_ends() {
+    let kit = TestKit::new();
+    let consumer =
+        Consumer::builder("echo").handle_named("echo", |Event(paid): Event<Paid>| async move {
+            Ok::<_, HandlerError>(paid)
+        });
+    kit.start(consumer.build(&kit.transport("echo")).unwrap()).await;
+    kit.publish(paid("7")).await;
+    assert!(left(&kit).await.contains("left of paid/0"));
+}

@@ -64,7 +64,9 @@ impl Kept {
         let Self(kept, runtime) = self;
         let asked = async { tokio::time::timeout(within, kept.offsets()).await };
         match runtime.block_on(asked) {
-            Ok(answer) => answer.map_err(|error| crate::error::chain(&*error)),
+            // No offset is below 0; what somebody wrote there says nothing.
+            Ok(Ok(offsets)) => Ok(offsets.into_iter().filter(|(_, offset)| *offset >= 0).collect()),
+            Ok(Err(error)) => Err(crate::error::chain(&*error)),
             Err(_) => Err("no answer came".into()),
         }
     }
