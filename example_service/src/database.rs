@@ -175,7 +175,8 @@ impl Place {
             (Kind::Postgres, _) => "PostgreSQL, at DATABASE_URL".into(),
             (Kind::Sqlite, None) => self.url.clone(),
             (Kind::Sqlite, Some(_)) => {
-                "SQLite, in a file that is removed at the end; DATABASE_URL=sqlite:users.db keeps one".into()
+                "SQLite, in a file that is removed at the end; DATABASE_URL=sqlite:all.db keeps one"
+                    .into()
             }
         }
     }

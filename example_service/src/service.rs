@@ -171,6 +171,6 @@ async fn open<S: Database>(place: &Place, schema: &Schema) -> Result<S, BoxError
 
 async fn bind(address: &str) -> Result<TcpListener, BoxError> {
     TcpListener::bind(address).await.map_err(|error| {
-        format!("cannot listen on {address}: {error}; set another address by HTTP_ADDRESS, USER_SERVICE__HTTP_ADDRESS or EMAIL_SERVICE__HTTP_ADDRESS").into()
+        format!("cannot listen on {address}: {error}; set another address by USER_SERVICE__HTTP_ADDRESS or EMAIL_SERVICE__HTTP_ADDRESS, or by HTTP_ADDRESS where a process is one service only").into()
     })
 }

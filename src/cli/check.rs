@@ -67,7 +67,8 @@ async fn look(session: &Session, findings: &mut Vec<Finding>) {
         Ok(None) => find("brokers", Ok(format!("the one at {servers}"))),
         Err(error) => {
             let error = CliError::from(error);
-            let text = format!("{servers}: {}", error.text);
+            let advice = "is a broker up there, and is the address right? `--brokers` or KAFKA__BOOTSTRAP_SERVERS sets it";
+            let text = format!("{servers}: {advice}; {}", error.text);
             return find("brokers", Err(CliError::new(error.exit, text)));
         }
     }

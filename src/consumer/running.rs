@@ -18,7 +18,7 @@ use super::read::Policies;
 use super::settings::Settings;
 use super::stop::{MemberReport, StopReport};
 use super::work::Work;
-use crate::error::ErrorClass;
+use crate::error::{ErrorClass, debug_as_told};
 use crate::event::TopicName;
 use crate::inbox::{StoredOffsets, Transact, purge};
 use crate::retry::{Backoff, Chance, RetryPolicy};
@@ -48,8 +48,10 @@ pub struct Consumer {
     pub(super) setup: TopicSetup,
 }
 
+debug_as_told!(StartError);
+
 /// Why a consumer did not start.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
     /// Topics are missing or wrong, or could not be looked at.

@@ -174,7 +174,7 @@ impl<R: Request> SendError<R> {
                     (events.len(), names(events.iter().map(|event| &*event.metadata.event_type)));
                 (
                     format!(
-                        "the request succeeded, and {count} of its events were not published: {names}"
+                        "the request succeeded, and events of it were not published ({count}): {names}"
                     ),
                     Some(&*failure.error),
                 )

@@ -170,7 +170,10 @@ impl<M: Mediate, S: EventStore> Storing<M, S> {
             if envelopes.is_empty() {
                 return Ok(response);
             }
-            let error = "the request raised events and left no transaction in its context".into();
+            let error = "the request raised events and left no transaction in its context; add \
+                         `.behaviour(InTransaction(outbox))` to its mediator, or hand one over with \
+                         `cx.insert(transaction)`"
+                .into();
             let unpublished = Unpublished { response, events: envelopes, error };
             return Err(SendError::Unpublished(Box::new(unpublished)));
         };

@@ -123,7 +123,7 @@ async fn a_failure_to_publish_carries_the_response_and_the_events_that_are_left_
     let error = users.send(create("listed")).await.unwrap_err();
     assert!(error.is_unpublished());
     assert_eq!(error.response().unwrap().name, "listed");
-    let said = "the request succeeded, and 3 of its events were not published: \
+    let said = "the request succeeded, and events of it were not published (3): \
                 mailing_list_changed, user_created, mailing_list_changed";
     assert_eq!(error.to_string(), said);
     assert_eq!(error.source().unwrap().to_string(), "the broker is away");

@@ -140,7 +140,8 @@ async fn where_no_consumer_was_started_the_failure_asks_for_one() {
     assert_eq!(
         failure(|| kit.expect::<Paid>().published(1)),
         "expected 1 paid to be published, but it was 0\nWhat happened:\n  \
-         nothing: no event was published, and no handler was called\n"
+         nothing: no event was published, and no handler was called (what is in an outbox is \
+         published by a relay: `kit.start_relay(..)`)\n"
     );
     kit.publish(paid("7")).await;
     assert_eq!(

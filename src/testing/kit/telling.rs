@@ -23,7 +23,8 @@ pub(super) fn time(at: Duration) -> String {
 /// The whole story, a line each, indented.
 pub(super) fn tell(entries: &[Arc<Entry>]) -> String {
     if entries.is_empty() {
-        return "  nothing: no event was published, and no handler was called\n".to_owned();
+        return "  nothing: no event was published, and no handler was called (what is in an outbox is \
+                published by a relay: `kit.start_relay(..)`)\n".to_owned();
     }
     let lines = lines(entries);
     let mut text = String::new();
