@@ -60,6 +60,12 @@ impl Cursor {
 
     /// A read in this snapshot showed rows up to `last`, and more may follow if it was `cut` there.
     pub(super) fn read(&mut self, snapshot: &str, last: Option<i64>, cut: bool) {
+        if self.snapshot.as_deref().map(xmax) > Some(xmax(snapshot)) {
+            // Xids only rise, unless the database stands further back than it did: after a fail-over to a
+            // replica that lagged, or a restore. What was learnt before says nothing of it.
+            *self = Self::default();
+            return;
+        }
         self.snapshot = Some(snapshot.to_owned());
         let last = last.unwrap_or(0);
         self.seen = self.seen.max(last);
@@ -88,6 +94,11 @@ impl Cursor {
     }
 }
 
+/// The second part of `xmin:xmax:xid,xid,..`.
+fn xmax(snapshot: &str) -> u64 {
+    snapshot.split(':').nth(1).and_then(|xmax| xmax.parse().ok()).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,6 +112,16 @@ mod tests {
         assert_eq!((cursor.read, cursor.seen()), (300, 500));
         cursor.read("12:12:", None, false);
         assert_eq!((cursor.read, cursor.seen()), (300, 500));
+    }
+
+    #[test]
+    fn a_database_that_stands_further_back_is_read_from_its_first_row() {
+        let mut cursor = Cursor::default();
+        cursor.read("90:100:90,95", Some(500), false);
+        cursor.mark(101, 500);
+        cursor.read("40:60:", Some(300), false);
+        let From { snapshot, read, xids, .. } = cursor.from();
+        assert_eq!((snapshot, read, xids.len(), cursor.seen()), (None, 0, 0, 0));
     }
 
     #[test]
