@@ -434,9 +434,6 @@ pub(super) fn at(record: &Received) -> String {
 }
 
 fn panicked(panic: &(dyn std::any::Any + Send)) -> String {
-    let message = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("the handler panicked: {}", message.unwrap_or("(no message)"))
+    let message = crate::task::message(panic).unwrap_or("(no message)");
+    format!("the handler panicked: {message}")
 }

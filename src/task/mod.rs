@@ -7,6 +7,12 @@ mod process;
 #[cfg(feature = "testing")]
 pub(crate) use process::{Process, Turn, within};
 
+/// What a panic said, if it did.
+pub(crate) fn message(panic: &(dyn std::any::Any + Send)) -> Option<&str> {
+    let said = panic.downcast_ref::<&str>().copied();
+    said.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+}
+
 /// The task as one of whoever starts it: of the simulated process that is being polled, if one is.
 #[cfg(feature = "testing")]
 pub(crate) fn owned<F: Future>(task: F) -> impl Future<Output = F::Output> {

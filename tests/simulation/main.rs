@@ -1,6 +1,7 @@
 //! Many seeds of a whole simulated system; each of them must hold every promise.
 //!
-//! `TIDINGS_SIM_SEEDS=10000 cargo test --release --test simulation` runs many, from `TIDINGS_SIM_FIRST` on;
+//! `TIDINGS_SIM_SEEDS=10000 cargo test --release --test simulation` runs many, from `TIDINGS_SIM_FIRST` on
+//! and `TIDINGS_SIM_THREADS` at a time;
 //! `TIDINGS_SIM_SEED=7` with `-- --nocapture` replays one, and `TIDINGS_SIM_ALL=1` goes on after a seed that
 //! fails.
 
@@ -25,13 +26,20 @@ use tidings::testing::sim::{Report, run};
 /// How many seeds run where nothing is said.
 const SEEDS: u64 = 50;
 
-/// The seed that is run; where its run panics it is named.
+/// The seed that is run; where its run panics it is named, with the command that does it again.
 struct Seed(u64);
+
+impl Seed {
+    fn run(&self) -> Report {
+        run(self.0, services::simulate)
+    }
+}
 
 impl Drop for Seed {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let _ = writeln!(std::io::stderr(), "seed {} panicked", self.0);
+            let again = again(self.0);
+            let _ = writeln!(std::io::stderr(), "seed {} panicked\nagain: {again}", self.0);
         }
     }
 }
@@ -49,7 +57,7 @@ struct Sum {
 #[test]
 fn every_seed_keeps_every_promise() {
     if let Some(seed) = number("TIDINGS_SIM_SEED") {
-        let report = run(seed, services::simulate);
+        let report = Seed(seed).run();
         println!(
             "seed {seed}: {} events, {} faults, {} crashes, {:?} of its time, hash {:016x}",
             report.events,
@@ -69,7 +77,7 @@ fn every_seed_keeps_every_promise() {
     let began = Instant::now();
     let (next, sum, found) = (AtomicU64::new(0), Mutex::new(Sum::default()), Mutex::new(None));
     std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(1, Into::into) {
+        for _ in 0..threads() {
             scope.spawn(|| {
                 while all || found.lock().unwrap().is_none() {
                     let at = next.fetch_add(1, Ordering::Relaxed);
@@ -77,7 +85,7 @@ fn every_seed_keeps_every_promise() {
                         break;
                     }
                     let seed = Seed(first + at);
-                    let report = run(seed.0, services::simulate);
+                    let report = seed.run();
                     sum.lock().unwrap().add(&report);
                     if let Some(violation) = report.violations.first() {
                         let classes: BTreeSet<_> =
@@ -113,7 +121,7 @@ fn every_seed_keeps_every_promise() {
 #[test]
 fn a_seed_replays_exactly() {
     for seed in 0..20 {
-        let (once, again) = (run(seed, services::simulate), run(seed, services::simulate));
+        let (once, again) = (Seed(seed).run(), Seed(seed).run());
         assert_eq!(once.journal.hash(), again.journal.hash(), "seed {seed}");
     }
 }
@@ -132,8 +140,7 @@ impl Sum {
 fn failed(report: &Report) -> String {
     let others = report.violations.len() - 1;
     format!(
-        "seed {} breaks a promise ({others} more): {}\nagain: {}",
-        report.seed,
+        "a promise is broken ({others} more): {}\nagain: {}",
         report.failure().unwrap_or_default(),
         again(report.seed)
     )
@@ -150,6 +157,12 @@ fn again(seed: u64) -> String {
     format!(
         "TIDINGS_SIM_SEED={seed} cargo test{release} -p tidings{features} --test simulation every_seed -- --nocapture"
     )
+}
+
+/// How many seeds run at a time: one for each core where nothing is said.
+fn threads() -> u64 {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from) as u64;
+    number("TIDINGS_SIM_THREADS").unwrap_or_else(cores).max(1)
 }
 
 fn number(variable: &str) -> Option<u64> {

@@ -2,6 +2,7 @@
 //!
 //! Checks are made on it afterwards, stories are told from it, and a replay is the same when it is.
 
+use std::any::Any;
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -184,6 +185,12 @@ impl Journal {
     pub fn note(&self, what: What) {
         let at = self.began.elapsed();
         self.lock().entries.push(Entry { at, what });
+    }
+
+    /// A task has panicked.
+    pub(super) fn panicked(&self, panic: &(dyn Any + Send)) {
+        let message = crate::task::message(panic).unwrap_or("without a word").to_owned();
+        self.note(What::Panicked { message });
     }
 
     /// A process has crashed: nothing more is heard of it.

@@ -72,7 +72,7 @@
 //!
 //! for seed in 0..20 {
 //!     let report = run(seed, simulate);
-//!     assert!(report.failure().is_none(), "seed {seed}: {}", report.failure().unwrap());
+//!     assert!(report.failure().is_none(), "{}", report.failure().unwrap());
 //! }
 //! # }
 //! ```
@@ -191,9 +191,10 @@ where
 }
 
 impl Report {
-    /// What went wrong first, with its story; `None` where all is well.
+    /// The seed, and what went wrong first with its story; `None` where all is well.
     pub fn failure(&self) -> Option<String> {
         let violation = self.violations.first()?;
-        Some(self.journal.with(|entries| story::tell(entries, violation)))
+        let story = self.journal.with(|entries| story::tell(entries, violation));
+        Some(format!("seed {}: {story}", self.seed))
     }
 }

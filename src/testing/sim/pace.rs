@@ -1,6 +1,7 @@
 //! The pace of one life of a process: in which order its tasks are polled, and after which poll or
 //! operation it is no more.
 
+use std::any::Any;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
@@ -134,5 +135,9 @@ impl Process for Pace {
         }
         self.crash();
         Turn::Never
+    }
+
+    fn panicked(&self, panic: &(dyn Any + Send)) {
+        self.journal.panicked(panic);
     }
 }

@@ -10,8 +10,10 @@ use crate::event::header;
 use crate::transport::memory::Operation;
 use crate::transport::{Received, TopicPartition};
 
-/// The most lines of a story.
+/// The most lines of a story: so many from its beginning, and the others end so many after the violation.
 const LINES: usize = 150;
+const FIRST: usize = 50;
+const AFTER: usize = 20;
 
 pub(super) fn tell(entries: &[Entry], violation: &Violation) -> String {
     let mut story = format!("{violation}\n");
@@ -22,15 +24,23 @@ pub(super) fn tell(entries: &[Entry], violation: &Violation) -> String {
         .filter_map(|(at, entry)| {
             let mark = if at == violation.at { "=>" } else { "  " };
             let line = about.line(&entry.what)?;
-            Some(format!("{mark} {:>12.6} s  {line}", entry.at.as_secs_f64()))
+            Some((at, format!("{mark} {:>12.6} s  {line}", entry.at.as_secs_f64())))
         })
         .collect();
-    let skipped = lines.len().saturating_sub(LINES);
-    for line in lines.iter().take(lines.len() - skipped) {
-        let _ = writeln!(story, "{line}");
-    }
-    if skipped > 0 {
-        let _ = writeln!(story, "   and {skipped} lines more");
+    let until = lines.partition_point(|(at, _)| *at <= violation.at) + AFTER;
+    let until = until.max(LINES).min(lines.len());
+    let (head, from) = match until.checked_sub(LINES) {
+        Some(left_out) => (FIRST, FIRST + left_out),
+        None => (until, until),
+    };
+    let parts = [(0..head, from - head), (from..until, lines.len() - until)];
+    for (part, left_out) in parts {
+        for (_, line) in &lines[part] {
+            let _ = writeln!(story, "{line}");
+        }
+        if left_out > 0 {
+            let _ = writeln!(story, "   ... {left_out} lines are left out");
+        }
     }
     story
 }
@@ -181,4 +191,49 @@ fn appended(client: u64, record: &Received, doubled: bool) -> String {
         let _ = write!(line, ": {}", String::from_utf8_lossy(payload));
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::checks::Class;
+    use super::*;
+
+    /// The story of so many entries, of which one is a violation.
+    fn told(entries: usize, at: usize) -> Vec<String> {
+        let entry = |n: usize| Entry {
+            at: Duration::from_secs(n as u64),
+            what: What::Panicked { message: format!("no {n}.") },
+        };
+        let entries: Vec<_> = (0..entries).map(entry).collect();
+        let (class, what, about) = (Class::Panicked, "a bug".to_owned(), BTreeSet::new());
+        let story = tell(&entries, &Violation { class, what, at, about });
+        story.lines().skip(1).map(str::to_owned).collect()
+    }
+
+    fn holds(story: &[String], text: &str) -> bool {
+        story.iter().any(|line| line.contains(text))
+    }
+
+    #[test]
+    fn a_long_story_leaves_out_its_middle_and_tells_its_beginning_and_the_violation() {
+        let story = told(1_000, 700);
+        assert!(story[0].ends_with("no 0.") && story[49].ends_with("no 49."), "{story:#?}");
+        assert_eq!(story[50], "   ... 571 lines are left out");
+        assert!(story[51].ends_with("no 621.") && holds(&story, "=>   700.0"), "{story:#?}");
+        assert!(story[150].ends_with("no 720."), "{story:#?}");
+        assert_eq!(story[151..], ["   ... 279 lines are left out"]);
+    }
+
+    #[test]
+    fn a_story_of_what_goes_wrong_at_once_or_at_the_very_end_is_as_long() {
+        let (early, late) = (told(1_000, 3), told(1_000, 1_000));
+        assert!(holds(&early, "=>     3.0") && early[149].ends_with("no 149."), "{early:#?}");
+        assert_eq!(early[150..], ["   ... 850 lines are left out"]);
+        assert_eq!(late[50], "   ... 850 lines are left out");
+        assert!(late.len() == 151 && late[150].ends_with("no 999."), "{late:#?}");
+        let whole = told(150, 149);
+        assert!(whole.len() == 150 && !holds(&whole, "left out"), "{whole:#?}");
+    }
 }

@@ -123,10 +123,7 @@ impl World {
         let world = self.clone();
         async move {
             if let Err(panic) = AssertUnwindSafe(task).catch_unwind().await {
-                let said = panic.downcast_ref::<String>().map(String::as_str);
-                let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
-                let message = said.unwrap_or("without a word").to_owned();
-                world.journal().note(What::Panicked { message });
+                world.journal().panicked(&*panic);
             }
         }
     }

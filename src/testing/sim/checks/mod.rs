@@ -34,6 +34,8 @@ pub enum Class {
     Early,
     /// A commit passed an event that was not concluded.
     CommittedUnfinished,
+    /// A commit put its group's place in a partition back.
+    CommitMovedBack,
     /// Something was left to be done long after faults had ended, or a stop left something.
     Stuck,
     /// Attempts did not rise by one, or an event went round too often.
@@ -75,6 +77,7 @@ impl fmt::Display for Class {
             Self::OutOfOrder => "order-inversion",
             Self::Early => "early-retry",
             Self::CommittedUnfinished => "commit-past-unfinished",
+            Self::CommitMovedBack => "commit-moved-back",
             Self::Stuck => "stuck",
             Self::Attempts => "attempts",
             Self::Panicked => "panic",

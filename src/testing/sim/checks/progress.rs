@@ -33,7 +33,12 @@ pub(super) fn check(books: &Books<'_>) -> Vec<Violation> {
                         let class = Class::CommittedUnfinished;
                         violations.push(Violation::new(class, at, [place.clone()], what));
                     }
-                    *from = (*from).max(*offset);
+                    if *offset < *from {
+                        let what =
+                            format!("{group} commits {partition} to {offset}, back from {from}");
+                        violations.push(Violation::new(Class::CommitMovedBack, at, [], what));
+                    }
+                    *from = *offset;
                 }
             }
             What::Step { place, step, .. } if step.did == Did::Begin => {

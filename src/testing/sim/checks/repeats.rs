@@ -64,7 +64,8 @@ fn breaks<'a>(books: &'a Books<'a>) -> Breaks<'a> {
                 let gone: Vec<_> = gone.map(|(owned, _)| *owned).collect();
                 for owned in gone.into_iter().filter(|(g, _)| *g == group) {
                     owners.remove(&owned);
-                    let end = Break { from: at, until, uncommitted_from: Some(0) };
+                    let uncommitted_from = Some(committed.get(&owned).copied().unwrap_or_default());
+                    let end = Break { from: at, until, uncommitted_from };
                     breaks.entry(owned).or_default().push(end);
                 }
             }
@@ -76,7 +77,8 @@ fn breaks<'a>(books: &'a Books<'a>) -> Breaks<'a> {
                         }
                         Some(_) => {
                             let until = commits(books, group, tp, at);
-                            let end = Break { from: at, until, uncommitted_from: Some(0) };
+                            let from = committed.get(&(&**group, tp)).copied().unwrap_or_default();
+                            let end = Break { from: at, until, uncommitted_from: Some(from) };
                             breaks.entry((group, tp)).or_default().push(end);
                         }
                     }
@@ -86,7 +88,8 @@ fn breaks<'a>(books: &'a Books<'a>) -> Breaks<'a> {
                 for (owned, _) in
                     owners.iter().filter(|(_, (m, _))| books.client(*m) == Some(*client))
                 {
-                    let end = Break { from: at, until: at, uncommitted_from: Some(0) };
+                    let uncommitted_from = Some(committed.get(owned).copied().unwrap_or_default());
+                    let end = Break { from: at, until: at, uncommitted_from };
                     breaks.entry(*owned).or_default().push(end);
                 }
             }

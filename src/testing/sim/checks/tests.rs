@@ -130,9 +130,22 @@ impl Script {
     }
 
     fn commits(self, place: Place) -> Self {
+        self.commit(place, None)
+    }
+
+    fn refused(self, place: Place) -> Self {
+        self.commit(place, Some("no".into()))
+    }
+
+    fn commit(self, place: Place, refused: Option<String>) -> Self {
         let (group, offsets) = (GROUP.to_owned(), vec![(place.partition, place.offset)]);
         let member = MEMBER;
-        self.then(What::Broker(Operation::Committed { group, member, offsets, refused: None }))
+        self.then(What::Broker(Operation::Committed { group, member, offsets, refused }))
+    }
+
+    fn thrown_out(self) -> Self {
+        let (group, member) = (GROUP.to_owned(), MEMBER);
+        self.then(What::Broker(Operation::Left { group, member, thrown_out: true }))
     }
 
     fn crashed(self) -> Self {
@@ -189,6 +202,18 @@ fn a_run_that_nothing_explains_is_an_effect_doubled_and_one_after_a_crash_is_not
 }
 
 #[test]
+fn a_run_of_what_was_committed_is_an_effect_doubled_after_whatever_happens() {
+    let committed = || Script::new().placed(0).placed(1).handled(0).commits(place(MAIN, 1));
+    let refused = |script: Script| script.refused(place(MAIN, 2));
+    for happens in [Script::crashed, Script::thrown_out, refused] {
+        let uncommitted = happens(committed().handled(1)).handled(1);
+        assert_eq!(uncommitted.found(), []);
+        let again = happens(committed().handled(1)).handled(0);
+        assert_eq!(again.found(), [Class::EffectDoubled]);
+    }
+}
+
+#[test]
 fn more_copies_of_a_failed_record_than_anything_explains_are_effects_doubled() {
     let twice = Script::new().placed(0).fails(first(), 1);
     let twice = twice.copied(place(TIER, 0), "1").copied(place(TIER, 1), "1").moved(first(), TIER);
@@ -222,6 +247,16 @@ fn a_commit_past_what_is_not_done_or_not_acknowledged_is_found() {
     let queued = queued.copied(place(TIER, 0), "1").moved(first(), TIER);
     let queued = queued.begins(place(TIER, 0), 2).done(place(TIER, 0));
     assert_eq!(queued.found(), [Class::CommittedUnfinished]);
+}
+
+#[test]
+fn a_commit_that_puts_its_group_back_is_found_and_one_that_is_refused_or_repeats_is_not() {
+    let done = || Script::new().placed(0).placed(1).handled(0).handled(1).commits(place(MAIN, 2));
+    assert_eq!(done().commits(place(MAIN, 2)).found(), []);
+    assert_eq!(done().refused(place(MAIN, 1)).found(), []);
+    let back = done().commits(place(MAIN, 1));
+    assert_eq!(back.found(), [Class::CommitMovedBack]);
+    assert_eq!(back.commits(place(MAIN, 2)).found(), [Class::CommitMovedBack]);
 }
 
 #[test]
