@@ -71,7 +71,7 @@ impl Arm {
         Self { name, rounds: Vec::new() }
     }
 
-    fn median(&self, of: impl Fn(&Sample) -> f64) -> f64 {
+    pub(crate) fn median(&self, of: impl Fn(&Sample) -> f64) -> f64 {
         median(self.rounds.iter().map(of).collect())
     }
 

@@ -1,10 +1,17 @@
-//! `outbox_idle`: how long after its commit an event of an idle system is acknowledged by the broker.
+//! `outbox_idle`: how long after its commit an event of an idle system is in its handler.
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tidings::IntegrationEvent;
+use tidings::consumer::{Consumer, Event, HandlerError, TopicSetup};
+use tidings::event::TopicName;
 use tidings::outbox::Relay;
+use tidings::retry::RetryPolicy;
+use tokio::sync::mpsc;
 
 use crate::measure::number;
 use crate::stage::Stage;
@@ -14,11 +21,47 @@ const GATE: Duration = Duration::from_millis(50);
 /// Longer than a relay looks again after the last event.
 const PAUSE: Duration = Duration::from_millis(120);
 
+/// This run's topic.
+static TOPIC: OnceLock<TopicName> = OnceLock::new();
+
+#[derive(Serialize, Deserialize)]
+struct OrderPlaced {
+    order_id: u64,
+}
+
+impl IntegrationEvent for OrderPlaced {
+    const NAME: &'static str = "order_placed";
+
+    fn topics() -> Vec<TopicName> {
+        TOPIC.get().cloned().into_iter().collect()
+    }
+
+    fn topic(&self) -> TopicName {
+        TOPIC.get().cloned().expect("it is set before anything is read")
+    }
+}
+
+/// Longer than any event takes.
+const WAIT: Duration = Duration::from_secs(30);
+
 pub(crate) async fn run(stage: &Stage) -> bool {
     stage.execute("TRUNCATE {outbox}").await;
     let events = number("TIDINGS_BENCH_IDLE", 100);
     let relay = Relay::builder(stage.store.clone()).build(&stage.kafka).expect("a relay").start();
-    let published = || relay.status().counts().published();
+    TOPIC.get_or_init(|| stage.topic.clone());
+    let (handled, mut seen) = mpsc::unbounded_channel();
+    let consumer = Consumer::builder(format!("{}-idle", stage.topic))
+        .handle_named("see", move |Event(_): Event<OrderPlaced>| {
+            let sent = handled.send(Instant::now());
+            async move { sent.map_err(HandlerError::permanent) }
+        })
+        .retry(RetryPolicy::none())
+        .topics(TopicSetup::Create { partitions: None, replication: None });
+    let consumer =
+        consumer.build(&stage.kafka).expect("a consumer").start().await.expect("started");
+    // What the other benchmarks left on the topic is read first.
+    let left = Duration::from_secs(2);
+    while tokio::time::timeout(left, seen.recv()).await.is_ok() {}
     let mut took = Vec::new();
     for n in 0..=events {
         tokio::time::sleep(PAUSE + Duration::from_millis(n % 17)).await;
@@ -26,14 +69,13 @@ pub(crate) async fn run(stage: &Stage) -> bool {
         stage.outbox.append(&mut transaction, vec![stage.event(n)]).await.expect("stored");
         transaction.commit().await.expect("committed");
         let committed = Instant::now();
-        while published() <= n {
-            tokio::time::sleep(Duration::from_micros(200)).await;
-        }
+        let at = tokio::time::timeout(WAIT, seen.recv()).await.expect("it comes");
         // The first one waits for the relay to begin.
         if n > 0 {
-            took.push(committed.elapsed());
+            took.push(at.expect("the handler is there").saturating_duration_since(committed));
         }
     }
+    assert!(consumer.stop(WAIT).await.is_clean());
     assert!(relay.stop(Duration::from_secs(10)).await.is_clean());
     took.sort();
     let at = |percent: usize| took[(took.len() * percent / 100).min(took.len() - 1)];

@@ -37,6 +37,11 @@ impl Stage {
         Publisher::prepare_topics(&kafka, [topic.clone()], setup, WAIT).await.expect("a topic");
         let schema = format!("b{}", &id[..31]);
         let pool = PgPoolOptions::new().max_connections(4).connect(url).await.expect("a pool");
+        // Not durable it would be another race.
+        for setting in ["synchronous_commit", "fsync"] {
+            let shown = sqlx::query_scalar::<_, String>(AssertSqlSafe(format!("SHOW {setting}")));
+            assert_eq!(shown.fetch_one(&pool).await.expect(setting), "on", "{setting}");
+        }
         let tables = Tables::new().schema(&schema).expect("a schema");
         let store = PostgresStore::with_tables(pool.clone(), tables);
         store.migrate().await.expect("tables");
