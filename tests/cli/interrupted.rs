@@ -48,13 +48,7 @@ fn following_ends_cleanly_and_a_group_keeps_what_was_written() {
 fn sending_ends_with_how_many_lines_were_acknowledged() {
     let Some(cluster) = Cluster::get() else { return };
     let topic = cluster.topic(1);
-    let mut command = cluster.command(&["produce", &topic]);
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = cluster.piped(&["produce", &topic]);
     // More lines may come.
     let mut lines = child.stdin.take().unwrap();
     lines.write_all(b"0\n1\n2\n").unwrap();

@@ -90,13 +90,7 @@ fn a_topic_that_is_not_there_is_neither_read_nor_written_nor_made() {
 fn a_line_of_standard_input_that_is_wrong_ends_it_and_the_lines_before_it_are_counted() {
     let Some(cluster) = Cluster::get() else { return };
     let topic = cluster.topic(1);
-    let mut command = cluster.command(&["produce", &topic]);
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = cluster.piped(&["produce", &topic]);
     child.stdin.take().unwrap().write_all(b"1\n2\nnonsense\n4\n").unwrap();
     let error = ended(child.wait_with_output().unwrap()).fails(2);
     assert!(error.contains("line 3: this is not JSON"), "{error}");

@@ -1,7 +1,7 @@
 //! Runs the binary.
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
@@ -76,6 +76,13 @@ impl Cluster {
 
     pub fn command(&self, arguments: &[&str]) -> Command {
         command(&[&["--brokers", &self.0, "--timeout", "30s"], arguments].concat())
+    }
+
+    /// Runs while its standard input is written to.
+    pub fn piped(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
     }
 
     pub fn run(&self, arguments: &[&str]) -> Ran {
