@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::batch::{BatchAnswer, Batched, Item};
-use super::frame::{Failed, Frame};
+use super::frame::{Failed, Frame, Hooks};
 use super::output::Output;
 use super::process::Processor;
 use super::running::Worker;
@@ -15,6 +15,7 @@ use crate::consumer::{
     BuildError, Consumer, ConsumerBuilder, Delivery, FailureKind, Input, InputTopics, Order, Own,
 };
 use crate::event::{TopicName, TopicSpec};
+use crate::producer::Producer;
 use crate::retry::{Backoff, RetryPolicy};
 use crate::topic::Topic;
 use crate::transport::{TopicNeed, TopicSetup, Transport};
@@ -42,13 +43,15 @@ struct Settings {
     backoff: Option<Backoff>,
     retry: Option<RetryPolicy>,
     dead_letters: Option<DeadLetters>,
-    frame: Frame,
+    timeout: Duration,
+    hooks: Hooks,
 }
 
 /// The work of a worker, once it is said.
 pub struct Work {
     install: Install,
-    /// Topics that it writes to.
+    topic: Option<TopicName>,
+    /// Topics that it writes to, that one among them.
     writes: Vec<TopicNeed>,
     batch: Option<(usize, Duration)>,
 }
@@ -94,12 +97,8 @@ impl WorkerBuilder {
                 backoff: None,
                 retry: None,
                 dead_letters: None,
-                frame: Frame {
-                    timeout: Duration::from_secs(60),
-                    topic: None,
-                    on_error: Vec::new(),
-                    on_success: Vec::new(),
-                },
+                timeout: Duration::from_secs(60),
+                hooks: Hooks::default(),
             },
         }
     }
@@ -206,11 +205,11 @@ impl<In, Out: OutputTopic> WorkerBuilder<In, Out> {
         mut writes: Vec<TopicNeed>,
         batch: Option<(usize, Duration)>,
     ) -> WorkerBuilder<In, Out, Work> {
-        let Self { input, output, mut settings, .. } = self;
+        let Self { input, output, settings, .. } = self;
         let need = output.need();
-        settings.frame.topic = need.as_ref().map(|need| need.name.clone());
+        let topic = need.as_ref().map(|need| need.name.clone());
         writes.extend(need);
-        let work = Work { install, writes, batch };
+        let work = Work { install, topic, writes, batch };
         WorkerBuilder { input, output, work, settings }
     }
 }
@@ -240,7 +239,7 @@ impl<In, Out, W> WorkerBuilder<In, Out, W> {
     /// 60 s. What publishing takes is not counted.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.settings.frame.timeout = timeout;
+        self.settings.timeout = timeout;
         self
     }
 
@@ -281,7 +280,7 @@ impl<In, Out, W> WorkerBuilder<In, Out, W> {
         mut self,
         hook: impl Fn(Failed) -> Fut + Send + Sync + 'static,
     ) -> Self {
-        self.settings.frame.on_error.push(Box::new(move |failed| Box::pin(hook(failed))));
+        self.settings.hooks.error.push(Box::new(move |failed| Box::pin(hook(failed))));
         self
     }
 
@@ -292,7 +291,7 @@ impl<In, Out, W> WorkerBuilder<In, Out, W> {
         mut self,
         hook: impl Fn(Delivery) -> Fut + Send + Sync + 'static,
     ) -> Self {
-        self.settings.frame.on_success.push(Box::new(move |delivery| Box::pin(hook(delivery))));
+        self.settings.hooks.success.push(Box::new(move |delivery| Box::pin(hook(delivery))));
         self
     }
 
@@ -360,11 +359,12 @@ impl<In, Out> WorkerBuilder<In, Out, Work> {
         }
         let (concurrency, group) = (*concurrency, group.clone().unwrap_or_else(|| name.clone()));
         let policy = settings.policy(transport.consumer_defaults().retry);
-        let Settings { name, mut consumer, dead_letters, frame, .. } = settings;
+        let Settings { name, mut consumer, dead_letters, timeout, hooks, .. } = settings;
         if let Some(DeadLetters::Topic(topic)) = dead_letters {
             consumer = consumer.dead_letter_topic(topic);
         }
-        let frame = Arc::new(frame);
+        let producer = Producer::new(transport);
+        let frame = Arc::new(Frame { timeout, topic: work.topic, producer, hooks });
         let consumer = (work.install)(consumer.group(group), &name, frame, concurrency)
             .retry(policy)
             // The work has its own time; what is published after it has the publisher's.
@@ -388,7 +388,7 @@ impl Settings {
                  consumer, whose handlers can"
             ));
         }
-        if self.concurrency == 0 || self.frame.timeout.is_zero() {
+        if self.concurrency == 0 || self.timeout.is_zero() {
             return setting(format!(
                 "worker {name:?}: concurrency starts at 1, and the timeout must not be zero"
             ));

@@ -3,8 +3,10 @@
 use std::pin::Pin;
 use std::time::Duration;
 
+use super::output::Outputs;
 use crate::consumer::{Delivery, FailureKind, HandlerError, in_time};
 use crate::event::TopicName;
+use crate::producer::Producer;
 
 type Heard<T> = Box<dyn Fn(T) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
@@ -20,16 +22,28 @@ pub struct Failed {
     pub delivery: Delivery,
 }
 
-/// Settings of the work, and who hears of it.
+/// What the user's code is told.
+#[derive(Default)]
+pub(super) struct Hooks {
+    pub(super) error: Vec<Heard<Failed>>,
+    pub(super) success: Vec<Heard<Delivery>>,
+}
+
+/// Settings of the work, where its output goes, and who hears of it.
 pub(super) struct Frame {
     /// How long a call may take.
     pub(super) timeout: Duration,
     pub(super) topic: Option<TopicName>,
-    pub(super) on_error: Vec<Heard<Failed>>,
-    pub(super) on_success: Vec<Heard<Delivery>>,
+    pub(super) producer: Producer,
+    pub(super) hooks: Hooks,
 }
 
 impl Frame {
+    /// Room for what follows from inputs, of which this is one.
+    pub(super) fn outputs(&self, delivery: &Delivery) -> Outputs {
+        Outputs::new(delivery.publisher().clone(), self.producer.clone(), self.topic.clone())
+    }
+
     /// Tells of a failure; `own` is what the work itself does then.
     pub(super) async fn failed(
         &self,
@@ -38,7 +52,7 @@ impl Frame {
         own: impl Future<Output = ()>,
     ) {
         self.call("on_error", own).await;
-        for hook in &self.on_error {
+        for hook in &self.hooks.error {
             let failed =
                 Failed { kind: error.kind(), message: error.message(), delivery: delivery.clone() };
             self.call("on_error", async { hook(failed).await }).await;
@@ -48,7 +62,7 @@ impl Frame {
     /// Tells of a success.
     pub(super) async fn succeeded(&self, delivery: &Delivery, own: impl Future<Output = ()>) {
         self.call("on_success", own).await;
-        for hook in &self.on_success {
+        for hook in &self.hooks.success {
             self.call("on_success", async { hook(delivery.clone()).await }).await;
         }
     }

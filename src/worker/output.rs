@@ -1,21 +1,26 @@
 //! What a worker may answer, and what is published because of it.
 
 use bytes::Bytes;
+#[cfg(feature = "json")]
+use serde::Serialize;
 
 use super::topics::{NoTopic, On};
 use crate::codec::{AnyIntegrationEvent, envelope};
+#[cfg(feature = "json")]
+use crate::consumer::Value;
 use crate::consumer::{Delivery, HandlerError};
-use crate::error::ErrorClass;
+use crate::error::{ErrorClass, chain};
 use crate::event::{Envelope, EventId, Flow, IntegrationEvent, PartitionKey, TopicName};
-use crate::publisher::{BatchFailure, Publisher};
+use crate::producer::{Message, MessageKey, Producer};
+use crate::publisher::Publisher;
 use crate::topic::{CarriedBy, Topic};
 use crate::transport::TopicNeed;
 
-/// What a worker may answer where its output goes to `To`: nothing or integration events without an output
-/// topic; with one what the topic carries; an `Option` or a `Vec` of it.
+/// What a worker may answer where its output goes to `To`: nothing, integration events or messages without an
+/// output topic; with one, integration events and values that the topic carries; an `Option` or a `Vec` of them.
 #[diagnostic::on_unimplemented(
     message = "a worker cannot answer `{Self}` here",
-    note = "without an output topic it answers `()` or an integration event; with `.output::<T>()` what `T` carries; or an `Option` or `Vec` of that"
+    note = "without an output topic it answers `()`, an integration event or a `Message`; with `.output::<T>()` an integration event or a `Value<V>` that `T` carries; or an `Option` or `Vec` of that"
 )]
 pub trait Output<To>: Send {
     /// The topics that it may go to, beside the worker's output topic.
@@ -58,6 +63,27 @@ impl<E: IntegrationEvent> Output<TopicNeed> for E {
     }
 }
 
+#[cfg(feature = "json")]
+impl<T: Topic, V: Serialize + CarriedBy<T> + Send> Output<On<T>> for Value<V> {
+    fn put(self, outputs: &mut Outputs) -> Result<(), HandlerError> {
+        outputs.value(&self.0)
+    }
+}
+
+#[cfg(feature = "json")]
+impl<V: Serialize + Send> Output<TopicNeed> for Value<V> {
+    fn put(self, outputs: &mut Outputs) -> Result<(), HandlerError> {
+        outputs.value(&self.0)
+    }
+}
+
+/// It says its topic itself.
+impl Output<NoTopic> for Message {
+    fn put(self, outputs: &mut Outputs) -> Result<(), HandlerError> {
+        outputs.message(self)
+    }
+}
+
 impl<To, O: Output<To>> Output<To> for Option<O> {
     fn topics() -> Vec<TopicNeed> {
         O::topics()
@@ -81,25 +107,31 @@ impl<To, O: Output<To>> Output<To> for Vec<O> {
 /// What is published because of inputs: in their order, with one acknowledgement.
 pub struct Outputs {
     publisher: Publisher,
+    producer: Producer,
     topic: Option<TopicName>,
     flow: Flow,
     key: Option<Bytes>,
-    envelopes: Vec<Envelope>,
-    /// Of each envelope: which input it follows from.
-    inputs: Vec<usize>,
     input: usize,
+    /// With the input that each follows from.
+    envelopes: Vec<Envelope>,
+    event_inputs: Vec<usize>,
+    messages: Vec<(Message, Flow)>,
+    message_inputs: Vec<usize>,
 }
 
 impl Outputs {
-    pub(super) fn new(publisher: Publisher, topic: Option<TopicName>) -> Self {
+    pub(super) fn new(publisher: Publisher, producer: Producer, topic: Option<TopicName>) -> Self {
         Self {
             publisher,
+            producer,
             topic,
             flow: Flow::default(),
             key: None,
-            envelopes: Vec::new(),
-            inputs: Vec::new(),
             input: 0,
+            envelopes: Vec::new(),
+            event_inputs: Vec::new(),
+            messages: Vec::new(),
+            message_inputs: Vec::new(),
         }
     }
 
@@ -113,11 +145,13 @@ impl Outputs {
     ) -> Result<(), HandlerError> {
         (self.input, self.flow) = (input, flow);
         self.key.clone_from(&delivery.record().key);
-        let before = self.envelopes.len();
+        let (events, messages) = (self.envelopes.len(), self.messages.len());
         let put = output.put(self);
         if put.is_err() {
-            self.envelopes.truncate(before);
-            self.inputs.truncate(before);
+            self.envelopes.truncate(events);
+            self.event_inputs.truncate(events);
+            self.messages.truncate(messages);
+            self.message_inputs.truncate(messages);
         }
         put
     }
@@ -135,45 +169,62 @@ impl Outputs {
             envelope.key = key.and_then(|key| PartitionKey::new(key).ok());
         }
         self.envelopes.push(envelope);
-        self.inputs.push(self.input);
+        self.event_inputs.push(self.input);
         Ok(())
+    }
+
+    /// Adds a plain message, under its own key or else its input's.
+    fn message(&mut self, message: Message) -> Result<(), HandlerError> {
+        let fits = |key: &&Bytes| (1..=MessageKey::MAX_LEN).contains(&key.len());
+        let message = match (message.key_bytes(), self.key.as_ref().filter(fits)) {
+            (None, Some(key)) => message.key(key),
+            _ => message,
+        };
+        message.check().map_err(HandlerError::permanent)?;
+        self.messages.push((message, self.flow.clone()));
+        self.message_inputs.push(self.input);
+        Ok(())
+    }
+
+    /// Adds a value as a plain message.
+    #[cfg(feature = "json")]
+    fn value<V: Serialize>(&mut self, value: &V) -> Result<(), HandlerError> {
+        // Without a topic there is no output of this type.
+        let Some(topic) = self.topic.clone() else { return Ok(()) };
+        let message = Message::new(topic, value).map_err(HandlerError::permanent)?;
+        self.message(message)
     }
 
     /// Publishes everything and waits until it is acknowledged; answers the inputs of which something was
     /// not, and why.
-    pub(super) async fn send(self) -> Option<Unpublished> {
-        if self.envelopes.is_empty() {
-            return None;
+    pub(super) async fn send(self) -> Vec<(usize, HandlerError)> {
+        let mut failed = Vec::new();
+        if !self.envelopes.is_empty() {
+            let ids: Vec<_> = self.envelopes.iter().map(|e| e.metadata.id.clone()).collect();
+            if let Err(failure) = self.publisher.publish_envelopes(self.envelopes).await {
+                let (class, why) = (failure.class(), chain(&failure));
+                let is_out =
+                    |id: &EventId| failure.unpublished.iter().any(|e| e.metadata.id == *id);
+                for (id, input) in ids.iter().zip(&self.event_inputs) {
+                    // None is named where nothing was sent.
+                    if failure.unpublished.is_empty() || is_out(id) {
+                        failed.push((*input, unpublished(class, why.clone())));
+                    }
+                }
+            }
         }
-        let ids: Vec<_> = self.envelopes.iter().map(|e| e.metadata.id.clone()).collect();
-        let failure = self.publisher.publish_envelopes(self.envelopes).await.err()?;
-        Some(Unpublished::of(&failure, &ids, &self.inputs))
+        for (at, error) in self.producer.send_each(&self.messages).await {
+            failed.push((self.message_inputs[at], unpublished(error.class(), chain(&error))));
+        }
+        failed
     }
 }
 
-/// What was not published.
-pub(super) struct Unpublished {
-    /// The inputs that it follows from.
-    pub(super) inputs: Vec<usize>,
-    class: ErrorClass,
-    why: String,
-}
-
-impl Unpublished {
-    fn of(failure: &BatchFailure, ids: &[EventId], inputs: &[usize]) -> Self {
-        let is_out = |id: &EventId| failure.unpublished.iter().any(|e| e.metadata.id == *id);
-        let all = failure.unpublished.is_empty();
-        let inputs =
-            ids.iter().zip(inputs).filter(|(id, _)| all || is_out(id)).map(|(_, input)| *input);
-        Self { inputs: inputs.collect(), class: failure.class(), why: crate::error::chain(failure) }
-    }
-
-    /// What its inputs fail with. What may succeed later is an outage: the inputs are kept, and none goes to
-    /// the dead letters because the broker was away.
-    pub(super) fn error(&self) -> HandlerError {
-        match self.class {
-            ErrorClass::Permanent => HandlerError::permanent(self.why.clone()),
-            ErrorClass::Retriable | ErrorClass::Fatal => HandlerError::outage(self.why.clone()),
-        }
+/// What an input fails with of which something was not published. What may succeed later is an outage: the input is
+/// kept, and does not go to the dead letters because the broker was away.
+fn unpublished(class: ErrorClass, why: String) -> HandlerError {
+    match class {
+        ErrorClass::Permanent => HandlerError::permanent(why),
+        ErrorClass::Retriable | ErrorClass::Fatal => HandlerError::outage(why),
     }
 }

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::frame::Frame;
-use super::output::{Output, Outputs};
+use super::output::Output;
 use super::process::Processor;
 use crate::consumer::{Delivery, Handled, Handler, HandlerError, IntoOutcome, Needs, in_time};
 use crate::event::Flow;
@@ -25,9 +25,9 @@ where
     /// Works on an input, and waits until what follows from it is acknowledged.
     async fn work(&self, delivery: &Delivery) -> Result<(), HandlerError> {
         let output = in_time(self.frame.timeout, self.process.run(delivery)).await?;
-        let mut outputs = Outputs::new(delivery.publisher().clone(), self.frame.topic.clone());
+        let mut outputs = self.frame.outputs(delivery);
         outputs.add(0, output, delivery, Flow::current())?;
-        outputs.send().await.map_or(Ok(()), |unpublished| Err(unpublished.error()))
+        outputs.send().await.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 pub use self::answer::BatchAnswer;
 use self::gather::Gather;
 use super::frame::Frame;
-use super::output::{Output, Outputs};
+use super::output::Output;
 use super::single::OfWorker;
 use crate::consumer::{
     Delivery, Handled, Handler, HandlerError, Input, IntoOutcome, Needs, in_time,
@@ -125,17 +125,15 @@ impl<F, To> Batches<F, To> {
             Ok(outcomes) => return all(miscounted(deliveries.len(), outcomes.len())),
             Err(error) => return all(error),
         };
-        let mut outputs = Outputs::new(first.publisher().clone(), self.frame.topic.clone());
+        let mut outputs = self.frame.outputs(first);
         let mut ended = Vec::with_capacity(outcomes.len());
         for (at, ((outcome, delivery), flow)) in
             outcomes.into_iter().zip(&deliveries).zip(flows).enumerate()
         {
             ended.push(outcome.and_then(|output| outputs.add(at, output, delivery, flow)));
         }
-        if let Some(unpublished) = outputs.send().await {
-            for at in &unpublished.inputs {
-                ended[*at] = Err(unpublished.error());
-            }
+        for (at, error) in outputs.send().await {
+            ended[at] = Err(error);
         }
         ended
     }
