@@ -26,7 +26,7 @@ async fn what_is_denied_is_told_in_one_line_and_nothing_is_half_done() {
         }
     };
     for topic in ["hidden", "read-only", "open"] {
-        cluster.run(&["create-topic", topic, "--partitions", "1", "--replication", "1"]).ok();
+        cluster.run(&["create-topic", topic, "--partitions", "1", "--replication", "auto"]).ok();
     }
     deny(["--topic", "hidden"], "All").await;
     deny(["--topic", "read-only"], "Write").await;
@@ -43,7 +43,7 @@ async fn what_is_denied_is_told_in_one_line_and_nothing_is_half_done() {
     assert!(error.contains("lines acknowledged: 0"), "{error}");
     std::fs::remove_file(lines).unwrap();
     let error =
-        cluster.run(&["create-topic", "forbidden", "--partitions", "1", "--replication", "1"]);
+        cluster.run(&["create-topic", "forbidden", "--partitions", "1", "--replication", "auto"]);
     let error = error.fails(1);
     assert!(error.contains("forbidden"), "{error}");
     let topics = cluster.run(&["topics"]).ok();
