@@ -144,7 +144,7 @@ impl Publisher {
     /// # Errors
     /// See [`PublishError`]; its class says whether trying again can help.
     pub async fn publish<E: IntegrationEvent>(&self, event: E) -> Result<Published, PublishError> {
-        self.publish_envelope(self.wrapped(event)?).await
+        self.begin(self.wrapped(event)?)?.await
     }
 
     /// Publishes one event to a topic that carries it, whatever the event's own topic is, and waits for
@@ -158,7 +158,7 @@ impl Publisher {
         event: E,
     ) -> Result<Published, PublishError> {
         let envelope = Envelope { topic: T::NAME, ..self.wrapped(event)? };
-        self.publish_envelope(envelope).await
+        self.begin(envelope)?.await
     }
 
     /// Publishes an envelope whose metadata the caller has set.
@@ -169,6 +169,14 @@ impl Publisher {
         &self,
         envelope: Envelope<E>,
     ) -> Result<Published, PublishError> {
+        self.begin(envelope)?.await
+    }
+
+    /// Queues an event; what is left to do is to wait.
+    fn begin<E: IntegrationEvent>(
+        &self,
+        envelope: Envelope<E>,
+    ) -> Result<impl Future<Output = Result<Published, PublishError>> + use<E>, PublishError> {
         let mut envelope = envelopes::encode(envelope, self.0.format)?;
         let span = crate::publish_span!(
             self.0.system,
@@ -177,9 +185,8 @@ impl Publisher {
             1u64
         );
         self.trace(&mut envelope, &span);
-        let id = envelope.metadata.id.clone();
-        let delivered = self.send_one(envelope).instrument(span).await?;
-        Ok(Published { id, delivered })
+        let sending = span.in_scope(|| self.send_one(&envelope))?;
+        Ok(sending.acknowledged().instrument(span))
     }
 
     /// Publishes events in order with one shared acknowledgement; `Ok` once all are acknowledged.
@@ -241,7 +248,10 @@ impl Publisher {
         self.trace(&mut envelope, &tracing::Span::current());
         let id = envelope.metadata.id.clone();
         let (receipt, mut answer) = Receipt::one(Some(id.clone()), self.0.counts.clone());
-        self.enqueue(envelope, receipt).await?;
+        if let Some(room) = self.queue(&envelope, receipt)? {
+            let failed = |source| PublishError::NotAcknowledged { id: id.clone(), source };
+            room.await.map_err(failed)?;
+        }
         match answer.try_recv() {
             Ok(Err(source)) => Err(PublishError::NotAcknowledged { id, source }),
             _ => Ok(id),

@@ -1,12 +1,14 @@
 //! Queueing records and waiting for their acknowledgement.
 
+use std::pin::Pin;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 use super::outgoing::Outgoing;
-use super::{BatchFailure, PublishError, Publisher, envelopes};
-use crate::event::Envelope;
+use super::{BatchFailure, PublishError, Published, Publisher, envelopes};
+use crate::event::{Envelope, EventId};
 use crate::transport::{Batch, Delivered, ProduceError, Producer, Receipt, Record};
 
 /// Queues a record, waiting for room up to `wait`.
@@ -19,7 +21,18 @@ pub(crate) async fn enqueue(
     receipt: Receipt,
     wait: Duration,
 ) -> Result<(), ProduceError> {
-    let Err(mut receipt) = producer.enqueue(record, receipt) else { return Ok(()) };
+    match producer.enqueue(record, receipt) {
+        Ok(()) => Ok(()),
+        Err(receipt) => Box::pin(wait_for_room(producer, record, receipt, wait)).await,
+    }
+}
+
+async fn wait_for_room(
+    producer: &dyn Producer,
+    record: &Record,
+    mut receipt: Receipt,
+    wait: Duration,
+) -> Result<(), ProduceError> {
     let full = ProduceError::QueueFull { waited: wait };
     let deadline = Instant::now() + wait;
     loop {
@@ -36,28 +49,57 @@ pub(crate) async fn enqueue(
     }
 }
 
+/// A record that waits for room in the queue, as hardly any does.
+type WaitsForRoom = Pin<Box<dyn Future<Output = Result<(), ProduceError>> + Send>>;
+
+/// An event on its way. It is what a publish keeps while it waits: many wait at once, so it is small.
+pub(super) struct Sending {
+    id: EventId,
+    room: Option<WaitsForRoom>,
+    answer: oneshot::Receiver<Result<Delivered, ProduceError>>,
+    wait: Duration,
+}
+
+impl Sending {
+    pub(super) async fn acknowledged(self) -> Result<Published, PublishError> {
+        let Self { id, room, answer, wait: waited } = self;
+        let queued = match room {
+            Some(room) => room.await,
+            None => Ok(()),
+        };
+        let outcome = match queued {
+            Ok(()) => match timeout(waited, answer).await {
+                Ok(answer) => answer.unwrap_or(Err(ProduceError::Closed)),
+                Err(_) => Err(ProduceError::NoAnswer { waited }),
+            },
+            Err(full) => Err(full),
+        };
+        match outcome {
+            Ok(delivered) => Ok(Published { id, delivered }),
+            Err(source) => Err(PublishError::NotAcknowledged { id, source }),
+        }
+    }
+}
+
 impl Publisher {
-    pub(super) async fn enqueue(
+    /// Queues an event at once, or answers what waits for its room.
+    pub(super) fn queue(
         &self,
-        envelope: Envelope,
+        envelope: &Envelope,
         receipt: Receipt,
-    ) -> Result<(), PublishError> {
-        let record = envelopes::record(&envelope, self.0.mode)?;
-        enqueue(&*self.0.producer, &record, receipt, self.0.send_wait)
-            .await
-            .map_err(|source| PublishError::NotAcknowledged { id: envelope.metadata.id, source })
+    ) -> Result<Option<WaitsForRoom>, PublishError> {
+        let record = envelopes::record(envelope, self.0.mode)?;
+        let Err(receipt) = self.0.producer.enqueue(&record, receipt) else { return Ok(None) };
+        let (producer, wait) = (self.0.producer.clone(), self.0.send_wait);
+        let room = async move { wait_for_room(&*producer, &record, receipt, wait).await };
+        Ok(Some(Box::pin(room)))
     }
 
-    pub(super) async fn send_one(&self, envelope: Envelope) -> Result<Delivered, PublishError> {
+    pub(super) fn send_one(&self, envelope: &Envelope) -> Result<Sending, PublishError> {
         let id = envelope.metadata.id.clone();
         let (receipt, answer) = Receipt::one(Some(id.clone()), self.0.counts.clone());
-        self.enqueue(envelope, receipt).await?;
-        let waited = self.0.delivery_wait;
-        let outcome = match timeout(waited, answer).await {
-            Ok(answer) => answer.unwrap_or(Err(ProduceError::Closed)),
-            Err(_) => Err(ProduceError::NoAnswer { waited }),
-        };
-        outcome.map_err(|source| PublishError::NotAcknowledged { id, source })
+        let room = self.queue(envelope, receipt)?;
+        Ok(Sending { id, room, answer, wait: self.0.delivery_wait })
     }
 
     pub(super) async fn send_all(&self, mut events: impl Outgoing) -> Result<(), BatchFailure> {
