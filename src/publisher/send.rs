@@ -1,15 +1,14 @@
 //! Queueing records and waiting for their acknowledgement.
 
-use std::pin::Pin;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
+use super::line::Sending;
 use super::outgoing::Outgoing;
-use super::{BatchFailure, PublishError, Published, Publisher, envelopes};
-use crate::event::{Envelope, EventId};
-use crate::transport::{Batch, Delivered, ProduceError, Producer, Receipt, Record};
+use super::{BatchFailure, PublishError, Publisher, envelopes};
+use crate::event::Envelope;
+use crate::transport::{Batch, ProduceError, Producer, Receipt, Record};
 
 /// Queues a record, waiting for room up to `wait`.
 ///
@@ -27,7 +26,7 @@ pub(crate) async fn enqueue(
     }
 }
 
-async fn wait_for_room(
+pub(super) async fn wait_for_room(
     producer: &dyn Producer,
     record: &Record,
     mut receipt: Receipt,
@@ -49,61 +48,15 @@ async fn wait_for_room(
     }
 }
 
-/// A record that waits for room in the queue, as hardly any does.
-type WaitsForRoom = Pin<Box<dyn Future<Output = Result<(), ProduceError>> + Send>>;
-
-/// An event on its way. It is what a publish keeps while it waits: many wait at once, so it is small.
-pub(super) struct Sending {
-    id: EventId,
-    room: Option<WaitsForRoom>,
-    answer: oneshot::Receiver<Result<Delivered, ProduceError>>,
-    wait: Duration,
-}
-
-impl Sending {
-    pub(super) async fn acknowledged(self) -> Result<Published, PublishError> {
-        let Self { id, room, answer, wait: waited } = self;
-        let queued = match room {
-            Some(room) => room.await,
-            None => Ok(()),
-        };
-        let outcome = match queued {
-            Ok(()) => match timeout(waited, answer).await {
-                Ok(answer) => answer.unwrap_or(Err(ProduceError::Closed)),
-                Err(_) => Err(ProduceError::NoAnswer { waited }),
-            },
-            Err(full) => Err(full),
-        };
-        match outcome {
-            Ok(delivered) => Ok(Published { id, delivered }),
-            Err(source) => Err(PublishError::NotAcknowledged { id, source }),
-        }
-    }
-}
-
 impl Publisher {
-    /// Queues an event at once, or answers what waits for its room.
-    pub(super) fn queue(
-        &self,
-        envelope: &Envelope,
-        receipt: Receipt,
-    ) -> Result<Option<WaitsForRoom>, PublishError> {
+    /// Queues an event; what is left to do is to wait.
+    pub(super) fn send(&self, envelope: &Envelope) -> Result<Sending, PublishError> {
         let record = envelopes::record(envelope, self.0.mode)?;
-        let Err(receipt) = self.0.producer.enqueue(&record, receipt) else { return Ok(None) };
-        let (producer, wait) = (self.0.producer.clone(), self.0.send_wait);
-        let room = async move { wait_for_room(&*producer, &record, receipt, wait).await };
-        Ok(Some(Box::pin(room)))
-    }
-
-    pub(super) fn send_one(&self, envelope: &Envelope) -> Result<Sending, PublishError> {
-        let id = envelope.metadata.id.clone();
-        let (receipt, answer) = Receipt::one(Some(id.clone()), self.0.counts.clone());
-        let room = self.queue(envelope, receipt)?;
-        Ok(Sending { id, room, answer, wait: self.0.delivery_wait })
+        Ok(self.0.line.send(record, envelope.metadata.id.clone()))
     }
 
     pub(super) async fn send_all(&self, mut events: impl Outgoing) -> Result<(), BatchFailure> {
-        let count = events.len();
+        let (count, line) = (events.len(), &self.0.line);
         let documents = match envelopes::documents(&mut events, self.0.mode) {
             Ok(documents) => documents,
             Err(error) => {
@@ -119,17 +72,17 @@ impl Publisher {
         for index in 0..count {
             let letter = events.at(index);
             let id = Some(letter.metadata.id.clone());
-            let receipt = Receipt::batch(id, self.0.counts.clone(), batch.clone(), index);
+            let receipt = Receipt::batch(id, line.counts.clone(), batch.clone(), index);
             if full {
                 // What comes after a record that was not taken must not overtake it.
-                receipt.settle(Err(ProduceError::QueueFull { waited: self.0.send_wait }));
+                receipt.settle(Err(ProduceError::QueueFull { waited: line.send_wait }));
             } else {
                 let record = record.get_or_insert_with(|| letter.blank());
                 letter.lay_on(record, documents.next(), self.0.mode);
-                full = enqueue(&*self.0.producer, record, receipt, self.0.send_wait).await.is_err();
+                full = line.enqueue(record, receipt).await.is_err();
             }
         }
-        let waited = self.0.delivery_wait;
+        let waited = line.delivery_wait;
         let failed = match timeout(waited, batch.settled()).await {
             Ok(failed) => failed,
             Err(_) => batch.unsettled(ProduceError::NoAnswer { waited }),
