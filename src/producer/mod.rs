@@ -3,6 +3,7 @@
 //! [`Producer::send`] waits for one message's acknowledgement, [`Producer::send_all`] for that of all of them in
 //! order, and [`Producer::send_and_forget`] for a place in the queue only.
 
+mod each;
 mod error;
 mod key;
 mod message;
