@@ -1,33 +1,43 @@
-//! Messages that follow from different things, sent together.
+//! Messages that are sent together, in order.
 
 use futures::future::join_all;
 
-use super::{Message, Producer, SendError};
+use super::{Message, MessageId, Producer, SendError, Sent};
 use crate::event::Flow;
+use crate::transport::ProduceError;
 
 impl Producer {
-    /// Sends messages in order, each as the consequence of a flow of its own; answers why which of them was
-    /// not acknowledged.
-    pub(crate) async fn send_each(&self, messages: &[(Message, Flow)]) -> Vec<(usize, SendError)> {
-        let (mut queued, mut failed) = (Vec::with_capacity(messages.len()), Vec::new());
-        for (at, (message, flow)) in messages.iter().enumerate() {
-            match flow.clone().scope(self.queue(message)).await {
-                Ok(way) => queued.push((at, way)),
-                Err(error @ SendError::Invalid { .. }) => failed.push((at, error)),
+    /// Sends messages in order, each as the consequence of a flow; answers what became of each.
+    pub(crate) async fn send_each(
+        &self,
+        messages: &[(Message, Flow)],
+    ) -> Vec<Result<Sent, SendError>> {
+        let refused = |id: MessageId, source| SendError::NotAcknowledged { id, source };
+        let mut full: Option<ProduceError> = None;
+        let mut answers = Vec::new();
+        for (message, flow) in messages {
+            let id = message.message_id().clone();
+            let queued = match &full {
                 // What comes after a message that was not taken must not overtake it.
-                Err(SendError::NotAcknowledged { source, .. }) => {
-                    failed.extend((at..messages.len()).map(|at| {
-                        let id = messages[at].0.message_id().clone();
-                        (at, SendError::NotAcknowledged { id, source: source.clone() })
-                    }));
-                    break;
+                Some(full) => Err(refused(id, full.clone())),
+                None => match self.begin(message, flow) {
+                    Err(error) => Err(error),
+                    Ok(mut sending) => match sending.queued().await {
+                        Ok(()) => Ok(Self::answered(id, sending)),
+                        Err(source) => {
+                            full = Some(source.clone());
+                            Err(refused(id, source))
+                        }
+                    },
+                },
+            };
+            answers.push(async {
+                match queued {
+                    Ok(answer) => answer.await,
+                    Err(error) => Err(error),
                 }
-            }
+            });
         }
-        let answer = async |(at, way): (usize, _)| {
-            self.answer(&messages[at].0, way).await.err().map(|error| (at, error))
-        };
-        failed.extend(join_all(queued.into_iter().map(answer)).await.into_iter().flatten());
-        failed
+        join_all(answers).await
     }
 }

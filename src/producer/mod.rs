@@ -66,7 +66,7 @@ impl Producer {
     /// See [`SendError`]; its class says whether trying again can help.
     pub async fn send(&self, message: Message) -> Result<Sent, SendError> {
         let span = self.span(&message, 1);
-        let sending = span.in_scope(|| self.begin(&message))?;
+        let sending = span.in_scope(|| self.begin(&message, &Flow::current()))?;
         Self::answered(message.id, sending).instrument(span).await
     }
 
@@ -77,7 +77,7 @@ impl Producer {
     /// When it cannot be sent as it is, the queue stays full for the send wait, the client refuses it at once, or
     /// the producer is closed.
     pub async fn send_and_forget(&self, message: Message) -> Result<MessageId, SendError> {
-        match self.begin(&message)?.taken().await {
+        match self.begin(&message, &Flow::current())?.taken().await {
             Err(source) => Err(SendError::NotAcknowledged { id: message.id, source }),
             Ok(()) => Ok(message.id),
         }
@@ -114,11 +114,11 @@ impl Producer {
         )
     }
 
-    fn begin(&self, message: &Message) -> Result<Sending, SendError> {
+    fn begin(&self, message: &Message, flow: &Flow) -> Result<Sending, SendError> {
         let id = &message.id;
         message.check().map_err(|source| SendError::Invalid { id: id.clone(), source })?;
         let trace = telemetry::trace_of(&tracing::Span::current());
-        let record = wire::record(message, &Flow::current(), trace.as_ref());
+        let record = wire::record(message, flow, trace.as_ref());
         Ok(self.0.line.send(record, id.clone()))
     }
 
@@ -136,42 +136,25 @@ impl Producer {
                 return Err(UnsentMessages { unsent: messages, source });
             }
         }
-        let mut queued = Vec::with_capacity(messages.len());
-        let mut full = None;
-        for message in &messages {
-            let id = message.id.clone();
-            let mut sending = match self.begin(message) {
-                Ok(sending) => sending,
-                Err(error) => {
-                    full = Some(error);
-                    break;
-                }
-            };
-            // What comes after a message that was not taken must not overtake it.
-            if let Err(source) = sending.queued().await {
-                full = Some(SendError::NotAcknowledged { id, source });
-                break;
-            }
-            queued.push(Self::answered(id, sending));
-        }
-        let taken = queued.len();
-        let answers = futures::future::join_all(queued).await;
-        let mut unsent: Vec<_> = (taken..messages.len()).collect();
-        let (mut sent, mut failed, mut why) = (Vec::with_capacity(taken), Vec::new(), None);
-        for (at, answer) in answers.into_iter().enumerate() {
+        let flow = Flow::current();
+        let messages: Vec<_> =
+            messages.into_iter().map(|message| (message, flow.clone())).collect();
+        let answers = self.send_each(&messages).await;
+        let (mut sent, mut unsent, mut first) =
+            (Vec::with_capacity(answers.len()), Vec::new(), None);
+        for ((message, _), answer) in messages.into_iter().zip(answers) {
             match answer {
                 Ok(one) => sent.push(one),
                 Err(error) => {
-                    failed.push(at);
-                    why.get_or_insert(error);
+                    unsent.push(message);
+                    first.get_or_insert(error);
                 }
             }
         }
-        let Some(source) = why.or(full) else { return Ok(sent) };
-        failed.append(&mut unsent);
-        let mut left: Vec<_> = messages.into_iter().map(Some).collect();
-        let unsent = failed.into_iter().filter_map(|at| left[at].take()).collect();
-        Err(UnsentMessages { unsent, source })
+        match first {
+            None => Ok(sent),
+            Some(source) => Err(UnsentMessages { unsent, source }),
+        }
     }
 }
 
