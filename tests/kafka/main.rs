@@ -32,3 +32,4 @@ mod stop;
 mod tiers;
 mod topics;
 mod transactions;
+mod workers;
