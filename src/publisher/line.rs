@@ -11,7 +11,6 @@ use crate::event::EventId;
 use crate::transport::{Delivered, DeliveryCounts, ProduceError, Producer, Receipt, Record};
 
 /// The way to the broker.
-#[derive(Clone)]
 pub(crate) struct Line {
     pub(crate) producer: Arc<dyn Producer>,
     pub(crate) counts: Arc<DeliveryCounts>,
@@ -61,14 +60,20 @@ impl Line {
     /// What the broker or the client said, or that no answer came.
     pub(crate) async fn answer(&self, queued: Queued) -> Result<Delivered, ProduceError> {
         let waited = self.delivery_wait;
-        match timeout(waited, queued.0).await {
-            Ok(answer) => answer.unwrap_or(Err(ProduceError::Closed)),
-            Err(_) => Err(ProduceError::NoAnswer { waited }),
-        }
+        let answer = timeout(waited, queued.settled()).await;
+        answer.unwrap_or(Err(ProduceError::NoAnswer { waited }))
     }
 }
 
 impl Queued {
+    /// Waits until the transport says what became of the record, however long that takes: each one is settled.
+    ///
+    /// # Errors
+    /// What the broker or the client said.
+    pub(crate) async fn settled(self) -> Result<Delivered, ProduceError> {
+        self.0.await.unwrap_or(Err(ProduceError::Closed))
+    }
+
     /// What the client refused at once; nothing where the record is on its way.
     pub(crate) fn refused(mut self) -> Option<ProduceError> {
         self.0.try_recv().ok().and_then(Result::err)
