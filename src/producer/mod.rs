@@ -17,6 +17,7 @@ mod key;
 mod message;
 mod rate;
 mod sending;
+mod together;
 mod tracked;
 mod turns;
 mod wire;
@@ -37,10 +38,9 @@ pub use message::{InvalidMessage, Message};
 pub use rate::{InvalidRateLimit, RateLimit, RateLimited};
 
 use self::core::Core;
-use self::sending::Outcome;
 /// What a message is known by: `message-id` on the wire.
 pub use crate::event::EventId as MessageId;
-use crate::transport::{Delivered, ProduceError, Transport};
+use crate::transport::{Delivered, Transport};
 
 /// Sends plain messages. Cheap to clone; all clones share one bounded memory.
 ///
@@ -94,7 +94,7 @@ impl Producer {
     pub async fn send(&self, message: Message) -> Result<Sent, SendError> {
         let sending = async {
             let told = self.0.take(&message).await?;
-            outcome(&message, told.await)
+            told.outcome().await
         };
         sending.instrument(self.span(&message, 1)).await
     }
@@ -119,49 +119,6 @@ impl Producer {
         let Some(first) = messages.first() else { return Ok(Vec::new()) };
         let span = self.span(first, messages.len());
         self.send_together(messages).instrument(span).await
-    }
-
-    async fn send_together(&self, messages: Vec<Message>) -> Result<Vec<Sent>, UnsentMessages> {
-        let wrong = messages.iter().find_map(|message| {
-            let id = || message.id.clone();
-            message.check().err().map(|source| SendError::Invalid { id: id(), source })
-        });
-        if let Some(source) = wrong {
-            return Err(UnsentMessages { unsent: messages, source });
-        }
-        let mut taken = Vec::with_capacity(messages.len());
-        let mut no_room = None;
-        for message in &messages {
-            match self.0.take(message).await {
-                Ok(told) => taken.push(told),
-                Err(error) => {
-                    no_room = Some(error);
-                    break;
-                }
-            }
-        }
-        let (mut sent, mut unsent) = (Vec::with_capacity(taken.len()), Vec::new());
-        let (mut why, mut taken) = (None, taken.into_iter());
-        for message in messages {
-            let answer = match taken.next() {
-                Some(told) => outcome(&message, told.await),
-                None => {
-                    unsent.push(message);
-                    continue;
-                }
-            };
-            match answer {
-                Ok(one) => sent.push(one),
-                Err(error) => {
-                    why.get_or_insert(error);
-                    unsent.push(message);
-                }
-            }
-        }
-        match why.or(no_room) {
-            Some(source) => Err(UnsentMessages { unsent, source }),
-            None => Ok(sent),
-        }
     }
 
     /// Why it is not ready; `None` when the broker answers.
@@ -199,18 +156,6 @@ impl Producer {
     pub(crate) fn system(&self) -> &'static str {
         self.0.system
     }
-}
-
-/// What a message came to; where its task is no more, the runtime has ended.
-fn outcome(message: &Message, told: Result<Outcome, impl std::error::Error>) -> Outcome {
-    told.unwrap_or_else(|_| {
-        Err(SendError::NotAcknowledged {
-            id: message.id.clone(),
-            attempts: 0,
-            dead_letter: None,
-            source: ProduceError::Closed.into(),
-        })
-    })
 }
 
 impl std::fmt::Debug for Producer {

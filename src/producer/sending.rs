@@ -16,11 +16,13 @@ use super::core::{Core, Phase};
 use super::counts::SendOutcome;
 use super::turns::Turn;
 use super::{
-    DeliveryContext, DeliveryHandler, DeliveryStatus, Measured, Message, SendError, Sent, wire,
+    DeliveryContext, DeliveryHandler, DeliveryStatus, Measured, Message, MessageId, SendError,
+    Sent, wire,
 };
 use crate::error::{ErrorClass, chain, one_line};
 use crate::event::Flow;
 use crate::task;
+use crate::telemetry;
 use crate::transport::{Delivered, ProduceError};
 
 /// The longest error text of a status, in bytes.
@@ -28,6 +30,22 @@ const REASON: usize = 256;
 
 /// What a message comes to.
 pub(super) type Outcome = Result<Sent, SendError>;
+
+/// Will say what a message came to.
+pub(super) struct Told {
+    id: MessageId,
+    outcome: oneshot::Receiver<Outcome>,
+}
+
+impl Told {
+    pub(super) async fn outcome(self) -> Outcome {
+        // Its task is no more where the runtime has ended.
+        self.outcome.await.unwrap_or_else(|_| {
+            let (id, source) = (self.id, ProduceError::Closed.into());
+            Err(SendError::NotAcknowledged { id, attempts: 0, dead_letter: None, source })
+        })
+    }
+}
 
 /// A message that was given to the producer, until it has come to its end. Dropped before, it has failed.
 pub(super) struct Sending {
@@ -47,16 +65,11 @@ impl Core {
     ///
     /// # Errors
     /// When it cannot be sent as it is, there is no room for the send wait, or the producer is closed.
-    pub(super) async fn take(
-        self: &Arc<Self>,
-        message: &Message,
-    ) -> Result<oneshot::Receiver<Outcome>, SendError> {
-        let id = &message.id;
+    pub(super) async fn take(self: &Arc<Self>, message: &Message) -> Result<Told, SendError> {
+        let id = message.id.clone();
         message.check().map_err(|source| SendError::Invalid { id: id.clone(), source })?;
         let (flow, span) = (Flow::current(), tracing::Span::current());
-        let trace = crate::telemetry::trace_of(&span);
-        let record = Arc::new(wire::record(message, &flow, trace.as_ref()));
-        let mut sending = Sending::begin(self.clone(), id.clone(), record);
+        let mut sending = Sending::begin(self.clone(), message);
         let record = &*sending.delivery.record;
         let room = match self.budget.take(record, self.line.send_wait).await {
             Ok(room) => room,
@@ -73,12 +86,21 @@ impl Core {
             let _ = tell.send(outcome);
         };
         tokio::spawn(task::owned(flow.scope(way).instrument(span)));
-        Ok(told)
+        Ok(Told { id, outcome: told })
+    }
+
+    /// Fails a message that is not even tried.
+    pub(super) fn leave(self: &Arc<Self>, message: &Message, why: AttemptError) -> SendError {
+        Sending::begin(self.clone(), message).failed(why, None)
     }
 }
 
 impl Sending {
-    fn begin(core: Arc<Core>, id: super::MessageId, record: Arc<crate::transport::Record>) -> Self {
+    /// A consequence of the current flow, within the current span.
+    fn begin(core: Arc<Core>, message: &Message) -> Self {
+        let trace = telemetry::trace_of(&tracing::Span::current());
+        let record = Arc::new(wire::record(message, &Flow::current(), trace.as_ref()));
+        let id = message.id.clone();
         core.open.fetch_add(1, Ordering::SeqCst);
         let number = core.tracked.begin(&id);
         let status = DeliveryStatus::Pending;
