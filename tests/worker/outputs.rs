@@ -125,15 +125,21 @@ async fn an_output_topic_that_is_not_there_fails_the_start() {
 #[tokio::test(start_paused = true)]
 async fn an_offset_is_committed_only_after_its_output_is_acknowledged() {
     let (broker, client) = stage().await;
-    let builder = Worker::builder("reports").input::<Visits>().output::<Reports>().process(report);
-    let running = start(builder, &client).await;
+    let faulty = broker.clone();
+    let unanswered = move |Value(visit): Value<Visit>| {
+        if visit.n == 2 {
+            // The output is sent and never answered.
+            faulty.inject(Fault::ProduceTimesOut { stored: false });
+        }
+        report(Value(visit))
+    };
+    let builder = Worker::builder("reports").input::<Visits>().output::<Reports>();
+    let running = start(builder.process(unanswered), &client).await;
     let committed = || broker.committed("reports", &first(Visits::NAME));
     send(&client, [visit("home", 1)]).await;
     quiet(&broker).await;
     assert_eq!(committed(), Some(1));
-    // The output is sent and never answered.
     send(&client, [visit("home", 2)]).await;
-    broker.inject(Fault::ProduceTimesOut { stored: false });
     tokio::time::sleep(secs(20)).await;
     assert_eq!((committed(), running.status().done()), (Some(1), 1));
     quiet(&broker).await;
