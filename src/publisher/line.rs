@@ -12,7 +12,6 @@ use crate::event::EventId;
 use crate::transport::{Delivered, DeliveryCounts, ProduceError, Producer, Receipt, Record};
 
 /// The way to the broker.
-#[derive(Clone)]
 pub(crate) struct Line {
     pub(crate) producer: Arc<dyn Producer>,
     pub(crate) counts: Arc<DeliveryCounts>,
@@ -29,6 +28,9 @@ pub(crate) struct Sending {
     answer: oneshot::Receiver<Result<Delivered, ProduceError>>,
     wait: Duration,
 }
+
+/// A record that is queued, and will be answered for.
+pub(crate) struct Queued(oneshot::Receiver<Result<Delivered, ProduceError>>);
 
 impl Line {
     /// With the producer's own waits.
@@ -51,6 +53,16 @@ impl Line {
         receipt: Receipt,
     ) -> Result<(), ProduceError> {
         enqueue(&*self.producer, record, receipt, self.send_wait).await
+    }
+
+    /// Queues a record that is kept to be sent again.
+    ///
+    /// # Errors
+    /// When the queue stays full for the send wait.
+    pub(crate) async fn queue(&self, record: &Record, id: EventId) -> Result<Queued, ProduceError> {
+        let (receipt, answer) = Receipt::one(Some(id), self.counts.clone());
+        self.enqueue(record, receipt).await?;
+        Ok(Queued(answer))
     }
 
     /// Queues a record at once where there is room.
@@ -97,5 +109,15 @@ impl Sending {
             Ok(answer) => answer.unwrap_or(Err(ProduceError::Closed)),
             Err(_) => Err(ProduceError::NoAnswer { waited }),
         }
+    }
+}
+
+impl Queued {
+    /// Waits until the transport says what became of the record, however long that takes: each one is settled.
+    ///
+    /// # Errors
+    /// What the broker or the client said.
+    pub(crate) async fn settled(self) -> Result<Delivered, ProduceError> {
+        self.0.await.unwrap_or(Err(ProduceError::Closed))
     }
 }

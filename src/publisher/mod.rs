@@ -16,7 +16,7 @@ use tracing::Instrument;
 
 pub(crate) use envelopes::record;
 pub use error::{BatchFailure, PublishError};
-pub(crate) use line::{Line, Sending};
+pub(crate) use line::Line;
 pub(crate) use send::enqueue;
 
 use self::outgoing::{Alike, Outgoing};
