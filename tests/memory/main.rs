@@ -7,5 +7,8 @@ mod kill;
 mod logs;
 mod path;
 mod stage;
+mod state;
+#[path = "../support/state.rs"]
+mod support;
 mod topics;
 mod transactions;
