@@ -16,7 +16,7 @@ use super::outcome::{FailureKind, Handled};
 use super::plan::{MainTopic, Route, Topics};
 use super::read::Policies;
 use super::running::Consumer;
-use super::settings::{Order, Settings, Tombstones};
+use super::settings::{Order, Restarts, Settings, Tombstones};
 use crate::error::BoxError;
 use crate::event::{IntegrationEvent, TopicName, TopicSpec};
 use crate::inbox::{Inbox, Transact};
@@ -24,7 +24,7 @@ use crate::publisher::Publisher;
 use crate::retry::{RetryPolicy, UnknownType};
 use crate::store::{InboxTables, OutboxTables};
 use crate::topic::{TopicNaming, TopicPlan};
-use crate::transport::{ConsumerDefaults, TopicPartition, TopicSetup, Transport};
+use crate::transport::{ConsumerDefaults, TopicSetup, Transport};
 
 type LayerFn = Box<dyn Fn(Arc<dyn Call>) -> Arc<dyn Call> + Send + Sync>;
 
@@ -38,7 +38,7 @@ pub struct ConsumerBuilder {
     pub(super) states: States,
     classifiers: Classifiers,
     layers: Vec<LayerFn>,
-    hooks: Hooks,
+    pub(super) hooks: Hooks,
     publisher: Option<Publisher>,
     pub(super) inbox: Option<Arc<dyn Transact>>,
     retry: Option<RetryPolicy>,
@@ -48,6 +48,7 @@ pub struct ConsumerBuilder {
     order: Order,
     pub(super) concurrency: usize,
     pub(super) members: usize,
+    pub(super) restarts: Restarts,
     pub(super) handler_timeout: Duration,
     revoke_drain: Duration,
     pub(super) offset_refresh: Duration,
@@ -84,6 +85,7 @@ impl ConsumerBuilder {
             order: Order::default(),
             concurrency: 64,
             members: 1,
+            restarts: Restarts::default(),
             handler_timeout: Duration::from_secs(60),
             revoke_drain: Duration::from_secs(10),
             offset_refresh: Duration::from_secs(3600),
@@ -175,6 +177,17 @@ impl ConsumerBuilder {
     #[must_use]
     pub fn members(mut self, members: usize) -> Self {
         self.members = members;
+        self
+    }
+
+    /// How often each member that panics may be started again, within how long, before the consumer is given
+    /// up; the wait before it grows from 1 s to 30 s. Default 5 within 10 minutes.
+    ///
+    /// A handler's panic does not end a member: that is a transient failure. A hook's does, and a mistake in
+    /// this library. What the member had not committed comes again, as after a crash.
+    #[must_use]
+    pub fn restarts(mut self, most: usize, within: Duration) -> Self {
+        self.restarts = Restarts { most, within };
         self
     }
 
@@ -270,34 +283,6 @@ impl ConsumerBuilder {
     #[must_use]
     pub fn inbox<S: OutboxTables + InboxTables>(mut self, inbox: Inbox<S>) -> Self {
         self.inbox = Some(Arc::new(inbox));
-        self
-    }
-
-    /// Called when the consumer's members have been started.
-    #[must_use]
-    pub fn on_started(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
-        self.hooks.started.push(Box::new(hook));
-        self
-    }
-
-    /// Called with the partitions that a member was given, retry topics included.
-    #[must_use]
-    pub fn on_assigned(mut self, hook: impl Fn(&[TopicPartition]) + Send + Sync + 'static) -> Self {
-        self.hooks.assigned.push(Box::new(hook));
-        self
-    }
-
-    /// Called with the partitions that are being taken from a member.
-    #[must_use]
-    pub fn on_revoked(mut self, hook: impl Fn(&[TopicPartition]) + Send + Sync + 'static) -> Self {
-        self.hooks.revoked.push(Box::new(hook));
-        self
-    }
-
-    /// Called when the consumer has stopped.
-    #[must_use]
-    pub fn on_stopped(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
-        self.hooks.stopped.push(Box::new(hook));
         self
     }
 
@@ -398,6 +383,7 @@ impl ConsumerBuilder {
             group: group.clone(),
             order: self.order,
             concurrency: self.concurrency,
+            restarts: self.restarts,
             prefetch: defaults.prefetch.max(1),
             commit_every_events: defaults.commit_every_events.max(1),
             commit_every: defaults.commit_every,

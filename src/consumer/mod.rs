@@ -48,6 +48,7 @@ mod pause;
 mod plan;
 mod read;
 mod running;
+mod seat;
 mod settings;
 mod slots;
 mod stop;

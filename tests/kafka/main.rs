@@ -28,6 +28,7 @@ mod retention;
 #[cfg(feature = "kafka-tls")]
 mod security;
 mod stage;
+mod state;
 mod stop;
 mod tiers;
 mod topics;

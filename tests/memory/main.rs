@@ -5,6 +5,9 @@ mod faults;
 mod groups;
 mod kill;
 mod logs;
+mod members;
+#[path = "../support/panics.rs"]
+mod panics;
 mod path;
 mod producer;
 mod stage;

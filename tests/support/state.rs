@@ -1,4 +1,5 @@
 //! A state topic of the tests, and how any record gets onto it.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use serde::{Deserialize, Serialize};
 use tidings::Topic;
