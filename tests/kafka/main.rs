@@ -19,8 +19,11 @@ mod hang;
 mod inspect;
 mod kills;
 mod large;
+mod members;
 mod nodes;
 mod outage;
+#[path = "../support/panics.rs"]
+mod panics;
 mod path;
 #[cfg(feature = "axum")]
 mod readiness;
