@@ -6,6 +6,8 @@ mod error;
 mod inbox;
 mod outbox;
 mod shard;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod stored;
 mod tables;
 mod transactions;
 

@@ -183,8 +183,8 @@ pub struct OutboxRow {
     pub shard: Shard,
     /// The event's id.
     pub id: EventId,
-    /// The record, byte for byte as it was stored.
-    pub record: Record,
+    /// The record, byte for byte as it was stored. Boxed, since a row is handed on often.
+    pub record: Box<Record>,
 }
 
 /// What a fetch brought.

@@ -10,6 +10,7 @@ use axum::routing::get;
 
 use crate::consumer::ConsumerStatus;
 use crate::outbox::RelayStatus;
+use crate::producer::Producer;
 use crate::publisher::Publisher;
 use crate::state::StateViewStatus;
 
@@ -23,6 +24,7 @@ pub struct Health(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     publishers: Vec<Publisher>,
+    producers: Vec<Producer>,
     consumers: Vec<ConsumerStatus>,
     relays: Vec<RelayStatus>,
     views: Vec<StateViewStatus>,
@@ -44,6 +46,13 @@ impl Health {
         #[cfg(feature = "otel")]
         state.metrics.iter().for_each(|metrics| metrics.publisher(&publisher));
         state.publishers.push(publisher);
+    }
+
+    pub(super) fn add_producer(&self, producer: Producer) {
+        let mut state = self.state();
+        #[cfg(feature = "otel")]
+        state.metrics.iter().for_each(|metrics| metrics.producer(&producer));
+        state.producers.push(producer);
     }
 
     pub(super) fn add_consumer(&self, status: ConsumerStatus) {
@@ -69,6 +78,7 @@ impl Health {
     pub(super) fn report(&self, metrics: crate::telemetry::Metrics) {
         let mut state = self.state();
         state.publishers.iter().for_each(|publisher| metrics.publisher(publisher));
+        state.producers.iter().for_each(|producer| metrics.producer(producer));
         state.consumers.iter().for_each(|status| metrics.consumer(status));
         state.relays.iter().for_each(|status| metrics.relay(status));
         state.metrics = Some(metrics);
@@ -97,6 +107,7 @@ impl Health {
         let state = self.state();
         let mut problems: Vec<_> = state.phase.into_iter().map(str::to_owned).collect();
         problems.extend(state.publishers.iter().filter_map(Publisher::problem));
+        problems.extend(state.producers.iter().filter_map(Producer::problem));
         for consumer in &state.consumers {
             let said = consumer.problems();
             problems

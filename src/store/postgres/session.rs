@@ -14,11 +14,11 @@ use tokio::task::AbortHandle;
 use super::Sql;
 use super::cursor::{Cursor, From};
 use super::leases::{Held, LeaseSql};
-use crate::event::{EventId, Headers, TopicName};
+use crate::event::TopicName;
+use crate::store::stored::{Stored, StoredRows};
 use crate::store::{
     Fetched, Hint, Holding, OrderKey, OutboxRow, OutboxSession, RowId, Shard, StoreError, Tables,
 };
-use crate::transport::Record;
 
 /// How long until a listener that lost its connection tries again.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
@@ -244,11 +244,11 @@ impl OutboxSession for PostgresSession {
             .map_err(StoreError::database(LISTING))?;
         let mut fetched = Fetched::default();
         let mut first = None;
-        let mut last_topic = None;
+        let mut stored = StoredRows::default();
         fetched.rows.reserve(rows.len());
         let mut unreadable = Vec::new();
         for row in &rows {
-            match outbox_row(row, &mut last_topic).map_err(StoreError::database(LISTING))? {
+            match outbox_row(row, &mut stored).map_err(StoreError::database(LISTING))? {
                 Line::First(line) => first = Some(line),
                 Line::Row(row) => fetched.rows.push(row),
                 Line::Unreadable(row, shard, why) => unreadable.push((row, shard, why)),
@@ -267,7 +267,7 @@ impl OutboxSession for PostgresSession {
         let last = last.transpose().map_err(StoreError::database(LISTING))?;
         for (row, shard, why) in unreadable {
             tracing::error!(row, why, "an event cannot be read; it is parked");
-            self.park(shard, Some((row, &why)), &[]).await?;
+            self.park(shard, Some((row, why)), &[]).await?;
         }
         // Last: where that failed, the same rows are read again.
         lock(&self.cursor).read(&first.snapshot, last, cut);
@@ -365,38 +365,27 @@ impl First {
 enum Line {
     First(String),
     Row(OutboxRow),
-    Unreadable(RowId, Shard, String),
+    Unreadable(RowId, Shard, &'static str),
 }
 
-/// Rows of one topic mostly follow each other: its name is checked and kept once.
-fn outbox_row(row: &PgRow, last_topic: &mut Option<TopicName>) -> Result<Line, sqlx::Error> {
+fn outbox_row(row: &PgRow, stored: &mut StoredRows) -> Result<Line, sqlx::Error> {
     let number: RowId = row.try_get(0)?;
     let id: &str = row.try_get(2)?;
     if number == 0 {
         return Ok(Line::First(id.to_owned()));
     }
     let shard = Shard::numbered(row.try_get(1)?).ok_or_else(|| decode("it is in no shard"))?;
-    let topic: &str = row.try_get(3)?;
-    let (key, headers): (Option<&[u8]>, &[u8]) = (row.try_get(4)?, row.try_get(5)?);
-    let payload: Option<&[u8]> = row.try_get(6)?;
-    if last_topic.as_ref().is_none_or(|last| last.as_str() != topic) {
-        *last_topic = TopicName::new(topic).ok();
-    }
-    let (Some(topic), Some(headers), Ok(id)) =
-        (last_topic.clone(), Headers::from_bytes(headers), EventId::parse(id))
-    else {
-        let why = "its topic, headers or id are none; it was not stored by this library";
-        return Ok(Line::Unreadable(number, shard, why.into()));
-    };
-    let record = Record {
-        topic,
-        partition: None,
-        key: key.map(Bytes::copy_from_slice),
-        payload: payload.map(Bytes::copy_from_slice),
-        headers,
-        timestamp: Some(row.try_get(7)?),
-    };
-    Ok(Line::Row(OutboxRow { row: number, shard, id, record }))
+    let read = stored.read(Stored {
+        row: number,
+        shard,
+        id,
+        topic: row.try_get(3)?,
+        key: row.try_get(4)?,
+        headers: row.try_get(5)?,
+        payload: row.try_get(6)?,
+        made_at: row.try_get(7)?,
+    });
+    Ok(read.map_or_else(|why| Line::Unreadable(number, shard, why), Line::Row))
 }
 
 fn decode(why: &'static str) -> sqlx::Error {

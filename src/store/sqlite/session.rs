@@ -13,11 +13,11 @@ use tokio::sync::watch;
 use super::cursor::Cursor;
 use super::leases::{Held, LeaseSql};
 use super::{Sql, SqliteStore, WRITE, at, list};
-use crate::event::{EventId, Headers, TopicName};
+use crate::event::TopicName;
+use crate::store::stored::{Stored, StoredRows};
 use crate::store::{
     Fetched, Hint, Holding, OrderKey, OutboxRow, OutboxSession, RowId, Shard, StoreError, Tables,
 };
-use crate::transport::Record;
 
 /// What a fetch asks of the database, for its errors.
 const LISTING: &str = "list what is to be published";
@@ -168,9 +168,9 @@ impl SqliteSession {
             stale: false,
             due_in: due.map(|due| Duration::from_millis(due.max(0).unsigned_abs())),
         };
-        let mut last_topic = None;
+        let mut stored = StoredRows::default();
         for row in &rows {
-            match outbox_row(row, &mut last_topic)? {
+            match outbox_row(row, &mut stored)? {
                 Ok(row) => fetched.rows.push(row),
                 Err((row, shard, why)) => {
                     tracing::error!(row, why, "an event cannot be read; it is parked");
@@ -355,33 +355,22 @@ fn numbers(shards: &[Shard]) -> String {
     list(shards.iter().map(|shard| shard.number().into()))
 }
 
-/// Rows of one topic mostly follow each other: its name is checked and kept once.
 fn outbox_row(
     row: &SqliteRow,
-    last_topic: &mut Option<TopicName>,
+    stored: &mut StoredRows,
 ) -> Result<Result<OutboxRow, (RowId, Shard, &'static str)>, sqlx::Error> {
     let number: RowId = at(row, 0)?;
     let shard = Shard::numbered(at(row, 1)?)
         .ok_or_else(|| sqlx::Error::Decode("it is in no shard".into()))?;
-    let (id, topic): (&str, &str) = (at(row, 2)?, at(row, 3)?);
-    let (key, headers): (Option<&[u8]>, &[u8]) = (at(row, 4)?, at(row, 5)?);
-    let payload: Option<&[u8]> = at(row, 6)?;
-    if last_topic.as_ref().is_none_or(|last| last.as_str() != topic) {
-        *last_topic = TopicName::new(topic).ok();
-    }
-    let (Some(topic), Some(headers), Ok(id)) =
-        (last_topic.clone(), Headers::from_bytes(headers), EventId::parse(id))
-    else {
-        let why = "its topic, headers or id are none; it was not stored by this library";
-        return Ok(Err((number, shard, why)));
-    };
-    let record = Record {
-        topic,
-        partition: None,
-        key: key.map(Bytes::copy_from_slice),
-        payload: payload.map(Bytes::copy_from_slice),
-        headers,
-        timestamp: Some(at(row, 7)?),
-    };
-    Ok(Ok(OutboxRow { row: number, shard, id, record }))
+    let read = stored.read(Stored {
+        row: number,
+        shard,
+        id: at(row, 2)?,
+        topic: at(row, 3)?,
+        key: at(row, 4)?,
+        headers: at(row, 5)?,
+        payload: at(row, 6)?,
+        made_at: at(row, 7)?,
+    });
+    Ok(read.map_err(|why| (number, shard, why)))
 }

@@ -101,7 +101,7 @@ impl OutboxSession for Session {
                     row: *number,
                     shard: *shard,
                     id: id.clone(),
-                    record: record.clone(),
+                    record: Box::new(record.clone()),
                 });
             let due = of_them().filter_map(|(_, row)| row.publish_at).min();
             let due_in = due.map(|due| due.saturating_sub(now).max(0).unsigned_abs());

@@ -35,6 +35,7 @@ use rdkafka::config::RDKafkaLogLevel;
 
 pub use config::KafkaConfig;
 pub use embedded::EmbeddedBroker;
+pub use errors::{ERROR_CODES, ErrorCode};
 
 use self::admin::KafkaAdmin;
 use self::config::{InvalidKafkaConfig, Properties};
