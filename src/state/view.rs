@@ -15,7 +15,7 @@ use super::status::{Phase, StateViewStatus};
 use super::store::Store;
 use crate::event::{Profile, TopicKind, TopicName, TopicSettings, TopicSpec};
 use crate::topic::{CarriedBy, StateTopic};
-use crate::transport::{Admin, Position, Transport, TransportError, positions};
+use crate::transport::{Admin, Delivered, Position, Transport, TransportError, positions};
 
 /// The last value of each key of a state topic, in memory. Cheap to clone; all clones are one view,
 /// which ends with the last of them.
@@ -130,12 +130,13 @@ impl<T, V> StateView<T, V> {
         }
     }
 
-    /// Waits until the record at this place of the topic is in the view: of a write, what was
-    /// acknowledged.
+    /// Waits until what was written at this place of the topic is in the view, so that a reader sees its
+    /// own writes.
     ///
     /// # Errors
     /// When it stops before.
-    pub async fn reached(&self, partition: i32, offset: i64) -> Result<(), StateStopped> {
+    pub async fn reached(&self, at: &Delivered) -> Result<(), StateStopped> {
+        let Delivered { partition, offset, .. } = *at;
         let mut next = self.status().next();
         let mut phase = self.status().phase();
         tokio::select! {

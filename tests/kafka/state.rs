@@ -6,11 +6,12 @@ mod topic;
 use std::time::Duration;
 
 use tidings::event::TopicName;
-use tidings::state::{AnyTopic, StateView};
+use tidings::producer::Producer;
+use tidings::state::{AnyTopic, StateView, StateWriter};
 use tidings::transport::kafka::Kafka;
 use tidings::transport::{NewTopic, Transport};
 
-use self::topic::{UserProfile, held, json, send};
+use self::topic::{UserProfile, held, json, profile, send};
 use crate::broker::OwnBroker;
 use crate::events::*;
 use crate::support::*;
@@ -51,10 +52,14 @@ async fn put(kafka: &Kafka, topic: &TopicName, key: &str, n: u32) {
     send(kafka, topic, None, Some(key), json(key, n)).await;
 }
 
+fn writer(kafka: &Kafka, topic: &TopicName) -> StateWriter<AnyTopic, UserProfile> {
+    StateWriter::named(Producer::new(kafka), topic.clone())
+}
+
 /// Writes, and waits until the view has it.
 async fn put_seen(kafka: &Kafka, topic: &TopicName, view: &View, key: &str, n: u32) {
-    let at = send(kafka, topic, None, Some(key), json(key, n)).await;
-    let reached = view.reached(at.partition, at.offset);
+    let at = writer(kafka, topic).put(key, &profile(key, n)).await.unwrap();
+    let reached = view.reached(&at);
     tokio::time::timeout(SOON, reached).await.expect("it is read").unwrap();
     assert_eq!(view.get(key).unwrap().n, n);
 }
@@ -69,8 +74,8 @@ async fn a_view_catches_up_on_an_empty_topic_then_follows_values_and_tombstones(
     for n in 0..30 {
         put_seen(&kafka, &topic, &view, &format!("k{n}"), n).await;
     }
-    let gone = send(&kafka, &topic, None, Some("k7"), None).await;
-    view.reached(gone.partition, gone.offset).await.unwrap();
+    let gone = writer(&kafka, &topic).remove("k7").await.unwrap();
+    view.reached(&gone).await.unwrap();
     assert_eq!((view.get("k7"), view.len(), view.lag(SOON).await.unwrap()), (None, 29, 0));
     assert_eq!(held(&start(&kafka, &topic).await), held(&view));
 }

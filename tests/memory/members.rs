@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use tidings::consumer::{ConsumerBuilder, RunningConsumer};
 use tidings::publisher::Publisher;
-use tidings::transport::memory::{Fault, Memory, MemoryBroker};
-use tidings::transport::{TopicPartition, Transport};
+use tidings::transport::memory::{Fault, Memory, MemoryBroker, Watcher};
+use tidings::transport::{Step, TopicPartition, Transport};
 
 use crate::panics::Panics;
 use crate::stage::*;
@@ -202,6 +202,30 @@ async fn a_bug_on_a_members_task_restarts_that_member_and_the_other_goes_on() {
         (3, 3, 3)
     );
     assert_eq!(status.partitions(), 12);
+    assert!(running.stop(secs(1)).await.is_clean());
+}
+
+/// Panics at one of the steps that are told on the tasks that handlers run on.
+struct PanicsOnce(AtomicUsize);
+
+impl Watcher for PanicsOnce {
+    fn stepped(&self, _: u64, _: &Step<'_>) {
+        assert!(self.0.fetch_add(1, Ordering::SeqCst) != 30, "a bug beside the handlers");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bug_on_a_task_that_handlers_run_on_restarts_the_member_of_that_task() {
+    let broker = MemoryBroker::new();
+    broker.watch(Arc::new(PanicsOnce(AtomicUsize::new(0))));
+    let seen = Seen::default();
+    let running = start(consumer(&seen, |_| 0), &client(&broker)).await;
+    Publisher::new(&client(&broker)).publish_all((0..200).map(paid)).await.unwrap();
+    let status = running.status().clone();
+    until(&broker, || status.problems().iter().any(|p| p.contains("a bug beside"))).await;
+    quiet(&broker).await;
+    check(&seen, 200);
+    assert_eq!(status.counts().restarts(), 1);
     assert!(running.stop(secs(1)).await.is_clean());
 }
 

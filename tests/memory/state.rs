@@ -1,10 +1,16 @@
 //! Views of state topics in virtual time.
 
+use std::collections::BTreeMap;
+
+use tidings::error::{ErrorClass, chain};
 use tidings::event::{Headers, TopicName};
-use tidings::state::{AnyTopic, StateChange, StateStopped, StateView, Unreadable};
+use tidings::producer::Producer;
+use tidings::state::{
+    AnyTopic, StateChange, StateStopped, StateView, StateWriteError, StateWriter, Unreadable,
+};
 use tidings::topic::{Replication, Topic, TopicKind, TopicSpec};
-use tidings::transport::TopicSetup;
 use tidings::transport::memory::{Cleanup, Fault, Memory, MemoryBroker, TopicConfig};
+use tidings::transport::{Delivered, TopicSetup};
 use tokio::time::Instant;
 
 use crate::stage::secs;
@@ -148,7 +154,8 @@ async fn a_view_that_is_told_to_stops_at_a_value_that_cannot_be_read() {
     let text = stopped.to_string();
     assert!(text.contains("profiles/1, offset 0") && text.contains("UserProfile"), "{text}");
     assert_eq!(view.status().problems(), [format!("it has stopped: {text}")]);
-    assert_eq!(view.reached(0, 0).await, Err(stopped));
+    let nowhere = Delivered { partition: 0, offset: 0, appended_at: None };
+    assert_eq!(view.reached(&nowhere).await, Err(stopped));
 }
 
 #[derive(Debug, serde::Serialize)]
@@ -303,12 +310,42 @@ async fn changes_are_told_in_order_and_who_is_too_slow_is_told_how_many_it_misse
 async fn what_is_written_is_in_the_view_once_its_place_is_reached() {
     let client = client();
     let view = start(&client).await;
+    let writer = StateWriter::<Profiles, UserProfile>::new(Producer::new(&client));
     for n in 0..20 {
         let key = format!("k{n}");
-        let at = send(&client, &Profiles::NAME, None, Some(&key), json(&key, n)).await;
-        view.reached(at.partition, at.offset).await.unwrap();
-        assert_eq!(view.get(&key).unwrap().n, n);
+        let at = writer.put(&key, &profile(&key, n)).await.unwrap();
+        view.reached(&at).await.unwrap();
+        assert_eq!(*view.get(&key).unwrap(), profile(&key, n));
     }
+    let at = writer.remove("k7").await.unwrap();
+    view.reached(&at).await.unwrap();
+    assert_eq!((view.get("k7"), view.len()), (None, 19));
+    let other: StateWriter<AnyTopic, _> =
+        StateWriter::named(Producer::new(&client), Profiles::NAME);
+    let at = other.put("k7", &profile("again", 7)).await.unwrap();
+    view.reached(&at).await.unwrap();
+    assert_eq!(view.get("k7").unwrap().name, "again");
+    assert_eq!(view.status().counts().unreadable(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_written_is_an_error_that_says_whether_it_may_be_there_all_the_same() {
+    let client = client();
+    let view = start(&client).await;
+    let writer = StateWriter::<Profiles, UserProfile>::new(Producer::new(&client));
+    let error = writer.put("", &profile("nobody", 1)).await.unwrap_err();
+    assert!(!error.is_indefinite() && chain(&error).contains("key must not be empty"), "{error:?}");
+    let any = StateWriter::<AnyTopic, BTreeMap<(u8, u8), u8>>::named(
+        Producer::new(&client),
+        Profiles::NAME,
+    );
+    let error = any.put("k", &BTreeMap::from([((1, 2), 3)])).await.unwrap_err();
+    assert!(matches!(error, StateWriteError::Value { .. }), "JSON has no such keys: {error:?}");
+    assert_eq!(error.class(), ErrorClass::Permanent);
+    client.broker().inject(Fault::BrokerGone(secs(120)));
+    let error = writer.remove("k").await.unwrap_err();
+    assert!(error.is_indefinite() && error.class() == ErrorClass::Retriable, "{error:?}");
+    assert!(view.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
