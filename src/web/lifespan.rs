@@ -13,6 +13,7 @@ use crate::event::EventId;
 use crate::outbox::{Relay, RelayReport, RunningRelay};
 use crate::producer::Producer;
 use crate::publisher::Publisher;
+use crate::state::StateView;
 
 /// A service's life: consumers start with the server; on SIGINT or SIGTERM the server stops taking
 /// requests, then the consumers drain and leave, then the relays, then producers and publishers flush.
@@ -121,6 +122,13 @@ impl Lifespan {
     #[must_use]
     pub fn relay(mut self, relay: Relay) -> Self {
         self.relays.push(relay);
+        self
+    }
+
+    /// Asks this view of a state topic for readiness. It runs already, and ends with its last clone.
+    #[must_use]
+    pub fn state_view<T, V>(self, view: &StateView<T, V>) -> Self {
+        self.health.add_view(view.status().clone());
         self
     }
 
