@@ -2,6 +2,16 @@
 
 #[cfg(feature = "cli")]
 mod cli;
+#[cfg(feature = "testing")]
+mod coming_from_faststream;
+#[cfg(feature = "testing")]
+mod coming_from_nservicebus;
+#[cfg(feature = "testing")]
+mod coming_from_python_clients;
+#[cfg(feature = "testing")]
+mod coming_from_spring_kafka;
+#[cfg(feature = "testing")]
+mod coming_from_wolverine;
 mod configuration;
 mod consuming;
 mod contracts;

@@ -272,7 +272,7 @@ impl Publisher {
 }
 
 impl PublisherBuilder {
-    /// Payload in the value and attributes in headers (default), or all in one document.
+    /// Payload in the value and attributes in headers, or all in one document. Default: the former.
     #[must_use]
     pub fn content_mode(mut self, mode: ContentMode) -> Self {
         self.0.mode = mode;
