@@ -52,7 +52,7 @@
 //! | --- | --- |
 //! | 6 edges | `web`: axum lifespan and health; `cli`: the command line; `testing`: the test kit, the simulator, the conformance suite for transports |
 //! | 5 adapters | `transport::kafka`: the only place that names librdkafka; `transport::memory`: for tests; `store::postgres`, `store::sqlite`: the only ones that name `sqlx` |
-//! | 4 runtime | [`publisher`], [`consumer`], [`outbox`], [`inbox`], [`telemetry`] |
+//! | 4 runtime | [`publisher`], [`producer`], [`consumer`], [`worker`], [`outbox`], [`inbox`], [`telemetry`] |
 //! | 3 ports | [`transport`]: producer, source, admin, record; [`store`]: outbox, inbox |
 //! | 2 application | [`mediator`], [`mapper`] |
 //! | 1 formats | [`codec`], [`topic`], [`retry`] |
@@ -89,6 +89,7 @@ pub mod inbox;
 pub mod mapper;
 pub mod mediator;
 pub mod outbox;
+pub mod producer;
 pub mod publisher;
 pub mod retry;
 pub mod store;
@@ -100,6 +101,7 @@ pub mod topic;
 pub mod transport;
 #[cfg(feature = "axum")]
 pub mod web;
+pub mod worker;
 
 pub use event::{DomainEvent, IntegrationEvent};
 pub use mediator::{Command, Query};

@@ -22,6 +22,7 @@ mod mapping;
 mod mediator;
 #[cfg(feature = "postgres")]
 mod outbox;
+mod producer;
 mod publishing;
 mod retries;
 #[cfg(feature = "otel")]

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use super::ledger::Ledger;
 use super::plan::Place;
@@ -27,6 +27,8 @@ pub(super) struct Assignment {
     pub(super) outage: AtomicUsize,
     /// Where it stands, where that is stored with what handlers write.
     stand: Option<Mutex<Stand>>,
+    /// How many of its events may have begun, where that is bounded: they queue in their order.
+    room: Option<Semaphore>,
 }
 
 /// Where the ledger stood when it was looked at last, and what of it is stored.
@@ -70,7 +72,20 @@ impl Assignment {
             stuck: AtomicUsize::new(0),
             outage: AtomicUsize::new(0),
             stand: keeps.then(Mutex::default),
+            room: None,
         }
+    }
+
+    /// Bounds how many of its events may have begun at once.
+    pub(super) fn bounded(self, events: Option<usize>) -> Self {
+        Self { room: events.map(Semaphore::new), ..self }
+    }
+
+    /// Waits until one more of its events may begin; `None` where that is not bounded.
+    pub(super) async fn room(&self) -> Option<SemaphorePermit<'_>> {
+        let room = self.room.as_ref()?;
+        // It is never closed.
+        Box::pin(room.acquire()).await.ok()
     }
 
     /// Notes where its ledger stands.

@@ -1,6 +1,5 @@
 //! Building a consumer: everything that can be wrong is found here, not at the first event.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,11 +8,13 @@ use tower_service::Service;
 
 use super::classify::Classifiers;
 use super::delivery::{Delivery, Shared, States};
-use super::handler::{Call, Handler, HandlerService, Registered, layered};
+use super::handler::{
+    Call, Handler, HandlerService, Input, InputTopics, Own, OwnTopics, Registered, layered,
+};
 use super::hooks::Hooks;
 use super::mistakes::BuildError;
 use super::outcome::{FailureKind, Handled};
-use super::plan::{MainTopic, Route, Topics};
+use super::plan::Topics;
 use super::read::Policies;
 use super::running::Consumer;
 use super::settings::{Order, Settings, Tombstones};
@@ -23,8 +24,8 @@ use crate::inbox::{Inbox, Transact};
 use crate::publisher::Publisher;
 use crate::retry::{RetryPolicy, UnknownType};
 use crate::store::{InboxTables, OutboxTables};
-use crate::topic::{TopicNaming, TopicPlan};
-use crate::transport::{ConsumerDefaults, TopicPartition, TopicSetup, Transport};
+use crate::topic::TopicNaming;
+use crate::transport::{ConsumerDefaults, TopicNeed, TopicPartition, TopicSetup, Transport};
 
 type LayerFn = Box<dyn Fn(Arc<dyn Call>) -> Arc<dyn Call> + Send + Sync>;
 
@@ -34,10 +35,10 @@ pub struct ConsumerBuilder {
     pub(super) handlers: Vec<Registered>,
     /// Theirs, by number.
     names: Vec<Arc<str>>,
-    ignored: Vec<Ignored>,
+    pub(super) ignored: Vec<Ignored>,
     pub(super) states: States,
     classifiers: Classifiers,
-    layers: Vec<LayerFn>,
+    pub(super) layers: Vec<LayerFn>,
     hooks: Hooks,
     publisher: Option<Publisher>,
     pub(super) inbox: Option<Arc<dyn Transact>>,
@@ -47,21 +48,25 @@ pub struct ConsumerBuilder {
     tombstones: Tombstones,
     order: Order,
     pub(super) concurrency: usize,
+    begun_per_partition: Option<usize>,
     pub(super) members: usize,
     pub(super) handler_timeout: Duration,
     revoke_drain: Duration,
     pub(super) offset_refresh: Duration,
     start_wait: Duration,
+    pub(super) dead_letters: Option<TopicName>,
+    /// What its handlers write to, beside what is published.
+    writes: Vec<TopicNeed>,
     topics: TopicSetup,
-    declared: Vec<TopicSpec>,
+    pub(super) declared: Vec<TopicSpec>,
     problems: Vec<BuildError>,
 }
 
 /// An event that is passed over.
-struct Ignored {
-    event: &'static str,
-    version: u32,
-    topics: Vec<TopicName>,
+pub(super) struct Ignored {
+    pub(super) event: &'static str,
+    pub(super) version: u32,
+    pub(super) topics: Vec<TopicName>,
 }
 
 impl ConsumerBuilder {
@@ -83,35 +88,69 @@ impl ConsumerBuilder {
             tombstones: Tombstones::default(),
             order: Order::default(),
             concurrency: 64,
+            begun_per_partition: None,
             members: 1,
             handler_timeout: Duration::from_secs(60),
             revoke_drain: Duration::from_secs(10),
             offset_refresh: Duration::from_secs(3600),
             start_wait: Duration::from_secs(30),
+            dead_letters: None,
+            writes: Vec::new(),
             topics: TopicSetup::default(),
             declared: Vec::new(),
             problems: Vec::new(),
         }
     }
 
-    /// Adds a handler under its own name: the function's or the type's.
+    /// Adds a handler of an event under its own name: the function's or the type's.
     #[must_use]
-    pub fn handle<Args: 'static, H: Handler<Args>>(mut self, handler: H) -> Self {
+    pub fn handle<Args: 'static, H: Handler<Args>>(self, handler: H) -> Self
+    where
+        H::Input: OwnTopics,
+    {
+        self.handle_on(Own, handler)
+    }
+
+    /// Adds a handler of an event under a name: what retried records carry, so keep it over releases.
+    #[must_use]
+    pub fn handle_named<Args: 'static, H: Handler<Args>>(self, name: &str, handler: H) -> Self
+    where
+        H::Input: OwnTopics,
+    {
+        self.handle_on_named(Own, name, handler)
+    }
+
+    /// Adds a handler of what lies on a topic: one that is a type, and that carries what the handler reads,
+    /// else it does not compile; or a [`TopicSpec`] or a [`TopicName`] that is known at run time only.
+    ///
+    /// What reads a [`Value`](super::Value) or a [`RawRecord`](super::RawRecord) takes whatever lies there, so
+    /// nothing else of that topic can have a handler in the same consumer.
+    #[must_use]
+    pub fn handle_on<Args: 'static, H: Handler<Args>>(
+        mut self,
+        topic: impl InputTopics<H::Input>,
+        handler: H,
+    ) -> Self {
         match handler.name() {
-            Some(name) => self.handle_named(name, handler),
+            Some(name) => self.handle_on_named(topic, name, handler),
             None => {
-                self.problems.push(BuildError::NoName { event: H::Event::NAME });
+                self.problems.push(BuildError::NoName { event: H::Input::reads().name() });
                 self
             }
         }
     }
 
-    /// Adds a handler under a name: what retried records carry, so keep it over releases.
+    /// As [`handle_on`](Self::handle_on), under a name: what retried records carry, so keep it over releases.
     #[must_use]
-    pub fn handle_named<Args: 'static, H: Handler<Args>>(mut self, name: &str, handler: H) -> Self {
+    pub fn handle_on_named<Args: 'static, H: Handler<Args>>(
+        mut self,
+        topic: impl InputTopics<H::Input>,
+        name: &str,
+        handler: H,
+    ) -> Self {
         let number = u32::try_from(self.names.len()).expect("not so many handlers");
         self.names.push(name.into());
-        self.handlers.push(Registered::new(number, name, handler));
+        self.handlers.push(Registered::new(number, name, topic.needs(), handler));
         self
     }
 
@@ -171,6 +210,32 @@ impl ConsumerBuilder {
         self
     }
 
+    /// How many events of one partition may have begun at once, in their order. Default: as many as run at once.
+    #[must_use]
+    pub(crate) fn begun_per_partition(mut self, events: usize) -> Self {
+        self.begun_per_partition = Some(events);
+        self
+    }
+
+    /// The consumer group, where it was not said before.
+    #[must_use]
+    pub(crate) fn group(mut self, group: String) -> Self {
+        self.group = Some(group);
+        self
+    }
+
+    /// Whether handlers may run in a transaction.
+    pub(crate) fn has_inbox(&self) -> bool {
+        self.inbox.is_some()
+    }
+
+    /// Topics that its handlers write to: looked at when it starts, as those that it reads.
+    #[must_use]
+    pub(crate) fn writes(mut self, topics: Vec<TopicNeed>) -> Self {
+        self.writes.extend(topics);
+        self
+    }
+
     /// How many members of the group run in this process. Default 1.
     #[must_use]
     pub fn members(mut self, members: usize) -> Self {
@@ -204,6 +269,14 @@ impl ConsumerBuilder {
     #[must_use]
     pub fn naming(mut self, naming: TopicNaming) -> Self {
         self.naming = Some(naming);
+        self
+    }
+
+    /// The topic of all dead letters of this consumer. Default: one for each topic, as it is named by the
+    /// [`naming`](Self::naming).
+    #[must_use]
+    pub fn dead_letter_topic(mut self, name: TopicName) -> Self {
+        self.dead_letters = Some(name);
         self
     }
 
@@ -326,60 +399,6 @@ impl ConsumerBuilder {
         Ok(self.finish(group, Arc::new(transport.clone()), retry, topics, publisher, &defaults))
     }
 
-    fn plan(
-        &mut self,
-        group: &str,
-        retry: &RetryPolicy,
-        naming: &TopicNaming,
-    ) -> Result<Topics, BuildError> {
-        let mut routes: BTreeMap<TopicName, Vec<Route>> = BTreeMap::new();
-        let mut declared = std::mem::take(&mut self.declared);
-        declared.extend(self.handlers.iter().flat_map(|handler| handler.declared.clone()));
-        let of = |name: &TopicName| declared.iter().find(|spec| spec.name() == name).cloned();
-        for mut handler in self.handlers.drain(..) {
-            for layer in self.layers.iter().rev() {
-                handler.call = layer(handler.call);
-            }
-            let handler = Arc::new(handler);
-            for topic in &handler.topics {
-                let routes = routes.entry(topic.clone()).or_default();
-                let same = |route: &&mut Route| {
-                    route.event == handler.event && route.version == handler.version
-                };
-                match routes.iter_mut().find(same) {
-                    Some(route) => route.handlers.push(handler.clone()),
-                    None => routes.push(Route {
-                        event: handler.event,
-                        version: handler.version,
-                        handlers: vec![handler.clone()],
-                    }),
-                }
-            }
-        }
-        for Ignored { event, version, topics } in self.ignored.drain(..) {
-            for topic in topics {
-                let Some(routes) = routes.get_mut(&topic) else { continue };
-                if routes.iter().any(|route| route.event == event && route.version == version) {
-                    return Err(BuildError::HandledAndIgnored { event, topic });
-                }
-                routes.push(Route { event, version, handlers: Vec::new() });
-            }
-        }
-        let mut topics = Topics::default();
-        for (number, (name, routes)) in (0..).zip(routes) {
-            let around = TopicPlan::of(&name, group, retry, naming)
-                .map_err(|source| BuildError::Topics { topic: name.clone(), source })?;
-            let mut own = of(&name).map_or_else(Vec::new, |main| around.declared(&main));
-            for topic in around.topics() {
-                let Some(said) = of(topic) else { continue };
-                own.retain(|spec| spec.name() != topic);
-                own.push(said);
-            }
-            topics.add(Arc::new(MainTopic { name, number, around, declared: own, routes }));
-        }
-        Ok(topics)
-    }
-
     fn finish(
         self,
         group: Arc<str>,
@@ -398,6 +417,7 @@ impl ConsumerBuilder {
             group: group.clone(),
             order: self.order,
             concurrency: self.concurrency,
+            begun_per_partition: self.begun_per_partition,
             prefetch: defaults.prefetch.max(1),
             commit_every_events: defaults.commit_every_events.max(1),
             commit_every: defaults.commit_every,
@@ -408,6 +428,7 @@ impl ConsumerBuilder {
         Consumer {
             transport,
             topics: Arc::new(topics),
+            writes: self.writes,
             settings: Arc::new(settings),
             hooks: Arc::new(self.hooks),
             shared: Arc::new(Shared {

@@ -4,11 +4,13 @@ use std::any::{Any, TypeId, type_name};
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
+
 use super::HandlerError;
 use super::batch::BatchRecord;
 use super::classify::Classifiers;
 use crate::codec::cloudevents::Incoming;
-use crate::event::{Headers, IntegrationEvent, Metadata, simple_type_name};
+use crate::event::{Headers, Metadata, simple_type_name};
 use crate::inbox::{Held, Tx};
 use crate::publisher::Publisher;
 use crate::store::{InboxTables, Transactions};
@@ -66,13 +68,18 @@ impl Delivery {
     ///
     /// # Errors
     /// An undecodable failure: the record goes to quarantine.
-    pub fn decode<E: IntegrationEvent>(&self) -> Result<E, HandlerError> {
+    pub fn decode<V: DeserializeOwned>(&self) -> Result<V, HandlerError> {
         let incoming = &self.event.incoming;
         let Some(format) = incoming.format else {
             return Err(HandlerError::unknown_format());
         };
         let payload = incoming.payload.as_deref().unwrap_or_default();
         format.decode(payload).map_err(HandlerError::undecodable)
+    }
+
+    /// An error, of the kind that the consumer was told its type is.
+    pub(crate) fn classified(&self, error: HandlerError) -> HandlerError {
+        error.classified(&self.shared.classifiers)
     }
 
     /// The consumer group.

@@ -1,6 +1,5 @@
 //! What can be wrong about a consumer, and how it is found before it is built.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use super::builder::ConsumerBuilder;
@@ -34,6 +33,21 @@ pub enum BuildError {
         event: &'static str,
         /// Where it lies.
         topic: TopicName,
+    },
+    /// Whatever lies on a topic is for one kind of handler.
+    #[error(
+        "handler {handler:?} takes whatever lies on {topic}, as {reads}, and {event:?} is handled or ignored \
+         there too; read the event where the handler is, or have it in a consumer of its own group"
+    )]
+    NotAlone {
+        /// The handler.
+        handler: String,
+        /// What it reads.
+        reads: &'static str,
+        /// The topic.
+        topic: TopicName,
+        /// The event.
+        event: &'static str,
     },
     /// A closure has no name that stays the same over releases.
     #[error(
@@ -136,12 +150,7 @@ impl ConsumerBuilder {
         if self.handler_timeout.is_zero() || self.offset_refresh.is_zero() {
             return setting("handler timeout and offset refresh must not be zero");
         }
-        let mut names = HashSet::new();
         for handler in &self.handlers {
-            if !names.insert((handler.event, handler.version, handler.name.clone())) {
-                let (event, handler) = (handler.event, handler.name.to_string());
-                return Err(BuildError::HandlerTwice { event, handler });
-            }
             if let Some(state) = handler.needs.missing(&self.states) {
                 return Err(BuildError::NoState { handler: handler.name.to_string(), state });
             }

@@ -47,6 +47,7 @@ mod partition;
 mod pause;
 mod plan;
 mod read;
+mod routing;
 mod running;
 mod settings;
 mod slots;
@@ -59,8 +60,9 @@ mod work;
 pub use builder::ConsumerBuilder;
 pub use delivery::{Delivery, Needs};
 pub use handler::{
-    Attempt, Event, FromDelivery, Handler, HandlerFailure, HandlerService, IntegrationEventHandler,
-    RawRecord, State, Typed,
+    Attempt, Event, FromDelivery, Function, Handler, HandlerFailure, HandlerFn, HandlerService,
+    Input, InputTopics, IntegrationEventHandler, LiesOn, Own, OwnTopics, RawRecord, Reads, State,
+    Typed, Value,
 };
 pub use health::Counts;
 pub use mistakes::BuildError;
@@ -68,6 +70,7 @@ pub use outcome::{Failing, FailureKind, Handled, HandlerError, IntoOutcome, Outc
 pub use running::{Consumer, ConsumerStatus, RunningConsumer, StartError};
 pub use settings::{Order, Tombstones};
 pub use stop::StopReport;
+pub(crate) use work::in_time;
 
 pub use crate::inbox::Tx;
 pub use crate::transport::TopicSetup;

@@ -144,6 +144,11 @@ impl HandlerError {
         Self { kind: Some(FailureKind::Undecodable), cause }
     }
 
+    /// An error of this kind.
+    pub(crate) fn said(kind: FailureKind, cause: impl Into<BoxError>) -> Self {
+        Self { kind: Some(kind), cause: cause.into() }
+    }
+
     /// An error of which nothing was said.
     pub(super) fn unsaid(cause: impl Into<BoxError>) -> Self {
         Self { kind: None, cause: cause.into() }

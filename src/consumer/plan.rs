@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::handler::Registered;
+use super::handler::{Reads, Registered};
+use super::mistakes::BuildError;
 use crate::event::{TopicName, TopicSpec};
 use crate::topic::TopicPlan;
 use crate::transport::{Follower, TopicNeed};
@@ -20,11 +21,25 @@ pub(super) struct MainTopic {
     pub(super) routes: Vec<Route>,
 }
 
-/// The handlers of one event.
+/// The handlers of one event, or of whatever lies on the topic.
 pub(super) struct Route {
-    pub(super) event: &'static str,
-    pub(super) version: u32,
+    pub(super) reads: Reads,
     pub(super) handlers: Vec<Arc<Registered>>,
+}
+
+impl Route {
+    /// Adds a handler whose name no other has: retried records are for the one that they name.
+    pub(super) fn add(&mut self, handler: &Arc<Registered>) -> Result<(), BuildError> {
+        if self.handlers.iter().any(|other| other.name == handler.name) {
+            let (event, handler) = (handler.reads.name(), handler.name.to_string());
+            return Err(BuildError::HandlerTwice { event, handler });
+        }
+        if let Reads::Everything { what, tombstones: true } = handler.reads {
+            self.reads = Reads::Everything { what, tombstones: true };
+        }
+        self.handlers.push(handler.clone());
+        Ok(())
+    }
 }
 
 /// Where a record lies: on a main topic, or on one of its tiers.
@@ -43,12 +58,18 @@ impl fmt::Debug for Place {
 impl MainTopic {
     /// The handlers of an event.
     pub(super) fn handlers(&self, event: &str, version: u32) -> Option<&[Arc<Registered>]> {
-        let route =
-            self.routes.iter().find(|route| route.event == event && route.version == version)?;
-        Some(&route.handlers)
+        let is = |route: &&Route| matches!(route.reads, Reads::Event { name, version: v } if name == event && v == version);
+        self.routes.iter().find(is).map(|route| &*route.handlers)
     }
 
-    /// The one event of this topic, where there is only one: what a plain record must be.
+    /// Whether a record without a payload has a handler here.
+    pub(super) fn takes_tombstones(&self) -> bool {
+        self.routes
+            .iter()
+            .any(|route| matches!(route.reads, Reads::Everything { tombstones: true, .. }))
+    }
+
+    /// The one route of this topic, where there is only one: what a plain record must be.
     pub(super) fn only(&self) -> Option<&Route> {
         match &*self.routes {
             [route] => Some(route),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::batch::BatchRecord;
 use super::delivery::ReceivedEvent;
 use super::forward::Origin;
-use super::handler::Registered;
-use super::plan::Place;
+use super::handler::{Reads, Registered};
+use super::plan::{Place, Route};
 use super::settings::Tombstones;
 use crate::codec::cloudevents;
 use crate::event::header;
@@ -62,6 +62,7 @@ impl Policies {
         if incoming.payload.is_none() {
             match self.tombstones {
                 Tombstones::Ignore => return Reading::Skip,
+                Tombstones::Quarantine if place.main.takes_tombstones() => {}
                 Tombstones::Quarantine => {
                     return quarantine("it is a tombstone (no payload)".into());
                 }
@@ -70,11 +71,12 @@ impl Policies {
         let mut incoming = incoming;
         let metadata = &mut incoming.metadata;
         let handlers = match place.main.only() {
-            Some(only) if incoming.plain => {
-                metadata.event_type = only.event.into();
-                metadata.version = only.version;
-                Some(&*only.handlers)
+            Some(Route { reads: Reads::Event { name, version }, handlers }) if incoming.plain => {
+                metadata.event_type = (*name).into();
+                metadata.version = *version;
+                Some(&**handlers)
             }
+            Some(Route { reads: Reads::Everything { .. }, handlers }) => Some(&**handlers),
             _ => place.main.handlers(&metadata.event_type, metadata.version),
         };
         let Some(handlers) = handlers else { return self.unknown(&incoming.metadata, address) };

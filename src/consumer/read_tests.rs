@@ -45,10 +45,11 @@ fn place(tier: Option<usize>) -> Place {
     let policy = RetryPolicy::tiers((1..=TIERS as u64).map(Duration::from_secs));
     let around = TopicPlan::of(&MAIN, "mail", &policy, &TopicNaming::default()).unwrap();
     let handlers = vec![
-        Arc::new(Registered::new(0, "first", first)),
-        Arc::new(Registered::new(1, "second", second)),
+        Arc::new(Registered::new(0, "first", vec![MAIN.into()], first)),
+        Arc::new(Registered::new(1, "second", vec![MAIN.into()], second)),
     ];
-    let routes = vec![Route { event: Placed::NAME, version: 1, handlers }];
+    let reads = Reads::Event { name: Placed::NAME, version: 1 };
+    let routes = vec![Route { reads, handlers }];
     Place {
         main: Arc::new(MainTopic { name: MAIN, number: 0, around, declared: Vec::new(), routes }),
         tier,

@@ -25,8 +25,8 @@ use crate::retry::{Backoff, Chance, RetryPolicy};
 use crate::store::StoreError;
 use crate::task;
 use crate::transport::{
-    KeptOffsets, SourceControl, Subscription, TopicPartition, TopicSetup, TopicsError, Transport,
-    TransportError, prepare_topics,
+    KeptOffsets, SourceControl, Subscription, TopicNeed, TopicPartition, TopicSetup, TopicsError,
+    Transport, TransportError, prepare_topics,
 };
 
 /// How much longer than the drain the source waits for its answer to a revoke.
@@ -36,6 +36,8 @@ const REVOKE_MARGIN: Duration = Duration::from_secs(2);
 pub struct Consumer {
     pub(super) transport: Arc<dyn Transport>,
     pub(super) topics: Arc<Topics>,
+    /// Topics that its handlers write to.
+    pub(super) writes: Vec<TopicNeed>,
     pub(super) settings: Arc<Settings>,
     pub(super) hooks: Arc<Hooks>,
     pub(super) shared: Arc<Shared>,
@@ -107,7 +109,12 @@ impl Consumer {
     /// # Errors
     /// When a topic is missing or wrong, or the broker refuses or stays away.
     pub async fn start(self) -> Result<RunningConsumer, StartError> {
-        let (admin, needs) = (self.transport.admin(), self.topics.needs());
+        let (admin, mut needs) = (self.transport.admin(), self.topics.needs());
+        for need in &self.writes {
+            if !needs.iter().any(|other| other.name == need.name) {
+                needs.push(need.clone());
+            }
+        }
         prepare_topics(&*admin, &needs, self.setup, self.start_wait).await?;
         self.check_inbox().await?;
         let mut stop = Vec::with_capacity(self.members);

@@ -18,6 +18,8 @@ pub enum Order {
     ByKey,
     /// Events of one partition; partitions side by side.
     ByPartition,
+    /// None: events of a partition begin in their order, and run side by side.
+    Unordered,
 }
 
 /// What is done with a record that has no payload.
@@ -37,6 +39,8 @@ pub(super) struct Settings {
     pub(super) group: Arc<str>,
     pub(super) order: Order,
     pub(super) concurrency: usize,
+    /// How many events of one partition may have begun at once; `None`: as many as run at once.
+    pub(super) begun_per_partition: Option<usize>,
     pub(super) prefetch: usize,
     pub(super) commit_every_events: u64,
     pub(super) commit_every: Duration,

@@ -279,6 +279,7 @@ impl Work {
         let (mut retries, mut probes) = (0, 0);
         let mut outage = None;
         loop {
+            let room = assignment.room().await;
             let slot = slots.take().await;
             if !assignment.begin(place) {
                 return Verdict::NotBegun;
@@ -298,7 +299,7 @@ impl Work {
                     Err(error) => error,
                 }
             };
-            drop(slot);
+            drop((slot, room));
             let error = error.classified(&self.shared.classifiers);
             if self.observer.is_some() {
                 let (kind, error) = (error.kind().as_str(), error.message());
@@ -336,23 +337,7 @@ impl Work {
         handler: &Registered,
         delivery: &Delivery,
     ) -> Result<Handled, HandlerError> {
-        // The call itself may panic too, before there is a future.
-        let call =
-            AssertUnwindSafe(async { handler.call.call(delivery.clone()).await }).catch_unwind();
-        let mut call = pin!(call);
-        // Most handlers of a busy consumer are done at their first poll, and need no timer.
-        let done = match futures::poll!(call.as_mut()) {
-            Poll::Ready(done) => Ok(done),
-            Poll::Pending => Box::pin(tokio::time::timeout(self.handler_timeout, call)).await,
-        };
-        match done {
-            Ok(Ok(result)) => result,
-            Ok(Err(panic)) => Err(HandlerError::transient(panicked(&*panic))),
-            Err(_) => Err(HandlerError::transient(format!(
-                "the handler did not finish within {:?}",
-                self.handler_timeout
-            ))),
-        }
+        in_time(self.handler_timeout, async { handler.call.call(delivery.clone()).await }).await
     }
 
     /// Publishes what follows from the event; only then it counts as handled.
@@ -424,6 +409,27 @@ impl<'a> Outage<'a> {
         Self {
             _counted: Counted::new(&assignment.outage),
             _blocked: work.health.block(partition, Reason::Outage, why),
+        }
+    }
+}
+
+/// What a user's code answers: bounded in time, and a panic is a failure.
+pub(crate) async fn in_time<T>(
+    bound: Duration,
+    // The call itself may panic too, before there is a future: it belongs inside.
+    call: impl Future<Output = Result<T, HandlerError>>,
+) -> Result<T, HandlerError> {
+    let mut call = pin!(AssertUnwindSafe(call).catch_unwind());
+    // Most handlers of a busy consumer are done at their first poll, and need no timer.
+    let done = match futures::poll!(call.as_mut()) {
+        Poll::Ready(done) => Ok(done),
+        Poll::Pending => Box::pin(tokio::time::timeout(bound, call)).await,
+    };
+    match done {
+        Ok(Ok(result)) => result,
+        Ok(Err(panic)) => Err(HandlerError::transient(panicked(&*panic))),
+        Err(_) => {
+            Err(HandlerError::transient(format!("the handler did not finish within {bound:?}")))
         }
     }
 }

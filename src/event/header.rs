@@ -29,6 +29,13 @@ pub const TRACEPARENT: &str = "traceparent";
 /// W3C trace context, vendors' part.
 pub const TRACESTATE: &str = "tracestate";
 
+/// The id of a plain message.
+pub const MESSAGE_ID: &str = "message-id";
+/// What a plain message belongs to; absent where it is the message's own id.
+pub const PLAIN_CORRELATION_ID: &str = "correlation-id";
+/// The event, message or request that caused a plain message.
+pub const PLAIN_CAUSATION_ID: &str = "causation-id";
+
 /// How often the handler has failed so far.
 pub const RETRY_ATTEMPT: &str = "x-retry-attempt";
 /// Unix milliseconds before which it must not run.
@@ -69,3 +76,11 @@ pub const FAILURE: [&str; 12] = [
     FIRST_FAILED_AT,
     LAST_FAILED_AT,
 ];
+
+/// How often a producer tried to send a message that it gave up.
+pub const SEND_ATTEMPTS: &str = "x-send-attempts";
+/// When each of these attempts failed and why: a JSON list.
+pub const SEND_HISTORY: &str = "x-send-history";
+
+/// The headers that a producer adds to its own dead letters, beside some of [`FAILURE`].
+pub const UNSENT: [&str; 2] = [SEND_ATTEMPTS, SEND_HISTORY];

@@ -5,6 +5,7 @@
 
 mod envelopes;
 mod error;
+mod line;
 mod outgoing;
 mod send;
 
@@ -15,6 +16,7 @@ use tracing::Instrument;
 
 pub(crate) use envelopes::record;
 pub use error::{BatchFailure, PublishError};
+pub(crate) use line::{Line, Queued};
 pub(crate) use send::enqueue;
 
 use self::outgoing::{Alike, Outgoing};
@@ -25,8 +27,7 @@ use crate::mediator::{EventPublisher, PublishFailure};
 use crate::telemetry;
 use crate::topic::{CarriedBy, Topic};
 use crate::transport::{
-    Delivered, DeliveryCounts, Producer, Receipt, TopicNeed, TopicSetup, TopicsError, Transport,
-    prepare_topics,
+    Delivered, DeliveryCounts, TopicNeed, TopicSetup, TopicsError, Transport, prepare_topics,
 };
 
 /// Publishes integration events. Cheap to clone; all clones share one bounded queue.
@@ -36,14 +37,11 @@ use crate::transport::{
 pub struct Publisher(Arc<Inner>);
 
 struct Inner {
-    producer: Arc<dyn Producer>,
-    counts: Arc<DeliveryCounts>,
+    line: Line,
     source: Source,
     system: &'static str,
     format: Format,
     mode: ContentMode,
-    send_wait: Duration,
-    delivery_wait: Duration,
 }
 
 /// What is settable about a publisher; see [`Publisher::builder`].
@@ -96,12 +94,8 @@ impl Publisher {
 
     /// A publisher to be configured.
     pub fn builder(transport: &dyn Transport, format: Format) -> PublisherBuilder {
-        let producer = transport.producer();
         PublisherBuilder(Inner {
-            send_wait: producer.send_wait(),
-            delivery_wait: producer.delivery_wait(),
-            producer,
-            counts: Arc::default(),
+            line: Line::new(transport.producer()),
             source: transport.service().clone(),
             system: transport.system(),
             format,
@@ -134,7 +128,7 @@ impl Publisher {
 
     /// Records acknowledged and given up so far, those included that nobody waits for.
     pub fn counts(&self) -> &DeliveryCounts {
-        &self.0.counts
+        &self.0.line.counts
     }
 
     /// Publishes one event and waits for the broker's acknowledgement of it.
@@ -240,23 +234,21 @@ impl Publisher {
         let mut envelope = envelope(&event, &self.0.source, self.0.format, &Flow::current())?;
         self.trace(&mut envelope, &tracing::Span::current());
         let id = envelope.metadata.id.clone();
-        let (receipt, mut answer) = Receipt::one(Some(id.clone()), self.0.counts.clone());
-        self.enqueue(envelope, receipt).await?;
-        match answer.try_recv() {
-            Ok(Err(source)) => Err(PublishError::NotAcknowledged { id, source }),
-            _ => Ok(id),
+        match self.queue(&envelope).await?.refused() {
+            Some(source) => Err(PublishError::NotAcknowledged { id, source }),
+            None => Ok(id),
         }
     }
 
     /// Why it is not ready; `None` when the broker answers.
     pub fn problem(&self) -> Option<String> {
-        self.0.producer.reachable().err().map(|error| error.to_string())
+        self.0.line.producer.reachable().err().map(|error| error.to_string())
     }
 
     /// Takes nothing more, sends what is queued, and after `within` gives up on the rest.
     /// Answers the ids of the events that were not acknowledged.
     pub async fn close(&self, within: Duration) -> Vec<EventId> {
-        self.0.producer.close(within).await
+        self.0.line.producer.close(within).await
     }
 
     fn wrapped<E: IntegrationEvent>(&self, event: E) -> Result<Envelope<E>, EnvelopeError> {
@@ -282,7 +274,7 @@ impl PublisherBuilder {
     /// How long to wait for room in the queue. Default: the transport's (Kafka: 5 s).
     #[must_use]
     pub fn send_wait(mut self, wait: Duration) -> Self {
-        self.0.send_wait = wait;
+        self.0.line.send_wait = wait;
         self
     }
 
@@ -290,7 +282,7 @@ impl PublisherBuilder {
     /// the client itself tries).
     #[must_use]
     pub fn delivery_wait(mut self, wait: Duration) -> Self {
-        self.0.delivery_wait = wait;
+        self.0.line.delivery_wait = wait;
         self
     }
 
@@ -304,7 +296,7 @@ impl std::fmt::Debug for Publisher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Publisher")
             .field("source", &self.0.source)
-            .field("counts", &self.0.counts)
+            .field("counts", self.counts())
             .finish()
     }
 }

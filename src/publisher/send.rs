@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
+use super::line::Queued;
 use super::outgoing::Outgoing;
 use super::{BatchFailure, PublishError, Publisher, envelopes};
 use crate::event::Envelope;
@@ -37,31 +38,22 @@ pub(crate) async fn enqueue(
 }
 
 impl Publisher {
-    pub(super) async fn enqueue(
-        &self,
-        envelope: Envelope,
-        receipt: Receipt,
-    ) -> Result<(), PublishError> {
-        let record = envelopes::record(&envelope, self.0.mode)?;
-        enqueue(&*self.0.producer, &record, receipt, self.0.send_wait)
-            .await
-            .map_err(|source| PublishError::NotAcknowledged { id: envelope.metadata.id, source })
+    pub(super) async fn queue(&self, envelope: &Envelope) -> Result<Queued, PublishError> {
+        let record = envelopes::record(envelope, self.0.mode)?;
+        let id = &envelope.metadata.id;
+        let queued = self.0.line.queue(&record, id.clone()).await;
+        queued.map_err(|source| PublishError::NotAcknowledged { id: id.clone(), source })
     }
 
     pub(super) async fn send_one(&self, envelope: Envelope) -> Result<Delivered, PublishError> {
-        let id = envelope.metadata.id.clone();
-        let (receipt, answer) = Receipt::one(Some(id.clone()), self.0.counts.clone());
-        self.enqueue(envelope, receipt).await?;
-        let waited = self.0.delivery_wait;
-        let outcome = match timeout(waited, answer).await {
-            Ok(answer) => answer.unwrap_or(Err(ProduceError::Closed)),
-            Err(_) => Err(ProduceError::NoAnswer { waited }),
-        };
+        let queued = self.queue(&envelope).await?;
+        let outcome = self.0.line.answer(queued).await;
+        let id = envelope.metadata.id;
         outcome.map_err(|source| PublishError::NotAcknowledged { id, source })
     }
 
     pub(super) async fn send_all(&self, mut events: impl Outgoing) -> Result<(), BatchFailure> {
-        let count = events.len();
+        let (count, line) = (events.len(), &self.0.line);
         let documents = match envelopes::documents(&mut events, self.0.mode) {
             Ok(documents) => documents,
             Err(error) => {
@@ -77,17 +69,17 @@ impl Publisher {
         for index in 0..count {
             let letter = events.at(index);
             let id = Some(letter.metadata.id.clone());
-            let receipt = Receipt::batch(id, self.0.counts.clone(), batch.clone(), index);
+            let receipt = Receipt::batch(id, line.counts.clone(), batch.clone(), index);
             if full {
                 // What comes after a record that was not taken must not overtake it.
-                receipt.settle(Err(ProduceError::QueueFull { waited: self.0.send_wait }));
+                receipt.settle(Err(ProduceError::QueueFull { waited: line.send_wait }));
             } else {
                 let record = record.get_or_insert_with(|| letter.blank());
                 letter.lay_on(record, documents.next(), self.0.mode);
-                full = enqueue(&*self.0.producer, record, receipt, self.0.send_wait).await.is_err();
+                full = line.enqueue(record, receipt).await.is_err();
             }
         }
-        let waited = self.0.delivery_wait;
+        let waited = line.delivery_wait;
         let failed = match timeout(waited, batch.settled()).await {
             Ok(failed) => failed,
             Err(_) => batch.unsettled(ProduceError::NoAnswer { waited }),

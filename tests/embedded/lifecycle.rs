@@ -17,7 +17,7 @@ fn waits<C: Contract>(
     at: u32,
     seen: &Seen<u32>,
     go: &watch::Sender<bool>,
-) -> impl Handler<(Event<Note<C>>,), Event = Note<C>> + use<C> {
+) -> impl Handler<Function<(Event<Note<C>>,)>, Input = Event<Note<C>>> + use<C> {
     let (seen, go) = (seen.clone(), go.subscribe());
     move |Event(note): Event<Note<C>>| {
         let (seen, mut go) = (seen.clone(), go.clone());

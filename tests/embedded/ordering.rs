@@ -25,7 +25,7 @@ struct Runs {
 fn busy<C: Contract>(
     runs: &Arc<Mutex<Runs>>,
     lane: fn(&Note<C>, &RawRecord) -> String,
-) -> impl Handler<(Event<Note<C>>, RawRecord), Event = Note<C>> + use<C> {
+) -> impl Handler<Function<(Event<Note<C>>, RawRecord)>, Input = Event<Note<C>>> + use<C> {
     let runs = runs.clone();
     move |Event(note): Event<Note<C>>, record: RawRecord| {
         let (runs, lane) = (runs.clone(), lane(&note, &record));

@@ -25,6 +25,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("transport", 3),
     ("store", 3),
     ("publisher", 4),
+    ("producer", 4),
     ("consumer", 4),
     ("worker", 4),
     ("outbox", 4),

@@ -6,6 +6,7 @@ mod groups;
 mod kill;
 mod logs;
 mod path;
+mod producer;
 mod stage;
 mod topics;
 mod transactions;

@@ -185,7 +185,12 @@ pub fn read(
             b"content-type" => &mut found.content_type,
             b"traceparent" => &mut found.traceparent,
             b"tracestate" => &mut found.tracestate,
-            _ => continue,
+            _ => {
+                if let Some(slot) = found.plain.slot(name) {
+                    *slot = value;
+                }
+                continue;
+            }
         };
         let malformed = |what| {
             let name = String::from_utf8_lossy(name);
@@ -229,6 +234,33 @@ struct Attributes<'a> {
     content_type: Option<&'a str>,
     traceparent: Option<&'a str>,
     tracestate: Option<&'a str>,
+    plain: Plain<'a>,
+}
+
+/// What a plain record says about itself. It counts for no more than what it is: any producer may use such
+/// names for something else, so what is no id is as good as not there.
+#[derive(Default)]
+struct Plain<'a> {
+    id: Option<&'a [u8]>,
+    correlation_id: Option<&'a [u8]>,
+    causation_id: Option<&'a [u8]>,
+}
+
+impl<'a> Plain<'a> {
+    fn slot(&mut self, name: &[u8]) -> Option<&mut Option<&'a [u8]>> {
+        match name {
+            b"message-id" => Some(&mut self.id),
+            b"correlation-id" => Some(&mut self.correlation_id),
+            b"causation-id" => Some(&mut self.causation_id),
+            _ => None,
+        }
+    }
+
+    fn read(value: Option<&[u8]>) -> Option<EventId> {
+        value
+            .and_then(|value| std::str::from_utf8(value).ok())
+            .and_then(|id| EventId::parse(id).ok())
+    }
 }
 
 impl Attributes<'_> {
@@ -252,7 +284,7 @@ impl Attributes<'_> {
         let missing = |name: &str| Malformed::new(format!("a CloudEvent has no {name}"));
         let id = match self.id {
             Some(id) => EventId::parse(id).map_err(|e| Malformed::new(format!("ce_id: {e}")))?,
-            None if plain => place.id(),
+            None if plain => Plain::read(self.plain.id).unwrap_or_else(|| place.id()),
             None => return Err(missing("id")),
         };
         let event_type: Arc<str> = match self.event_type {
@@ -282,9 +314,12 @@ impl Attributes<'_> {
         let id_of = |name: &str, text: Option<&str>| {
             text.map(EventId::parse).transpose().map_err(|e| Malformed::new(format!("{name}: {e}")))
         };
-        let correlation_id =
-            id_of("ce_correlationid", self.correlation_id)?.unwrap_or_else(|| id.clone());
-        let causation_id = id_of("ce_causationid", self.causation_id)?;
+        let told = |value| if plain { Plain::read(value) } else { None };
+        let correlation_id = id_of("ce_correlationid", self.correlation_id)?
+            .or_else(|| told(self.plain.correlation_id))
+            .unwrap_or_else(|| id.clone());
+        let causation_id =
+            id_of("ce_causationid", self.causation_id)?.or_else(|| told(self.plain.causation_id));
         let subject = self.subject.filter(|s| !s.is_empty()).map(Subject::new).transpose();
         let tenant = self.tenant.filter(|s| !s.is_empty()).map(Tenant::new).transpose();
         let metadata = Metadata {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Attributes, Incoming, Malformed, Place, time_text};
+use super::{Attributes, Incoming, Malformed, Place, Plain, time_text};
 use crate::codec::Format;
 use crate::event::Metadata;
 
@@ -122,6 +122,7 @@ pub(super) fn read(value: Option<Bytes>, place: Place<'_>) -> Result<Incoming, M
         content_type: event.datacontenttype.as_deref(),
         traceparent: event.traceparent.as_deref(),
         tracestate: event.tracestate.as_deref(),
+        plain: Plain::default(),
     };
     let format: Option<Format> = attributes.format();
     let payload = event.data.map(|data| value.slice_ref(data.get().as_bytes()));

@@ -69,6 +69,40 @@ fn a_plain_record_gets_an_id_from_where_it_lies() {
 }
 
 #[test]
+fn a_plain_record_says_its_ids_itself_and_what_is_no_id_is_as_good_as_not_there() {
+    let metadata = |headers: &[(&str, Option<&[u8]>)]| {
+        let mut all = Headers::default();
+        headers.iter().for_each(|(name, value)| all.push_raw(name.as_bytes(), *value));
+        read(&all, None, PLACE).unwrap().metadata
+    };
+    let said = metadata(&[
+        ("message-id", Some(b"m-7")),
+        ("correlation-id", Some(b"c-7")),
+        ("causation-id", Some(b"b-7")),
+    ]);
+    let ids = [&said.id, &said.correlation_id, said.causation_id.as_ref().unwrap()];
+    assert_eq!(ids.map(ToString::to_string), ["m-7", "c-7", "b-7"]);
+    let long = [b'x'; 257];
+    for bad in [None, Some(&b""[..]), Some(b"a\nb"), Some(b"\xff"), Some(&long)] {
+        let said = metadata(&[("message-id", bad), ("correlation-id", bad), ("causation-id", bad)]);
+        assert_eq!(said.id.to_string(), "t/3/14", "{bad:?}");
+        assert_eq!((said.correlation_id, said.causation_id), (said.id, None), "{bad:?}");
+    }
+}
+
+#[test]
+fn an_event_is_not_told_its_ids_by_the_headers_of_plain_messages() {
+    let (mut headers, _) =
+        write(ContentMode::Binary, &metadata(), "application/json", Bytes::new()).unwrap();
+    for name in ["message-id", "correlation-id", "causation-id"] {
+        headers.push(name, "other");
+    }
+    let read = read(&headers, None, PLACE).unwrap().metadata;
+    assert_eq!((&read.correlation_id, &read.causation_id), (&read.id, &None));
+    assert_ne!(read.id.to_string(), "other");
+}
+
+#[test]
 fn attributes_that_cannot_be_what_they_must_be_are_named() {
     let with = |name: &str, value: &[u8]| {
         let (mut headers, _) =
@@ -110,7 +144,8 @@ proptest! {
     fn no_header_and_no_value_whatever_makes_reading_panic(
         headers in prop::collection::vec(
             (prop_oneof![Just("ce_id"), Just("ce_type"), Just("ce_time"), Just("ce_eventversion"),
-                         Just("traceparent"), Just("content-type"), Just("other")],
+                         Just("traceparent"), Just("content-type"), Just("message-id"),
+                         Just("correlation-id"), Just("other")],
              prop::option::of(prop::collection::vec(any::<u8>(), 0..40))), 0..12),
         structured in any::<bool>(),
         value in prop::option::of(prop::collection::vec(any::<u8>(), 0..80)),

@@ -1,5 +1,7 @@
 //! Extractors: what a handler function may ask for.
 
+use serde::de::DeserializeOwned;
+
 use super::super::delivery::{Delivery, Needs};
 use super::super::outcome::HandlerError;
 use crate::event::{Headers, IntegrationEvent, Metadata};
@@ -24,11 +26,22 @@ pub trait FromDelivery: Sized + Send {
     fn needs(_: &mut Needs) {}
 }
 
-/// The event itself, decoded. Always a handler's first argument.
+/// The event itself, decoded: a handler's first argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Event<E>(pub E);
 
 impl<E: IntegrationEvent> FromDelivery for Event<E> {
+    fn from_delivery(delivery: &Delivery) -> Result<Self, HandlerError> {
+        delivery.decode().map(Self)
+    }
+}
+
+/// The payload of whatever lies on a topic, decoded: a handler's first argument. A CloudEvent's payload is
+/// read as one that is none is. What cannot be decoded goes to quarantine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Value<V>(pub V);
+
+impl<V: DeserializeOwned + Send> FromDelivery for Value<V> {
     fn from_delivery(delivery: &Delivery) -> Result<Self, HandlerError> {
         delivery.decode().map(Self)
     }
@@ -50,7 +63,8 @@ impl<S: Clone + Send + Sync + 'static> FromDelivery for State<S> {
     }
 }
 
-/// The record as it was read: topic, partition, offset, key, payload, headers.
+/// The record as it was read: topic, partition, offset, key, payload, headers. As a handler's first argument
+/// it takes whatever lies on the topic, records without a payload too.
 #[derive(Debug, Clone)]
 pub struct RawRecord(pub Received);
 

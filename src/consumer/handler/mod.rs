@@ -2,6 +2,7 @@
 
 mod extract;
 mod function;
+mod input;
 mod layer;
 mod typed;
 
@@ -9,27 +10,30 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-pub use extract::{Attempt, Event, FromDelivery, RawRecord, State};
+pub use extract::{Attempt, Event, FromDelivery, RawRecord, State, Value};
+pub use function::{Function, HandlerFn};
+pub use input::{Input, InputTopics, LiesOn, Own, OwnTopics, Reads};
 pub(super) use layer::layered;
 pub use layer::{HandlerFailure, HandlerService};
 pub use typed::{IntegrationEventHandler, Typed};
 
 use super::delivery::{Delivery, Needs};
 use super::outcome::{Handled, HandlerError};
-use crate::event::{IntegrationEvent, TopicName, TopicSpec};
+use crate::transport::TopicNeed;
 
-/// Anything that handles an integration event: an async function whose first argument is
-/// [`Event<E>`](Event) and whose others are extractors, or an [`IntegrationEventHandler`].
+/// Anything that handles what a consumer reads: an async function whose first argument is an [`Input`]
+/// ([`Event<E>`](Event), [`Value<V>`](Value), [`RawRecord`]) and whose others are extractors, or an
+/// [`IntegrationEventHandler`].
 ///
 /// `Args` tells the two apart and is always inferred.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an event handler",
-    note = "an event handler is an `async fn` whose first argument is `Event<E>`, whose other arguments are extractors (`Metadata`, `Headers`, `State<S>`, `Tx<S>`, `Publisher`, `RawRecord`, `Attempt`, `Delivery`), and that answers `Result<_, HandlerError>` or any error",
+    note = "an event handler is an `async fn` whose first argument is `Event<E>` (or, with `handle_on`, `Value<V>` or `RawRecord`), whose other arguments are extractors (`Metadata`, `Headers`, `State<S>`, `Tx<S>`, `Publisher`, `RawRecord`, `Attempt`, `Delivery`), and that answers `Result<_, HandlerError>` or any error",
     note = "or a type that implements `IntegrationEventHandler<E>`"
 )]
 pub trait Handler<Args>: Send + Sync + 'static {
-    /// What it handles.
-    type Event: IntegrationEvent;
+    /// What it reads.
+    type Input: Input;
 
     /// Its name, which retried records carry: it must stay the same over releases. `None` for a
     /// closure, which has none.
@@ -67,10 +71,8 @@ pub(super) struct Registered {
     /// Which one of its consumer's it is.
     pub(super) number: u32,
     pub(super) name: Arc<str>,
-    pub(super) event: &'static str,
-    pub(super) version: u32,
-    pub(super) topics: Vec<TopicName>,
-    pub(super) declared: Vec<TopicSpec>,
+    pub(super) reads: Reads,
+    pub(super) topics: Vec<TopicNeed>,
     pub(super) needs: Needs,
     /// It runs in a transaction.
     pub(super) transactional: bool,
@@ -81,6 +83,7 @@ impl Registered {
     pub(super) fn new<Args: 'static, H: Handler<Args>>(
         number: u32,
         name: &str,
+        topics: Vec<TopicNeed>,
         handler: H,
     ) -> Self {
         let mut needs = Needs::default();
@@ -88,11 +91,9 @@ impl Registered {
         Self {
             number,
             name: name.into(),
-            event: H::Event::NAME,
-            version: H::Event::VERSION,
-            topics: H::Event::topics(),
+            reads: H::Input::reads(),
+            topics,
             transactional: !needs.transactions().is_empty(),
-            declared: H::Event::declared_topics(),
             needs,
             call: Arc::new(Erased(handler, std::marker::PhantomData)),
         }

@@ -4,7 +4,7 @@ use std::future::Future;
 
 use super::super::delivery::{Delivery, Needs};
 use super::super::outcome::{Handled, HandlerError, IntoOutcome};
-use super::Handler;
+use super::{Event, Handler};
 use crate::event::{IntegrationEvent, simple_type_name};
 
 /// A type that handles an integration event; it holds what it needs.
@@ -32,7 +32,7 @@ pub trait IntegrationEventHandler<E: IntegrationEvent>: Send + Sync + 'static {
 pub struct Typed<E>(std::marker::PhantomData<E>);
 
 impl<E: IntegrationEvent, H: IntegrationEventHandler<E>> Handler<Typed<E>> for H {
-    type Event = E;
+    type Input = Event<E>;
 
     fn name(&self) -> Option<&'static str> {
         Some(IntegrationEventHandler::name(self))

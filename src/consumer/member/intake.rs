@@ -158,15 +158,16 @@ impl Member {
 pub(super) struct Lanes {
     order: Order,
     keyed: DefaultHasher,
-    /// Records without a key so far.
-    keyless: u64,
+    /// Records so far that have a lane of their own.
+    single: u64,
+    shards: u64,
 }
 
 impl Lanes {
-    pub(super) fn new(order: Order, key: u64) -> Self {
+    pub(super) fn new(order: Order, key: u64, shards: usize) -> Self {
         let mut keyed = DefaultHasher::new();
         keyed.write_u64(key);
-        Self { order, keyed, keyless: 0 }
+        Self { order, keyed, single: 0, shards: shards.max(1) as u64 }
     }
 
     /// The lane of a record: its key's, its partition's, or one of its own.
@@ -178,12 +179,23 @@ impl Lanes {
                 hasher.write_u64(assignment.place.main.number);
                 hasher.write(key);
             }
-            (Order::ByKey, None) => {
-                self.keyless = self.keyless.wrapping_add(1);
-                hasher.write_u64(self.keyless);
-            }
+            (Order::ByKey, None) => hasher.write_u64(self.single()),
             (Order::ByPartition, _) => hasher.write_u64(assignment.id),
+            (Order::Unordered, _) => {
+                hasher.write_u64(assignment.id);
+                let shard = hasher.finish() % self.shards;
+                let mut hasher = self.keyed.clone();
+                hasher.write_u64(self.single());
+                // A partition is one shard's, so that its records begin in their order.
+                let lane = hasher.finish() >> 1;
+                return lane - lane % self.shards + shard;
+            }
         }
         hasher.finish()
+    }
+
+    fn single(&mut self) -> u64 {
+        self.single = self.single.wrapping_add(1);
+        self.single
     }
 }

@@ -79,11 +79,11 @@ impl Member {
         work: Work,
         clock: BrokerClock,
     ) -> Self {
-        let lanes = Lanes::new(settings.order, work.chance.number());
         let work = Arc::new(work);
         let (outbox, done) = mpsc::unbounded_channel();
         let (mut tasks, mut aborts) = (JoinSet::new(), Vec::new());
         let shards = settings.shards();
+        let lanes = Lanes::new(settings.order, work.chance.number(), shards);
         let free = Arc::new(Semaphore::new(settings.concurrency.min(Semaphore::MAX_PERMITS)));
         let shards = (0..shards)
             .map(|_| {

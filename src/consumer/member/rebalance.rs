@@ -29,8 +29,10 @@ impl Member {
             let Some(place) = self.topics.place(&partition.topic) else { continue };
             self.assignments += 1;
             let (id, place) = (self.assignments, place.clone());
-            let assignment =
-                Arc::new(Assignment::new(id, partition.clone(), place, self.work.keeps_offsets()));
+            let keeps = self.work.keeps_offsets();
+            let assignment = Assignment::new(id, partition.clone(), place, keeps)
+                .bounded(self.settings.begun_per_partition);
+            let assignment = Arc::new(assignment);
             keep.extend(committed.map(|offset| (partition.clone(), offset)));
             self.ids.insert(partition, assignment.id);
             self.partitions

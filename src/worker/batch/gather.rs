@@ -1,0 +1,136 @@
+//! Batches as they fill: one partition's items in the order in which they come, one batch after another.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::future::join_all;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use super::{BatchAnswer, Batches, Item};
+use crate::consumer::HandlerError;
+use crate::event::Flow;
+use crate::task;
+use crate::transport::TopicPartition;
+use crate::worker::output::Output;
+
+type Outcome = Result<(), HandlerError>;
+
+pub(super) struct Gather<F, I, To> {
+    pub(super) batches: Batches<F, To>,
+    size: usize,
+    wait: Duration,
+    /// Partitions that have items: each has a task as long as it has any.
+    queues: Mutex<BTreeMap<TopicPartition, Queue<I>>>,
+}
+
+struct Queue<I> {
+    waiting: VecDeque<Waiting<I>>,
+    /// Says that an item has come.
+    news: Arc<Notify>,
+}
+
+/// An item that waits for its batch.
+struct Waiting<I> {
+    item: Item<I>,
+    flow: Flow,
+    since: Instant,
+    /// Closed once nobody waits for the item any more: its partition is gone.
+    tell: oneshot::Sender<Outcome>,
+}
+
+impl<F, I, To> Gather<F, I, To> {
+    pub(super) fn new(batches: Batches<F, To>, size: usize, wait: Duration) -> Self {
+        Self { batches, size, wait, queues: Mutex::default() }
+    }
+
+    fn queues(&self) -> MutexGuard<'_, BTreeMap<TopicPartition, Queue<I>>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next batch of a partition, when it is full or its first item has waited long enough; `None`, and
+    /// the partition is forgotten, where it has no item.
+    async fn next(&self, partition: &TopicPartition, news: &Notify) -> Option<Vec<Waiting<I>>> {
+        loop {
+            let due = {
+                let mut queues = self.queues();
+                let waiting = &mut queues.get_mut(partition)?.waiting;
+                waiting.retain(|waiting| !waiting.tell.is_closed());
+                match waiting.front() {
+                    None => {
+                        queues.remove(partition);
+                        return None;
+                    }
+                    Some(first) => {
+                        let due = first.since + self.wait;
+                        if waiting.len() >= self.size || due <= Instant::now() {
+                            let size = waiting.len().min(self.size);
+                            return Some(waiting.drain(..size).collect());
+                        }
+                        due
+                    }
+                }
+            };
+            // Either way it is looked at again.
+            let _ = timeout_at(due, news.notified()).await;
+        }
+    }
+}
+
+impl<F, I, Fut, To> Gather<F, I, To>
+where
+    F: Fn(Vec<Item<I>>) -> Fut + Send + Sync + 'static,
+    I: Send + 'static,
+    Fut: Future + Send + 'static,
+    Fut::Output: BatchAnswer,
+    <Fut::Output as BatchAnswer>::Output: Output<To>,
+    To: 'static,
+{
+    /// Puts an item into its partition's next batch, and waits for its outcome.
+    pub(super) async fn item(self: &Arc<Self>, item: Item<I>) -> Outcome {
+        let record = item.delivery.record();
+        let partition = TopicPartition { topic: record.topic.clone(), partition: record.partition };
+        let (tell, told) = oneshot::channel();
+        let waiting = Waiting { item, flow: Flow::current(), since: Instant::now(), tell };
+        self.add(partition, waiting);
+        // Nobody answers where the task has ended with the runtime.
+        told.await.unwrap_or_else(|_| Err(HandlerError::outage("the batch was dropped")))
+    }
+
+    fn add(self: &Arc<Self>, partition: TopicPartition, waiting: Waiting<I>) {
+        let mut queues = self.queues();
+        if let Some(queue) = queues.get_mut(&partition) {
+            queue.waiting.push_back(waiting);
+            queue.news.notify_one();
+            return;
+        }
+        let news = Arc::new(Notify::new());
+        let queue = Queue { waiting: VecDeque::from([waiting]), news: news.clone() };
+        queues.insert(partition.clone(), queue);
+        tokio::spawn(task::owned(self.clone().run(partition, news)));
+    }
+
+    /// Runs the batches of a partition until none of its items is left.
+    async fn run(self: Arc<Self>, partition: TopicPartition, news: Arc<Notify>) {
+        while let Some(batch) = self.next(&partition, &news).await {
+            let (mut items, mut flows, mut tells) = (Vec::new(), Vec::new(), Vec::new());
+            for Waiting { item, flow, tell, .. } in batch {
+                items.push(item);
+                flows.push(flow);
+                tells.push(tell);
+            }
+            let gone = join_all(tells.iter_mut().map(oneshot::Sender::closed));
+            let ended = tokio::select! {
+                biased;
+                ended = self.batches.work(items, flows) => ended,
+                // As a handler that is dropped with its partition.
+                _ = gone => continue,
+            };
+            for (tell, ended) in tells.into_iter().zip(ended) {
+                // Fails where the partition is gone.
+                let _ = tell.send(ended);
+            }
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Inputs worked on in batches: each is a handler's call that waits for its batch.
+
+mod answer;
+mod gather;
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+pub use self::answer::BatchAnswer;
+use self::gather::Gather;
+use super::frame::Frame;
+use super::output::Output;
+use super::single::OfWorker;
+use crate::consumer::{
+    Delivery, Handled, Handler, HandlerError, Input, IntoOutcome, Needs, in_time,
+};
+use crate::event::Flow;
+
+/// One input of a batch.
+#[non_exhaustive]
+pub struct Item<I> {
+    /// What was read.
+    pub input: I,
+    /// Its metadata, headers, attempt, and the worker's state.
+    pub delivery: Delivery,
+}
+
+/// The work on batches as a handler of the consumer.
+pub(super) struct Batched<F, I, To> {
+    gather: Arc<Gather<F, I, To>>,
+}
+
+/// What all batches share.
+struct Batches<F, To> {
+    process: F,
+    frame: Arc<Frame>,
+    /// How many batches run at once.
+    slots: Semaphore,
+    to: PhantomData<fn() -> To>,
+}
+
+impl<F, I, To> Batched<F, I, To> {
+    pub(super) fn new(
+        process: F,
+        size: usize,
+        wait: Duration,
+        concurrency: usize,
+        frame: Arc<Frame>,
+    ) -> Self {
+        let slots = Semaphore::new(concurrency.min(Semaphore::MAX_PERMITS));
+        let batches = Batches { process, frame, slots, to: PhantomData };
+        Self { gather: Arc::new(Gather::new(batches, size, wait)) }
+    }
+}
+
+impl<F, I, Fut, To> Handler<OfWorker> for Batched<F, I, To>
+where
+    F: Fn(Vec<Item<I>>) -> Fut + Send + Sync + 'static,
+    I: Input,
+    Fut: Future + Send + 'static,
+    Fut::Output: BatchAnswer,
+    <Fut::Output as BatchAnswer>::Output: Output<To>,
+    To: 'static,
+{
+    type Input = I;
+
+    fn name(&self) -> Option<&'static str> {
+        None
+    }
+
+    fn needs(needs: &mut Needs) {
+        I::needs(needs);
+    }
+
+    async fn call(&self, delivery: Delivery) -> Result<Handled, HandlerError> {
+        let frame = &self.gather.batches.frame;
+        // What cannot be read is no item of any batch.
+        let done = match I::from_delivery(&delivery) {
+            Ok(input) => self.gather.item(Item { input, delivery: delivery.clone() }).await,
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(()) => {
+                frame.succeeded(&delivery, std::future::ready(())).await;
+                Ok(().into_outcome())
+            }
+            Err(error) => {
+                let error = delivery.classified(error);
+                frame.failed(&error, &delivery, std::future::ready(())).await;
+                Err(error)
+            }
+        }
+    }
+}
+
+impl<F, To> Batches<F, To> {
+    /// Works on a batch, and waits until what follows from it is acknowledged; answers how each item ended.
+    async fn work<I, Fut>(
+        &self,
+        items: Vec<Item<I>>,
+        flows: Vec<Flow>,
+    ) -> Vec<Result<(), HandlerError>>
+    where
+        F: Fn(Vec<Item<I>>) -> Fut,
+        Fut: Future,
+        Fut::Output: BatchAnswer,
+        <Fut::Output as BatchAnswer>::Output: Output<To>,
+    {
+        // It is never closed.
+        let _slot = self.slots.acquire().await;
+        let deliveries: Vec<_> = items.iter().map(|item| item.delivery.clone()).collect();
+        let Some(first) = deliveries.first() else { return Vec::new() };
+        let answered =
+            in_time(self.frame.timeout, async { (self.process)(items).await.outcomes() }).await;
+        let all = |error: HandlerError| {
+            let error = first.classified(error);
+            let again = |_| Err(HandlerError::said(error.kind(), error.message()));
+            deliveries.iter().map(again).collect()
+        };
+        let outcomes = match answered {
+            Ok(outcomes) if outcomes.len() == deliveries.len() => outcomes,
+            Ok(outcomes) => return all(miscounted(deliveries.len(), outcomes.len())),
+            Err(error) => return all(error),
+        };
+        let mut outputs = self.frame.outputs(first);
+        let mut ended = Vec::with_capacity(outcomes.len());
+        for (at, ((outcome, delivery), flow)) in
+            outcomes.into_iter().zip(&deliveries).zip(flows).enumerate()
+        {
+            ended.push(outcome.and_then(|output| outputs.add(at, output, delivery, flow)));
+        }
+        for (at, error) in outputs.send().await {
+            ended[at] = Err(error);
+        }
+        ended
+    }
+}
+
+/// Which outcome is whose cannot be said, so none of them counts; no retry helps, and a dead letter would not
+/// either: the items are kept until the function is mended.
+fn miscounted(items: usize, outcomes: usize) -> HandlerError {
+    HandlerError::outage(format!(
+        "the batch function answered {outcomes} outcomes for {items} items; it has to answer one for each, in \
+         their order"
+    ))
+}
