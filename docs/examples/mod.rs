@@ -1,5 +1,7 @@
 //! The code of the book. `tests/documentation.rs` compiles and runs it.
 
+#[cfg(feature = "testing")]
+mod attributes;
 #[cfg(feature = "cli")]
 mod cli;
 #[cfg(feature = "testing")]

@@ -22,7 +22,7 @@ pub(crate) use send::enqueue;
 use self::outgoing::{Alike, Outgoing};
 use crate::codec::cloudevents::ContentMode;
 use crate::codec::{EnvelopeError, Format, envelope};
-use crate::event::{Envelope, EventId, Flow, IntegrationEvent, Source};
+use crate::event::{Envelope, EventId, Flow, IntegrationEvent, Source, TopicName};
 use crate::mediator::{EventPublisher, PublishFailure};
 use crate::telemetry;
 use crate::topic::{CarriedBy, Topic};
@@ -151,7 +151,20 @@ impl Publisher {
         _topic: T,
         event: E,
     ) -> Result<Published, PublishError> {
-        let envelope = Envelope { topic: T::NAME, ..self.wrapped(event)? };
+        self.publish_to_named(T::NAME, event).await
+    }
+
+    /// Publishes one event to a topic whose name is known only at run time, whatever the event's own topic is, and
+    /// waits for the broker's acknowledgement.
+    ///
+    /// # Errors
+    /// As for [`publish`](Self::publish).
+    pub async fn publish_to_named<E: IntegrationEvent>(
+        &self,
+        topic: TopicName,
+        event: E,
+    ) -> Result<Published, PublishError> {
+        let envelope = Envelope { topic, ..self.wrapped(event)? };
         self.publish_envelope(envelope).await
     }
 
