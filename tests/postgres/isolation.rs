@@ -90,8 +90,9 @@ async fn events_of_transactions_that_commit_late_or_not_are_published_in_order()
             }
             unreachable!()
         };
-        let written = futures::future::join_all((0..100).map(write)).await;
-        written.into_iter().for_each(|done| drop(done.unwrap()));
+        for written in futures::future::join_all((0..100).map(write)).await {
+            written.unwrap();
+        }
         late.commit().await.unwrap();
         stage.drained().await;
         let published = stage.published();

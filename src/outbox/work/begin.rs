@@ -65,7 +65,7 @@ impl Work {
         }
         self.under_way.mark = true;
         let rows = std::mem::take(&mut self.acknowledged);
-        self.marking = rows.iter().map(|(row, _)| *row).collect();
+        self.marking.clone_from(&rows);
         let Settings { keep, lease, .. } = self.settings;
         let (session, term) = (session.clone(), self.term);
         self.call(async move {
@@ -111,7 +111,7 @@ impl Work {
         let mut known = Vec::new();
         self.lanes.known(&mut known);
         known.extend(self.acknowledged.iter().map(|(row, _)| *row));
-        known.extend(&self.marking);
+        known.extend(self.marking.iter().map(|(row, _)| *row));
         let session = session.clone();
         self.call(async move {
             Done::Fetched(answered(lease, session.fetch(&shards, &known, batch)).await)

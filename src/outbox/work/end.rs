@@ -176,8 +176,6 @@ impl Work {
             if self.is_over(term, row.shard) {
                 self.busy[place(row.shard)] -= 1;
                 self.lanes.dropped(&row);
-                // It was passed over while it was known: all is to be read again.
-                self.keys_unknown = true;
                 continue;
             }
             let Some((_, error)) = error else {
@@ -224,8 +222,6 @@ impl Work {
             rows.into_iter().partition(|(_, shard)| self.is_over(term, *shard));
         for (_, shard) in &over {
             self.busy[place(*shard)] -= 1;
-            // They are there still, perhaps, and were passed over while they were known.
-            self.keys_unknown = true;
         }
         match answer {
             Some(held) => {

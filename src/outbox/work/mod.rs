@@ -89,14 +89,14 @@ pub(super) struct Work {
     sent: usize,
     /// Rows that are acknowledged and not marked.
     acknowledged: Vec<(RowId, Shard)>,
-    marking: Vec<RowId>,
+    marking: Vec<(RowId, Shard)>,
     /// By shard: rows on their way, or acknowledged and not marked.
     busy: [usize; SHARDS as usize],
     owned: BTreeSet<Shard>,
     /// How often shards were taken.
     term: u64,
-    /// By shard: the term that it was taken in last. What was read before is not marked any more: its
-    /// number may be another row's, where the database stands further back than it did.
+    /// By shard: the term that it was taken in last. What was read before is neither marked nor known any
+    /// more: its number may be another row's, where the database stands further back than it did.
     taken_in: [u64; SHARDS as usize],
     /// Shards that are to be given up once nothing of them is busy.
     leaving: BTreeSet<Shard>,
@@ -248,6 +248,8 @@ impl Work {
             busy[place(*shard)] -= usize::from(!keep);
             keep
         });
+        self.marking.retain(|(_, shard)| !taken.contains(shard));
+        self.lanes.begin_term(|shard| taken.contains(&shard));
     }
 
     /// Whether the shard was taken anew since.
