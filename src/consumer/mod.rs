@@ -50,6 +50,7 @@ mod plan;
 mod read;
 mod routing;
 mod running;
+mod seat;
 mod settings;
 mod slots;
 mod stop;

@@ -16,13 +16,13 @@ use tracing::Instrument;
 
 pub(crate) use envelopes::record;
 pub use error::{BatchFailure, PublishError};
-pub(crate) use line::{Line, Queued};
+pub(crate) use line::Line;
 pub(crate) use send::enqueue;
 
 use self::outgoing::{Alike, Outgoing};
 use crate::codec::cloudevents::ContentMode;
 use crate::codec::{EnvelopeError, Format, envelope};
-use crate::event::{Envelope, EventId, Flow, IntegrationEvent, Source};
+use crate::event::{Envelope, EventId, Flow, IntegrationEvent, Source, TopicName};
 use crate::mediator::{EventPublisher, PublishFailure};
 use crate::telemetry;
 use crate::topic::{CarriedBy, Topic};
@@ -138,7 +138,7 @@ impl Publisher {
     /// # Errors
     /// See [`PublishError`]; its class says whether trying again can help.
     pub async fn publish<E: IntegrationEvent>(&self, event: E) -> Result<Published, PublishError> {
-        self.publish_envelope(self.wrapped(event)?).await
+        self.begin(self.wrapped(event)?)?.await
     }
 
     /// Publishes one event to a topic that carries it, whatever the event's own topic is, and waits for
@@ -151,8 +151,20 @@ impl Publisher {
         _topic: T,
         event: E,
     ) -> Result<Published, PublishError> {
-        let envelope = Envelope { topic: T::NAME, ..self.wrapped(event)? };
-        self.publish_envelope(envelope).await
+        self.publish_to_named(T::NAME, event).await
+    }
+
+    /// Publishes one event to a topic whose name is known only at run time, whatever the event's own topic is, and
+    /// waits for the broker's acknowledgement.
+    ///
+    /// # Errors
+    /// As for [`publish`](Self::publish).
+    pub async fn publish_to_named<E: IntegrationEvent>(
+        &self,
+        topic: TopicName,
+        event: E,
+    ) -> Result<Published, PublishError> {
+        self.begin(Envelope { topic, ..self.wrapped(event)? })?.await
     }
 
     /// Publishes an envelope whose metadata the caller has set.
@@ -163,6 +175,14 @@ impl Publisher {
         &self,
         envelope: Envelope<E>,
     ) -> Result<Published, PublishError> {
+        self.begin(envelope)?.await
+    }
+
+    /// Queues an event; what is left to do is to wait.
+    fn begin<E: IntegrationEvent>(
+        &self,
+        envelope: Envelope<E>,
+    ) -> Result<impl Future<Output = Result<Published, PublishError>> + use<E>, PublishError> {
         let mut envelope = envelopes::encode(envelope, self.0.format)?;
         let span = crate::publish_span!(
             self.0.system,
@@ -171,9 +191,15 @@ impl Publisher {
             1u64
         );
         self.trace(&mut envelope, &span);
-        let id = envelope.metadata.id.clone();
-        let delivered = self.send_one(envelope).instrument(span).await?;
-        Ok(Published { id, delivered })
+        let sending = span.in_scope(|| self.send(&envelope))?;
+        let id = envelope.metadata.id;
+        let acknowledged = async move {
+            match sending.acknowledged().await {
+                Ok(delivered) => Ok(Published { id, delivered }),
+                Err(source) => Err(PublishError::NotAcknowledged { id, source }),
+            }
+        };
+        Ok(acknowledged.instrument(span))
     }
 
     /// Publishes events in order with one shared acknowledgement; `Ok` once all are acknowledged.
@@ -234,9 +260,10 @@ impl Publisher {
         let mut envelope = envelope(&event, &self.0.source, self.0.format, &Flow::current())?;
         self.trace(&mut envelope, &tracing::Span::current());
         let id = envelope.metadata.id.clone();
-        match self.queue(&envelope).await?.refused() {
-            Some(source) => Err(PublishError::NotAcknowledged { id, source }),
-            None => Ok(id),
+        let taken = self.send(&envelope)?.taken().await;
+        match taken {
+            Err(source) => Err(PublishError::NotAcknowledged { id, source }),
+            Ok(()) => Ok(id),
         }
     }
 
@@ -264,7 +291,7 @@ impl Publisher {
 }
 
 impl PublisherBuilder {
-    /// Payload in the value and attributes in headers (default), or all in one document.
+    /// Payload in the value and attributes in headers, or all in one document. Default: the former.
     #[must_use]
     pub fn content_mode(mut self, mode: ContentMode) -> Self {
         self.0.mode = mode;
