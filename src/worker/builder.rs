@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::batch::{BatchAnswer, Batched, Item};
+use super::batch::{BatchAnswer, BatchProcessor, Batched};
 use super::frame::{Failed, Frame, Hooks};
 use super::output::Output;
 use super::process::Processor;
@@ -12,7 +12,7 @@ use super::running::Worker;
 use super::single::Single;
 use super::topics::{NoTopic, On, OutputTopic};
 use crate::consumer::{
-    BuildError, Consumer, ConsumerBuilder, Delivery, FailureKind, Input, InputTopics, Order, Own,
+    BuildError, Consumer, ConsumerBuilder, Delivery, FailureKind, InputTopics, Order, Own,
 };
 use crate::event::{TopicName, TopicSpec};
 use crate::producer::Producer;
@@ -164,30 +164,27 @@ impl<In, Out: OutputTopic> WorkerBuilder<In, Out> {
         self.working(install, <P::Output as Output<Out>>::topics(), None)
     }
 
-    /// What is done with inputs of one partition together: an async function that takes a `Vec` of [`Item`]s, at
-    /// most `size` of them, and answers an outcome for each, in their order. A batch that is not full begins
-    /// `wait` after its first item has come.
+    /// What is done with inputs of one partition together: an async function that takes a `Vec` of
+    /// [`Item`](super::Item)s, at most `size` of them, and answers an outcome for each, in their order; or a type
+    /// that is [`ProcessBatch`](super::ProcessBatch). A batch that is not full begins `wait` after its first item
+    /// has come.
     ///
     /// Batches of a partition are taken in its order, and run one after another. An item that failed is tried
     /// again without the others, in a later batch, and so gives up its place among those of its key.
     #[must_use]
-    pub fn process_batch<I, F, Fut>(
+    pub fn process_batch<Args: 'static, P: BatchProcessor<Args>>(
         self,
         size: usize,
         wait: Duration,
-        process: F,
+        process: P,
     ) -> WorkerBuilder<In, Out, Work>
     where
-        I: Input,
-        In: InputTopics<I> + Send + 'static + Clone,
-        F: Fn(Vec<Item<I>>) -> Fut + Send + Sync + 'static,
-        Fut: Future + Send + 'static,
-        Fut::Output: BatchAnswer,
-        <Fut::Output as BatchAnswer>::Output: Output<Out>,
+        In: InputTopics<P::Input> + Send + 'static + Clone,
+        <P::Answer as BatchAnswer>::Output: Output<Out>,
     {
         let input = self.input.clone();
         let install: Install = Box::new(move |consumer, name, frame, concurrency| {
-            let work = Batched::<_, _, Out>::new(process, size, wait, concurrency, frame);
+            let work = Batched::<P, Args, Out>::new(process, size, wait, concurrency, frame);
             consumer
                 .order(Order::Unordered)
                 // One batch that runs and one that gathers, of each partition.
@@ -195,7 +192,7 @@ impl<In, Out: OutputTopic> WorkerBuilder<In, Out> {
                 .begun_per_partition(size.saturating_mul(2))
                 .handle_on_named(input, name, work)
         });
-        let writes = <<Fut::Output as BatchAnswer>::Output as Output<Out>>::topics();
+        let writes = <<P::Answer as BatchAnswer>::Output as Output<Out>>::topics();
         self.working(install, writes, Some((size, wait)))
     }
 

@@ -35,7 +35,7 @@ mod single;
 mod topics;
 mod workers;
 
-pub use batch::{BatchAnswer, Item};
+pub use batch::{BatchAnswer, BatchFn, BatchProcessor, Item, ProcessBatch};
 pub use builder::{DeadLetters, Work, WorkerBuilder};
 pub use frame::Failed;
 pub use output::{Output, Outputs};
