@@ -22,6 +22,7 @@ mod large;
 mod nodes;
 mod outage;
 mod path;
+mod producer;
 #[cfg(feature = "axum")]
 mod readiness;
 mod retention;
