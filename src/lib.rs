@@ -107,7 +107,9 @@ pub mod worker;
 pub use event::{DomainEvent, IntegrationEvent};
 pub use mediator::{Command, Query};
 #[cfg(feature = "macros")]
-pub use tidings_macros::{Command, DomainEvent, IntegrationEvent, Query, Topic};
+pub use tidings_macros::{
+    Command, DomainEvent, IntegrationEvent, Query, Topic, consumer, producer, worker,
+};
 pub use topic::Topic;
 
 /// The README's code compiles.

@@ -36,15 +36,14 @@ impl Producer {
         }
     }
 
-    /// Sends messages in order, each as the consequence of a flow of its own; answers why which of them was
-    /// not acknowledged.
-    pub(crate) async fn send_each(&self, messages: &[(Message, Flow)]) -> Vec<(usize, SendError)> {
+    /// Sends messages in order, each as the consequence of a flow; answers what became of each.
+    pub(crate) async fn send_each(&self, messages: &[(Message, Flow)]) -> Vec<Outcome> {
         let taken = self.take_all(messages.iter().map(|(message, flow)| (message, flow))).await;
-        let mut failed = Vec::new();
-        for (at, taken) in taken.into_iter().enumerate() {
-            failed.extend(outcome(taken).await.err().map(|error| (at, error)));
+        let mut outcomes = Vec::with_capacity(taken.len());
+        for taken in taken {
+            outcomes.push(outcome(taken).await);
         }
-        failed
+        outcomes
     }
 
     /// Gives all of them to the producer. What comes after one that found no room must not overtake it, and fails as

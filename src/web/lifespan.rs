@@ -148,7 +148,7 @@ impl Lifespan {
         self
     }
 
-    /// Shows on the readiness route what is wrong. Off by default: strangers may ask it.
+    /// Shows on the readiness route what is wrong. Default: no, since strangers may ask it.
     #[must_use]
     pub fn health_details(self) -> Self {
         self.health.show_details();

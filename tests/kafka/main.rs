@@ -36,3 +36,4 @@ mod stop;
 mod tiers;
 mod topics;
 mod transactions;
+mod workers;
