@@ -408,3 +408,14 @@ fn the_table_of_metrics_is_what_the_code_says() {
     }
     check_table("docs/src/telemetry.md", "metrics", &table);
 }
+
+#[cfg(feature = "kafka")]
+#[test]
+fn the_table_of_error_codes_is_what_the_code_says() {
+    let mut table = "| class | code | number | why |\n| --- | --- | --- | --- |\n".to_owned();
+    for code in tidings::transport::kafka::ERROR_CODES {
+        let tidings::transport::kafka::ErrorCode { name, number, class, reason, .. } = code;
+        table += &format!("| {class} | `{name}` | {number} | {reason} |\n");
+    }
+    check_table("docs/src/producer.md", "errors", &table);
+}

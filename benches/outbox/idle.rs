@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tidings::IntegrationEvent;
 use tidings::consumer::{Consumer, Event, HandlerError, TopicSetup};
-use tidings::event::TopicName;
+use tidings::event::{Envelope, TopicName};
 use tidings::outbox::Relay;
 use tidings::retry::RetryPolicy;
 use tokio::sync::mpsc;
 
 use crate::measure::number;
-use crate::stage::Stage;
+use crate::stage::{FIRST_ORDER, Stage};
 
 /// At the median.
 const GATE: Duration = Duration::from_millis(50);
@@ -48,31 +48,33 @@ pub(crate) async fn run(stage: &Stage) -> bool {
     stage.execute("TRUNCATE {outbox}").await;
     let events = number("TIDINGS_BENCH_IDLE", 100);
     let relay = Relay::builder(stage.store.clone()).build(&stage.kafka).expect("a relay").start();
-    TOPIC.get_or_init(|| stage.topic.clone());
+    let name = TopicName::new(format!("{}-idle", stage.topic)).expect("a name");
+    let topic = TOPIC.get_or_init(|| name);
     let (handled, mut seen) = mpsc::unbounded_channel();
-    let consumer = Consumer::builder(format!("{}-idle", stage.topic))
-        .handle_named("see", move |Event(_): Event<OrderPlaced>| {
-            let sent = handled.send(Instant::now());
+    let consumer = Consumer::builder(topic.as_str())
+        .handle_named("see", move |Event(event): Event<OrderPlaced>| {
+            let sent = handled.send((event.order_id, Instant::now()));
             async move { sent.map_err(HandlerError::permanent) }
         })
         .retry(RetryPolicy::none())
         .topics(TopicSetup::Create { partitions: None, replication: None });
     let consumer =
         consumer.build(&stage.kafka).expect("a consumer").start().await.expect("started");
-    // What the other benchmarks left on the topic is read first.
-    let left = Duration::from_secs(2);
-    while tokio::time::timeout(left, seen.recv()).await.is_ok() {}
     let mut took = Vec::new();
     for n in 0..=events {
         tokio::time::sleep(PAUSE + Duration::from_millis(n % 17)).await;
         let mut transaction = stage.pool.begin().await.expect("a transaction");
-        stage.outbox.append(&mut transaction, vec![stage.event(n)]).await.expect("stored");
+        let event = Envelope { topic: topic.clone(), ..stage.event(n) };
+        stage.outbox.append(&mut transaction, vec![event]).await.expect("stored");
+        // The handler may see it before this side hears of the commit.
+        let committing = Instant::now();
         transaction.commit().await.expect("committed");
-        let committed = Instant::now();
-        let at = tokio::time::timeout(WAIT, seen.recv()).await.expect("it comes");
-        // The first one waits for the relay to begin.
+        let seen = tokio::time::timeout(WAIT, seen.recv()).await.expect("it comes");
+        let (order_id, at) = seen.expect("the handler is there");
+        assert_eq!(order_id, FIRST_ORDER + n, "each event is handled once, and nothing else is");
+        // The first one waits for relay and consumer to begin.
         if n > 0 {
-            took.push(at.expect("the handler is there").saturating_duration_since(committed));
+            took.push(at.checked_duration_since(committing).expect("not before its commit"));
         }
     }
     assert!(consumer.stop(WAIT).await.is_clean());

@@ -15,6 +15,8 @@ use tidings::transport::kafka::{Kafka, KafkaConfig};
 
 const PARTITIONS: i32 = 12;
 const KEYS: u64 = 10_000;
+/// The number of the first order.
+pub(crate) const FIRST_ORDER: u64 = 10_000_000;
 const WAIT: Duration = Duration::from_secs(30);
 
 pub(crate) struct Stage {
@@ -63,7 +65,7 @@ impl Stage {
     pub(crate) fn event(&self, number: u64) -> Envelope {
         let customer = number.wrapping_mul(0x9e37_79b9) % KEYS;
         let payload = json!({
-            "order_id": 10_000_000 + number,
+            "order_id": FIRST_ORDER + number,
             "customer": format!("customer-{customer:05}"),
             "email": format!("somebody.{customer:05}@example.com"),
             "name": "Ada Augusta King-Noel",

@@ -34,6 +34,7 @@ mod testing;
 #[cfg(all(feature = "testing", feature = "sqlite"))]
 mod testing_outbox;
 mod topics;
+mod workers;
 
 use tidings::transport::kafka::{EmbeddedBroker, Kafka, KafkaConfig};
 

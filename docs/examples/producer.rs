@@ -41,10 +41,67 @@ async fn send_typed(producer: &Producer) -> Result<(), BoxError> {
 }
 // ANCHOR_END: typed
 
+// ANCHOR: deliveries
+use std::time::Duration;
+
+use tidings::producer::{DeliveryContext, DeliveryHandler, SendError};
+use tidings::retry::Backoff;
+use tidings::transport::Transport;
+
+struct Journal;
+
+impl DeliveryHandler for Journal {
+    fn on_failure(&self, delivery: &DeliveryContext, error: &SendError) {
+        println!("{} to {}: {error}", delivery.message_id(), delivery.topic());
+    }
+
+    fn on_retry_scheduled(&self, delivery: &DeliveryContext) {
+        println!("{}: attempt {} failed", delivery.message_id(), delivery.attempt());
+    }
+}
+
+fn patient(transport: &dyn Transport) -> Producer {
+    Producer::builder(transport)
+        .retries(8)
+        .backoff(Backoff::exponential(Duration::from_secs(1)).cap(Duration::from_secs(60)))
+        .handler(Journal)
+        .dead_letters(TopicName::from_static("web.dlq"))
+        .errors(TopicName::from_static("errors"))
+        .build()
+}
+
+async fn follow(producer: &Producer) -> Result<(), BoxError> {
+    let id = producer.send_and_forget(Message::new(CLICKS, "/prices")?).await?;
+    match producer.status(&id) {
+        Some(status) => println!("{id}: {status:?}"),
+        None => println!("{id} is not known (any more)"),
+    }
+    Ok(())
+}
+// ANCHOR_END: deliveries
+
+// ANCHOR: layers
+use tidings::producer::{Breaker, BreakerState, RateLimit};
+
+fn careful(transport: &dyn Transport) -> Result<(Producer, Breaker), BoxError> {
+    let breaker = Breaker::new().failures(5).open_for(Duration::from_secs(10));
+    let limit = RateLimit::new(500, Duration::from_secs(1))?.burst(50);
+    let producer = Producer::builder(transport).layer(breaker.clone()).layer(limit).build();
+    // A clone of a breaker knows its state.
+    assert_eq!(breaker.state(), BreakerState::Closed);
+    Ok((producer, breaker))
+}
+// ANCHOR_END: layers
+
 #[tokio::test]
 async fn what_is_sent_is_acknowledged() {
     let kafka = super::embedded("web");
     let producer = Producer::new(&kafka);
     send(&producer).await.unwrap();
     send_typed(&producer).await.unwrap();
+    follow(&patient(&kafka)).await.unwrap();
+    let (careful, breaker) = careful(&kafka).unwrap();
+    send(&careful).await.unwrap();
+    assert_eq!(breaker.state(), BreakerState::Closed);
+    assert!(producer.close(Duration::from_secs(10)).await.is_empty());
 }

@@ -10,6 +10,7 @@ use super::pause::Reason;
 use super::work::at;
 use crate::clock::{BrokerClock, Millis, millis};
 use crate::codec::cloudevents;
+use crate::error::one_line;
 use crate::event::{Headers, TopicName, header};
 use crate::publisher::enqueue;
 use crate::retry::Backoff;
@@ -130,7 +131,7 @@ impl Forward {
             headers.push(header::ORIGIN_TIMESTAMP, timestamp.to_string());
         }
         headers.push(header::ERROR_KIND, failure.kind);
-        headers.push(header::ERROR_MESSAGE, error_text(failure.message));
+        headers.push(header::ERROR_MESSAGE, one_line(failure.message, ERROR_TEXT));
         let first = before
             .get_str(header::FIRST_FAILED_AT)
             .filter(|_| on_tier)
@@ -278,32 +279,5 @@ impl<'a> Origin<'a> {
             offset: self.offset,
             timestamp: self.timestamp,
         }
-    }
-}
-
-/// One line of at most [`ERROR_TEXT`] bytes: a record's header must not grow with each failure, nor
-/// forge lines in a log.
-fn error_text(message: &str) -> String {
-    let mut text = String::with_capacity(message.len().min(ERROR_TEXT));
-    for c in message.chars() {
-        let c = if c.is_control() { ' ' } else { c };
-        if text.len() + c.len_utf8() > ERROR_TEXT {
-            break;
-        }
-        text.push(c);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_error_text_is_one_line_of_at_most_1_kib() {
-        assert_eq!(error_text("a\r\nINFO forged"), "a  INFO forged");
-        let long = error_text(&"ü".repeat(1000));
-        assert_eq!(long.len(), 1024);
-        assert!(long.chars().all(|c| c == 'ü'));
     }
 }

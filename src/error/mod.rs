@@ -42,6 +42,20 @@ macro_rules! debug_as_told {
 }
 pub(crate) use debug_as_told;
 
+/// One line of at most `most` bytes: what is kept of an error on a record must not grow with it, nor forge lines in a
+/// log.
+pub(crate) fn one_line(message: &str, most: usize) -> String {
+    let mut text = String::with_capacity(message.len().min(most));
+    for c in message.chars() {
+        let c = if c.is_control() { ' ' } else { c };
+        if text.len() + c.len_utf8() > most {
+            break;
+        }
+        text.push(c);
+    }
+    text
+}
+
 /// An error and its causes on one line, for logs and headers.
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
@@ -55,4 +69,17 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_text_is_one_line_of_bounded_length() {
+        assert_eq!(one_line("a\r\nINFO forged", 1024), "a  INFO forged");
+        let long = one_line(&"ü".repeat(1000), 1024);
+        assert_eq!(long.len(), 1024);
+        assert!(long.chars().all(|c| c == 'ü'));
+    }
 }

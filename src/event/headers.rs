@@ -79,8 +79,8 @@ impl Headers {
 
     /// Headers as they were stored; `None` where the bytes are no headers.
     #[cfg(any(feature = "postgres", feature = "sqlite"))]
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (mut rest, mut len) = (bytes, 0);
+    pub(crate) fn from_bytes(buffer: BytesMut) -> Option<Self> {
+        let (mut rest, mut len) = (&*buffer, 0);
         while !rest.is_empty() {
             let (name, after) = rest.split_first_chunk()?;
             let (value, after) = after.split_first_chunk()?;
@@ -92,7 +92,7 @@ impl Headers {
             rest = after.get(bytes..)?;
             len += 1;
         }
-        Some(Self { buffer: bytes.into(), len })
+        Some(Self { buffer, len })
     }
 
     /// How many there are.
@@ -195,13 +195,14 @@ mod tests {
         let mut headers = Headers::default();
         headers.push("a", "1");
         headers.push_raw(b"\xff\0", None);
-        assert_eq!(Headers::from_bytes(headers.as_bytes()), Some(headers.clone()));
-        assert_eq!(Headers::from_bytes(b""), Some(Headers::default()));
+        let read = |bytes: &[u8]| Headers::from_bytes(bytes.into());
+        assert_eq!(read(headers.as_bytes()), Some(headers.clone()));
+        assert_eq!(read(b""), Some(Headers::default()));
         let bytes = headers.as_bytes();
         for end in [1, 4, 9, bytes.len() - 1] {
-            assert_eq!(Headers::from_bytes(&bytes[..end]), None, "cut at {end}");
+            assert_eq!(read(&bytes[..end]), None, "cut at {end}");
         }
-        assert_eq!(Headers::from_bytes(&[0xfe; 16]), None, "lengths that are not there");
+        assert_eq!(read(&[0xfe; 16]), None, "lengths that are not there");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! What can go wrong with a plain message.
 
-use super::{InvalidMessage, Message, MessageId};
+use super::{AttemptError, InvalidMessage, Message, MessageId};
 use crate::error::ErrorClass;
-use crate::transport::ProduceError;
+use crate::transport::{Delivered, ProduceError};
 
 /// A message was not sent.
 #[derive(Debug, thiserror::Error)]
@@ -16,13 +16,17 @@ pub enum SendError {
         /// What is wrong with it.
         source: InvalidMessage,
     },
-    /// The transport did not acknowledge it.
-    #[error("message {id} was not acknowledged")]
+    /// It was not acknowledged.
+    #[error("message {id} was not acknowledged, attempts: {attempts}")]
     NotAcknowledged {
         /// Which one.
         id: MessageId,
-        /// Why.
-        source: ProduceError,
+        /// How often it was tried; 0 where it found no room.
+        attempts: u32,
+        /// Where it lies among the dead letters, if it does.
+        dead_letter: Option<Delivered>,
+        /// Why the last attempt failed.
+        source: AttemptError,
     },
 }
 
@@ -42,9 +46,23 @@ impl SendError {
         }
     }
 
-    /// Whether the message may have been stored all the same.
+    /// Whether the message may have been stored all the same. What a layer gave up may have been sent before.
     pub fn is_indefinite(&self) -> bool {
-        matches!(self, Self::NotAcknowledged { source: ProduceError::NoAnswer { .. }, .. })
+        match self {
+            Self::NotAcknowledged { source: AttemptError::NotAcknowledged(error), .. } => {
+                matches!(error, ProduceError::NoAnswer { .. })
+            }
+            Self::NotAcknowledged { source: AttemptError::Layer(_), .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether an open breaker refused it before it was tried.
+    pub fn is_refused(&self) -> bool {
+        matches!(
+            self,
+            Self::NotAcknowledged { attempts: 1, source: AttemptError::BreakerOpen(_), .. }
+        )
     }
 }
 
@@ -52,7 +70,7 @@ impl SendError {
 #[derive(Debug, thiserror::Error)]
 #[error("{} messages of the batch were not sent", unsent.len())]
 pub struct UnsentMessages {
-    /// Those that were not acknowledged, in order: send them again, they keep their ids.
+    /// Those that were not acknowledged, in order, dead letters among them: send them again, they keep their ids.
     pub unsent: Vec<Message>,
     /// Why the first of them was not.
     pub source: SendError,

@@ -1,12 +1,25 @@
 //! The producer: sends plain messages, those that are no integration events, and says when they are safe.
 //!
 //! [`Producer::send`] waits for one message's acknowledgement, [`Producer::send_all`] for that of all of them in
-//! order, and [`Producer::send_and_forget`] for a place in the queue only.
+//! order, and [`Producer::send_and_forget`] for room only. With [`Producer::builder`] a message that fails is tried
+//! again in the order of its key, put aside when it is given up, and whoever wants to hear of it does.
 
-mod each;
+mod aside;
+mod attempt;
+mod breaker;
+mod budget;
+mod builder;
+mod core;
+mod counts;
+mod delivery;
 mod error;
 mod key;
 mod message;
+mod rate;
+mod sending;
+mod together;
+mod tracked;
+mod turns;
 mod wire;
 
 use std::sync::Arc;
@@ -14,27 +27,26 @@ use std::time::Duration;
 
 use tracing::Instrument;
 
+pub use attempt::{Attempt, AttemptError, SendService};
+pub use breaker::{Breaker, BreakerOpen, BreakerService, BreakerState};
+pub use builder::ProducerBuilder;
+pub use counts::{Measured, SendCounts, SendOutcome};
+pub use delivery::{DeliveryContext, DeliveryHandler, DeliveryStatus};
 pub use error::{SendError, UnsentMessages};
 pub use key::MessageKey;
 pub use message::{InvalidMessage, Message};
+pub use rate::{InvalidRateLimit, RateLimit, RateLimited};
 
+use self::core::Core;
 /// What a message is known by: `message-id` on the wire.
 pub use crate::event::EventId as MessageId;
-use crate::event::Flow;
-use crate::publisher::{Line, Queued};
-use crate::telemetry;
-use crate::transport::{Delivered, DeliveryCounts, Transport};
+use crate::transport::{Delivered, Transport};
 
-/// Sends plain messages. Cheap to clone; all clones share one bounded queue.
+/// Sends plain messages. Cheap to clone; all clones share one bounded memory.
 ///
 /// `send(message).await` is `Ok` once the broker has acknowledged the message with `acks=all`.
 #[derive(Clone)]
-pub struct Producer(Arc<Inner>);
-
-struct Inner {
-    line: Line,
-    system: &'static str,
-}
+pub struct Producer(Arc<Core>);
 
 /// A message that the broker has acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,47 +58,63 @@ pub struct Sent {
 }
 
 impl Producer {
-    /// A producer with the transport's waits.
+    /// A producer with the transport's waits, no retries beyond the client's own, and nothing set aside.
     pub fn new(transport: &dyn Transport) -> Self {
-        let line = Line::new(transport.producer());
-        Self(Arc::new(Inner { line, system: transport.system() }))
+        Self::builder(transport).build()
     }
 
-    /// Messages acknowledged and given up so far, those included that nobody waits for.
-    pub fn counts(&self) -> &DeliveryCounts {
-        &self.0.line.counts
+    /// A producer to be configured.
+    pub fn builder(transport: &dyn Transport) -> ProducerBuilder {
+        ProducerBuilder::new(transport)
+    }
+
+    /// Messages by what became of them so far, those included that nobody waits for.
+    pub fn counts(&self) -> &SendCounts {
+        &self.0.counts
+    }
+
+    /// Messages that have not come to their end.
+    pub fn open(&self) -> usize {
+        self.0.open.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// What has become of a message; `None` where it is not known: it was never sent, or was settled so long ago that
+    /// others have taken its place ([`ProducerBuilder::track`]).
+    pub fn status(&self, id: &MessageId) -> Option<DeliveryStatus> {
+        self.0.tracked.status(id)
     }
 
     /// Sends one message and waits for the broker's acknowledgement of it. What it belongs to and what caused it is
-    /// taken from the current [`Flow`].
+    /// taken from the current [`Flow`](crate::event::Flow).
     ///
-    /// Dropping the future does not take the message back; its outcome is still counted.
+    /// Dropping the future does not take the message back once there was room for it; its outcome is counted.
     ///
     /// # Errors
     /// See [`SendError`]; its class says whether trying again can help.
     pub async fn send(&self, message: Message) -> Result<Sent, SendError> {
-        let span = self.span(&message, 1);
-        self.send_one(message).instrument(span).await
+        let sending = async {
+            let told = self.0.take(&message).await?;
+            told.outcome().await
+        };
+        sending.instrument(self.span(&message, 1)).await
     }
 
-    /// Queues one message and does not wait for its acknowledgement; the outcome is counted in
-    /// [`counts`](Self::counts).
+    /// Gives a message to the producer and does not wait for its acknowledgement: the outcome is counted in
+    /// [`counts`](Self::counts), known by its id, told to handlers, and logged when it is a failure.
     ///
     /// # Errors
-    /// When it cannot be sent as it is, the queue stays full for the send wait, the client refuses it at once, or
-    /// the producer is closed.
+    /// When it cannot be sent as it is, there is no room for the send wait, or the producer is closed.
     pub async fn send_and_forget(&self, message: Message) -> Result<MessageId, SendError> {
-        match self.queue(&message).await?.refused() {
-            Some(source) => Err(SendError::NotAcknowledged { id: message.id, source }),
-            None => Ok(message.id),
-        }
+        let taking = async { self.0.take(&message).await.map(drop) };
+        taking.instrument(self.span(&message, 1)).await?;
+        Ok(message.id)
     }
 
-    /// Sends messages in order; `Ok` once all are acknowledged.
+    /// Sends messages in order, with one wait for all of them; `Ok` once all are acknowledged.
     ///
     /// # Errors
     /// [`UnsentMessages`] holds each message that was not acknowledged. One that cannot be sent as it is fails all of
-    /// them before anything is sent.
+    /// them before anything is sent; one that finds no room fails those after it, so that none overtakes it.
     pub async fn send_all(&self, messages: Vec<Message>) -> Result<Vec<Sent>, UnsentMessages> {
         let Some(first) = messages.first() else { return Ok(Vec::new()) };
         let span = self.span(first, messages.len());
@@ -98,10 +126,13 @@ impl Producer {
         self.0.line.producer.reachable().err().map(|error| error.to_string())
     }
 
-    /// Takes nothing more, sends what is queued, and after `within` gives up on the rest.
-    /// Answers the ids of the messages that were not acknowledged.
+    /// Takes nothing more, sends what it has, retries included, and after `within` (and at most a few seconds) gives up
+    /// on the rest. Answers the ids of the messages that were not acknowledged; later calls answer nothing.
+    ///
+    /// It closes the producer of the transport, and with it every publisher there: what these had not sent is on the
+    /// list, too.
     pub async fn close(&self, within: Duration) -> Vec<MessageId> {
-        self.0.line.producer.close(within).await
+        self.0.close(within).await
     }
 
     fn span(&self, first: &Message, count: usize) -> tracing::Span {
@@ -113,71 +144,25 @@ impl Producer {
         )
     }
 
-    async fn queue(&self, message: &Message) -> Result<Queued, SendError> {
-        let id = &message.id;
-        message.check().map_err(|source| SendError::Invalid { id: id.clone(), source })?;
-        let trace = telemetry::trace_of(&tracing::Span::current());
-        let record = wire::record(message, &Flow::current(), trace.as_ref());
-        let queued = self.0.line.queue(&record, id.clone()).await;
-        queued.map_err(|source| SendError::NotAcknowledged { id: id.clone(), source })
+    /// Finds it as long as somebody holds it.
+    #[cfg(feature = "otel")]
+    pub(crate) fn weakly(&self) -> impl Fn() -> Option<Self> + Send + Sync + use<> {
+        let held = Arc::downgrade(&self.0);
+        move || held.upgrade().map(Self)
     }
 
-    async fn send_one(&self, message: Message) -> Result<Sent, SendError> {
-        let queued = self.queue(&message).await?;
-        self.answer(&message, queued).await
-    }
-
-    async fn answer(&self, message: &Message, queued: Queued) -> Result<Sent, SendError> {
-        let id = message.id.clone();
-        match self.0.line.answer(queued).await {
-            Ok(delivered) => Ok(Sent { id, delivered }),
-            Err(source) => Err(SendError::NotAcknowledged { id, source }),
-        }
-    }
-
-    async fn send_together(&self, messages: Vec<Message>) -> Result<Vec<Sent>, UnsentMessages> {
-        for message in &messages {
-            if let Err(source) = message.check() {
-                let source = SendError::Invalid { id: message.id.clone(), source };
-                return Err(UnsentMessages { unsent: messages, source });
-            }
-        }
-        let mut queued = Vec::with_capacity(messages.len());
-        let mut full = None;
-        for message in &messages {
-            match self.queue(message).await {
-                Ok(way) => queued.push(way),
-                // What comes after a message that was not taken must not overtake it.
-                Err(error) => {
-                    full = Some(error);
-                    break;
-                }
-            }
-        }
-        let taken = queued.len();
-        let answers = messages.iter().zip(queued).map(|(message, way)| self.answer(message, way));
-        let answers = futures::future::join_all(answers).await;
-        let mut unsent: Vec<_> = (taken..messages.len()).collect();
-        let (mut sent, mut failed, mut why) = (Vec::with_capacity(taken), Vec::new(), None);
-        for (at, answer) in answers.into_iter().enumerate() {
-            match answer {
-                Ok(one) => sent.push(one),
-                Err(error) => {
-                    failed.push(at);
-                    why.get_or_insert(error);
-                }
-            }
-        }
-        let Some(source) = why.or(full) else { return Ok(sent) };
-        failed.append(&mut unsent);
-        let mut left: Vec<_> = messages.into_iter().map(Some).collect();
-        let unsent = failed.into_iter().filter_map(|at| left[at].take()).collect();
-        Err(UnsentMessages { unsent, source })
+    /// The kind of broker, as `messaging.system` names it.
+    #[cfg(feature = "otel")]
+    pub(crate) fn system(&self) -> &'static str {
+        self.0.system
     }
 }
 
 impl std::fmt::Debug for Producer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Producer").field("counts", self.counts()).finish()
+        f.debug_struct("Producer")
+            .field("counts", self.counts())
+            .field("open", &self.open())
+            .finish_non_exhaustive()
     }
 }

@@ -16,7 +16,7 @@ use tracing::Instrument;
 
 pub(crate) use envelopes::record;
 pub use error::{BatchFailure, PublishError};
-pub(crate) use line::{Line, Queued};
+pub(crate) use line::Line;
 pub(crate) use send::enqueue;
 
 use self::outgoing::{Alike, Outgoing};
@@ -138,7 +138,7 @@ impl Publisher {
     /// # Errors
     /// See [`PublishError`]; its class says whether trying again can help.
     pub async fn publish<E: IntegrationEvent>(&self, event: E) -> Result<Published, PublishError> {
-        self.publish_envelope(self.wrapped(event)?).await
+        self.begin(self.wrapped(event)?)?.await
     }
 
     /// Publishes one event to a topic that carries it, whatever the event's own topic is, and waits for
@@ -164,8 +164,7 @@ impl Publisher {
         topic: TopicName,
         event: E,
     ) -> Result<Published, PublishError> {
-        let envelope = Envelope { topic, ..self.wrapped(event)? };
-        self.publish_envelope(envelope).await
+        self.begin(Envelope { topic, ..self.wrapped(event)? })?.await
     }
 
     /// Publishes an envelope whose metadata the caller has set.
@@ -176,6 +175,14 @@ impl Publisher {
         &self,
         envelope: Envelope<E>,
     ) -> Result<Published, PublishError> {
+        self.begin(envelope)?.await
+    }
+
+    /// Queues an event; what is left to do is to wait.
+    fn begin<E: IntegrationEvent>(
+        &self,
+        envelope: Envelope<E>,
+    ) -> Result<impl Future<Output = Result<Published, PublishError>> + use<E>, PublishError> {
         let mut envelope = envelopes::encode(envelope, self.0.format)?;
         let span = crate::publish_span!(
             self.0.system,
@@ -184,9 +191,15 @@ impl Publisher {
             1u64
         );
         self.trace(&mut envelope, &span);
-        let id = envelope.metadata.id.clone();
-        let delivered = self.send_one(envelope).instrument(span).await?;
-        Ok(Published { id, delivered })
+        let sending = span.in_scope(|| self.send(&envelope))?;
+        let id = envelope.metadata.id;
+        let acknowledged = async move {
+            match sending.acknowledged().await {
+                Ok(delivered) => Ok(Published { id, delivered }),
+                Err(source) => Err(PublishError::NotAcknowledged { id, source }),
+            }
+        };
+        Ok(acknowledged.instrument(span))
     }
 
     /// Publishes events in order with one shared acknowledgement; `Ok` once all are acknowledged.
@@ -247,9 +260,10 @@ impl Publisher {
         let mut envelope = envelope(&event, &self.0.source, self.0.format, &Flow::current())?;
         self.trace(&mut envelope, &tracing::Span::current());
         let id = envelope.metadata.id.clone();
-        match self.queue(&envelope).await?.refused() {
-            Some(source) => Err(PublishError::NotAcknowledged { id, source }),
-            None => Ok(id),
+        let taken = self.send(&envelope)?.taken().await;
+        match taken {
+            Err(source) => Err(PublishError::NotAcknowledged { id, source }),
+            Ok(()) => Ok(id),
         }
     }
 

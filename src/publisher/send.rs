@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::line::Queued;
+use super::line::Sending;
 use super::outgoing::Outgoing;
 use super::{BatchFailure, PublishError, Publisher, envelopes};
 use crate::event::Envelope;
-use crate::transport::{Batch, Delivered, ProduceError, Producer, Receipt, Record};
+use crate::transport::{Batch, ProduceError, Producer, Receipt, Record};
 
 /// Queues a record, waiting for room up to `wait`.
 ///
@@ -20,7 +20,18 @@ pub(crate) async fn enqueue(
     receipt: Receipt,
     wait: Duration,
 ) -> Result<(), ProduceError> {
-    let Err(mut receipt) = producer.enqueue(record, receipt) else { return Ok(()) };
+    match producer.enqueue(record, receipt) {
+        Ok(()) => Ok(()),
+        Err(receipt) => Box::pin(wait_for_room(producer, record, receipt, wait)).await,
+    }
+}
+
+pub(super) async fn wait_for_room(
+    producer: &dyn Producer,
+    record: &Record,
+    mut receipt: Receipt,
+    wait: Duration,
+) -> Result<(), ProduceError> {
     let full = ProduceError::QueueFull { waited: wait };
     let deadline = Instant::now() + wait;
     loop {
@@ -38,18 +49,10 @@ pub(crate) async fn enqueue(
 }
 
 impl Publisher {
-    pub(super) async fn queue(&self, envelope: &Envelope) -> Result<Queued, PublishError> {
+    /// Queues an event; what is left to do is to wait.
+    pub(super) fn send(&self, envelope: &Envelope) -> Result<Sending, PublishError> {
         let record = envelopes::record(envelope, self.0.mode)?;
-        let id = &envelope.metadata.id;
-        let queued = self.0.line.queue(&record, id.clone()).await;
-        queued.map_err(|source| PublishError::NotAcknowledged { id: id.clone(), source })
-    }
-
-    pub(super) async fn send_one(&self, envelope: Envelope) -> Result<Delivered, PublishError> {
-        let queued = self.queue(&envelope).await?;
-        let outcome = self.0.line.answer(queued).await;
-        let id = envelope.metadata.id;
-        outcome.map_err(|source| PublishError::NotAcknowledged { id, source })
+        Ok(self.0.line.send(record, envelope.metadata.id.clone()))
     }
 
     pub(super) async fn send_all(&self, mut events: impl Outgoing) -> Result<(), BatchFailure> {

@@ -6,6 +6,8 @@ mod error;
 mod inbox;
 mod outbox;
 mod shard;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod stored;
 mod tables;
 mod transactions;
 
@@ -15,7 +17,7 @@ pub mod postgres;
 pub mod sqlite;
 
 pub use error::{NoTransaction, StoreError};
-pub use inbox::{Claim, InboxTables, Turn};
+pub use inbox::{Claim, InboxTables, Standing, Turn};
 pub use outbox::{
     Backlog, Fetched, Hint, Holding, LeaseOwner, NewEvent, OrderKey, OutboxRow, OutboxSession,
     OutboxStore, OutboxTables, ParkedEvent, RowId,

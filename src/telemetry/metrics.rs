@@ -6,9 +6,10 @@ use opentelemetry::metrics::{AsyncInstrument, Meter};
 use super::names::{Metric, attribute, metric};
 use crate::consumer::ConsumerStatus;
 use crate::outbox::RelayStatus;
+use crate::producer::Producer;
 use crate::publisher::Publisher;
 
-/// Reports what publishers, consumers and relays count, and what waits in outboxes.
+/// Reports what publishers, producers, consumers and relays count, and what waits in outboxes.
 ///
 /// [`names::metric`](super::names::metric) lists all of it. Nothing is kept alive by it: of what was
 /// dropped nothing more is reported.
@@ -28,6 +29,15 @@ impl Metrics {
             let counts = publisher.counts();
             vec![("acknowledged", counts.acknowledged()), ("failed", counts.failed())]
         });
+    }
+
+    /// Reports a producer: messages by outcome, and those that have not come to their end.
+    pub fn producer(&self, producer: &Producer) {
+        let system = || KeyValue::new(attribute::SYSTEM, producer.system());
+        self.count(&metric::PRODUCED, producer.weakly(), system(), |producer| {
+            producer.counts().by_outcome().to_vec()
+        });
+        self.gauge(&metric::OPEN, producer.weakly(), system(), |producer| producer.open() as f64);
     }
 
     /// Reports a consumer: records consumed, by outcome, its partitions, and whether it is ready.

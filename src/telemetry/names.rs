@@ -113,6 +113,8 @@ pub mod metric {
 
     metrics! {
         SENT = "messaging.client.sent.messages", "{message}", "records of a publisher, acknowledged or failed";
+        PRODUCED = "tidings.producer.messages", "{message}", "messages of a producer, by what became of them, and attempts that were followed by another one";
+        OPEN = "tidings.producer.open", "{message}", "messages of a producer that have not come to their end";
         CONSUMED = "messaging.client.consumed.messages", "{message}", "records of a consumer group, by what became of them, once for each handler";
         PARTITIONS = "tidings.consumer.partitions", "{partition}", "partitions that a consumer owns, retry topics included";
         PAUSED = "tidings.consumer.paused", "{partition}", "partitions of it that are not fetched now";

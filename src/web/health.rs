@@ -10,20 +10,24 @@ use axum::routing::get;
 
 use crate::consumer::ConsumerStatus;
 use crate::outbox::RelayStatus;
+use crate::producer::Producer;
 use crate::publisher::Publisher;
+use crate::state::StateViewStatus;
 
 /// What is asked whether the service is ready. Cheap to clone.
 ///
 /// Ready means: the broker answers, each consumer has its partitions, polls and commits, no
-/// failed event is stuck, and no outbox ages. Live means: the process answers.
+/// failed event is stuck, no outbox ages, and each view has caught up. Live means: the process answers.
 #[derive(Clone, Default)]
 pub struct Health(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
     publishers: Vec<Publisher>,
+    producers: Vec<Producer>,
     consumers: Vec<ConsumerStatus>,
     relays: Vec<RelayStatus>,
+    views: Vec<StateViewStatus>,
     /// Why the service is not ready whatever the others say: it starts, or it stops.
     phase: Option<&'static str>,
     details: bool,
@@ -44,11 +48,22 @@ impl Health {
         state.publishers.push(publisher);
     }
 
+    pub(super) fn add_producer(&self, producer: Producer) {
+        let mut state = self.state();
+        #[cfg(feature = "otel")]
+        state.metrics.iter().for_each(|metrics| metrics.producer(&producer));
+        state.producers.push(producer);
+    }
+
     pub(super) fn add_consumer(&self, status: ConsumerStatus) {
         let mut state = self.state();
         #[cfg(feature = "otel")]
         state.metrics.iter().for_each(|metrics| metrics.consumer(&status));
         state.consumers.push(status);
+    }
+
+    pub(super) fn add_view(&self, view: StateViewStatus) {
+        self.state().views.push(view);
     }
 
     pub(super) fn add_relay(&self, status: RelayStatus) {
@@ -63,6 +78,7 @@ impl Health {
     pub(super) fn report(&self, metrics: crate::telemetry::Metrics) {
         let mut state = self.state();
         state.publishers.iter().for_each(|publisher| metrics.publisher(publisher));
+        state.producers.iter().for_each(|producer| metrics.producer(producer));
         state.consumers.iter().for_each(|status| metrics.consumer(status));
         state.relays.iter().for_each(|status| metrics.relay(status));
         state.metrics = Some(metrics);
@@ -91,6 +107,7 @@ impl Health {
         let state = self.state();
         let mut problems: Vec<_> = state.phase.into_iter().map(str::to_owned).collect();
         problems.extend(state.publishers.iter().filter_map(Publisher::problem));
+        problems.extend(state.producers.iter().filter_map(Producer::problem));
         for consumer in &state.consumers {
             let said = consumer.problems();
             problems
@@ -99,6 +116,10 @@ impl Health {
         for relay in &state.relays {
             let said = relay.problems();
             problems.extend(said.into_iter().map(|problem| format!("{}: {problem}", relay.name())));
+        }
+        for view in &state.views {
+            let said = view.problems();
+            problems.extend(said.into_iter().map(|problem| format!("{}: {problem}", view.topic())));
         }
         problems
     }

@@ -5,18 +5,21 @@ use std::time::Duration;
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::Health;
 use crate::consumer::{Consumer, RunningConsumer, StartError, StopReport};
 use crate::event::EventId;
 use crate::outbox::{Relay, RelayReport, RunningRelay};
+use crate::producer::Producer;
 use crate::publisher::Publisher;
+use crate::state::StateView;
 
 /// A service's life: consumers start with the server; on SIGINT or SIGTERM the server stops taking
-/// requests, then the consumers drain and leave, then the relays, then the publishers flush.
+/// requests, then the consumers drain and leave, then the relays, then producers and publishers flush.
 pub struct Lifespan {
     publishers: Vec<Publisher>,
+    producers: Vec<Producer>,
     consumers: Vec<Consumer>,
     relays: Vec<Relay>,
     health: Health,
@@ -53,7 +56,7 @@ pub struct Stopped {
     pub consumers: Vec<StopReport>,
     /// Relays, in the order they were given.
     pub relays: Vec<RelayReport>,
-    /// Events that publishers could not flush.
+    /// Events and messages that publishers and producers could not flush.
     pub unpublished: Vec<EventId>,
     /// Whether requests were still running when their time was over.
     pub requests_cut: bool,
@@ -84,6 +87,7 @@ impl Lifespan {
         health.phase(Some("the service is starting"));
         Self {
             publishers: Vec::new(),
+            producers: Vec::new(),
             consumers: Vec::new(),
             relays: Vec::new(),
             health,
@@ -96,6 +100,14 @@ impl Lifespan {
     pub fn publisher(mut self, publisher: Publisher) -> Self {
         self.health.add_publisher(publisher.clone());
         self.publishers.push(publisher);
+        self
+    }
+
+    /// Flushes this producer at the end, with the retries that there is time for, and asks its broker for readiness.
+    #[must_use]
+    pub fn producer(mut self, producer: Producer) -> Self {
+        self.health.add_producer(producer.clone());
+        self.producers.push(producer);
         self
     }
 
@@ -113,6 +125,13 @@ impl Lifespan {
         self
     }
 
+    /// Asks this view of a state topic for readiness. It runs already, and ends with its last clone.
+    #[must_use]
+    pub fn state_view<T, V>(self, view: &StateView<T, V>) -> Self {
+        self.health.add_view(view.status().clone());
+        self
+    }
+
     /// How long requests, then handlers, then relays, then the flush may each take at the end.
     /// Default 20 s; keep four times of it, and some seconds, under what your orchestrator waits before it kills.
     #[must_use]
@@ -121,7 +140,7 @@ impl Lifespan {
         self
     }
 
-    /// Reports its publishers, consumers and relays.
+    /// Reports its publishers, producers, consumers and relays.
     #[cfg(feature = "otel")]
     #[must_use]
     pub fn metrics(self, metrics: crate::telemetry::Metrics) -> Self {
@@ -166,7 +185,7 @@ impl Lifespan {
         router: Router,
         shutdown: impl Future<Output = ()>,
     ) -> Result<Stopped, ServeError> {
-        let Self { publishers, consumers, relays, health, drain } = self;
+        let Self { publishers, producers, consumers, relays, health, drain } = self;
         let (stop, stopping) = watch::channel(false);
         let mut server = tokio::spawn(serve(listener, router, stopping));
         let relays: Vec<_> = relays.into_iter().map(Relay::start).collect();
@@ -202,8 +221,13 @@ impl Lifespan {
         stopped.consumers = futures::future::join_all(stops).await;
         let stops = relays.into_iter().map(|relay: RunningRelay| relay.stop(drain));
         stopped.relays = futures::future::join_all(stops).await;
-        let closes = publishers.iter().map(|publisher| publisher.close(drain));
+        // Each closes what the others of its transport send through, and a producer may still have retries to make.
+        let closing = Instant::now();
+        let closes = producers.iter().map(|producer| producer.close(drain));
         stopped.unpublished = futures::future::join_all(closes).await.concat();
+        let left = drain.saturating_sub(closing.elapsed());
+        let closes = publishers.iter().map(|publisher| publisher.close(left));
+        stopped.unpublished.extend(futures::future::join_all(closes).await.concat());
         if !stopped.is_clean() {
             tracing::warn!(?stopped, "the stop left something behind");
         }

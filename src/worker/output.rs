@@ -213,8 +213,11 @@ impl Outputs {
                 }
             }
         }
-        for (at, error) in self.producer.send_each(&self.messages).await {
-            failed.push((self.message_inputs[at], unpublished(error.class(), chain(&error))));
+        let answers = self.producer.send_each(&self.messages).await;
+        for (input, answer) in self.message_inputs.iter().zip(answers) {
+            if let Err(error) = answer {
+                failed.push((*input, unpublished(error.class(), chain(&error))));
+            }
         }
         failed
     }

@@ -17,3 +17,4 @@ mod run;
 #[cfg(feature = "kafka-tls")]
 mod secured;
 mod topics;
+mod worker;

@@ -19,8 +19,11 @@ mod hang;
 mod inspect;
 mod kills;
 mod large;
+mod members;
 mod nodes;
 mod outage;
+#[path = "../support/panics.rs"]
+mod panics;
 mod path;
 #[cfg(feature = "axum")]
 mod readiness;
@@ -28,7 +31,9 @@ mod retention;
 #[cfg(feature = "kafka-tls")]
 mod security;
 mod stage;
+mod state;
 mod stop;
 mod tiers;
 mod topics;
 mod transactions;
+mod workers;

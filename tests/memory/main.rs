@@ -1,12 +1,19 @@
 //! The memory transport: the whole path in virtual time, and what goes wrong on it.
 #![allow(unreachable_pub, reason = "modules of one test binary share what they need")]
 
+mod deliveries;
 mod faults;
 mod groups;
 mod kill;
 mod logs;
+mod members;
+#[path = "../support/panics.rs"]
+mod panics;
 mod path;
 mod producer;
 mod stage;
+mod state;
+#[path = "../support/state.rs"]
+mod support;
 mod topics;
 mod transactions;

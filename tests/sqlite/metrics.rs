@@ -7,6 +7,7 @@ use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData};
 use opentelemetry_sdk::metrics::{InMemoryMetricExporter, PeriodicReader, SdkMeterProvider};
 use tidings::IntegrationEvent;
 use tidings::consumer::{Consumer, Event, HandlerError};
+use tidings::producer::{Message, Producer};
 use tidings::publisher::Publisher;
 use tidings::retry::Backoff;
 use tidings::telemetry::{Metrics, names::metric};
@@ -78,6 +79,12 @@ async fn what_is_sent_consumed_and_waiting_is_reported_as_long_as_somebody_does_
     let client = stage.client();
     let publisher = Publisher::new(&client);
     metrics.publisher(&publisher);
+    let producer = Producer::new(&client);
+    metrics.producer(&producer);
+    let clicks = tidings::event::TopicName::from_static("clicks");
+    let click = || Message::new(clicks.clone(), &7).unwrap();
+    producer.send(click()).await.unwrap();
+    producer.send(click().partition(99)).await.unwrap_err();
     let mut groups = Vec::new();
     for group in ["mail", "audit"] {
         let consumer = Consumer::builder(group)
@@ -106,6 +113,10 @@ async fn what_is_sent_consumed_and_waiting_is_reported_as_long_as_somebody_does_
     for (metric, value) in [
         ("messaging.client.sent.messages acknowledged memory", 1.0),
         ("messaging.client.sent.messages failed memory", 0.0),
+        ("tidings.producer.messages acknowledged memory", 1.0),
+        ("tidings.producer.messages failed memory", 1.0),
+        ("tidings.producer.messages memory retried", 0.0),
+        ("tidings.producer.open memory", 0.0),
         ("messaging.client.consumed.messages handled mail", 2.0),
         ("messaging.client.consumed.messages audit dead_lettered", 2.0),
         ("messaging.client.consumed.messages audit handled", 0.0),

@@ -17,7 +17,7 @@ fn row(number: RowId, key: Option<u8>) -> OutboxRow {
         timestamp: None,
     };
     let shard = Shard::numbered(i16::from(key.unwrap_or(0)) % 4).unwrap();
-    OutboxRow { row: number, shard, id: EventId::new(), record }
+    OutboxRow { row: number, shard, id: EventId::new(), record: Box::new(record) }
 }
 
 fn numbers(rows: &[OutboxRow]) -> Vec<RowId> {

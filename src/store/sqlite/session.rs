@@ -13,11 +13,11 @@ use tokio::sync::watch;
 use super::cursor::Cursor;
 use super::leases::{Held, LeaseSql};
 use super::{Sql, SqliteStore, WRITE, at, list};
-use crate::event::{EventId, Headers, TopicName};
+use crate::event::TopicName;
+use crate::store::stored::{Stored, StoredRows};
 use crate::store::{
     Fetched, Hint, Holding, OrderKey, OutboxRow, OutboxSession, RowId, Shard, StoreError, Tables,
 };
-use crate::transport::Record;
 
 /// What a fetch asks of the database, for its errors.
 const LISTING: &str = "list what is to be published";
@@ -58,13 +58,16 @@ const DUE: [&str; 2] = [
     "INSERT INTO {outbox} \
          (shard, event_id, topic, key, headers, payload, made_at, appended_at) \
      SELECT shard, event_id, topic, key, headers, payload, made_at, {now} FROM {outbox} \
-     WHERE publish_at <= ?2 AND shard IN (SELECT value FROM json_each(?1)) ORDER BY publish_at, id",
-    "DELETE FROM {outbox} \
-     WHERE publish_at <= ?2 AND shard IN (SELECT value FROM json_each(?1))",
+     WHERE publish_at <= ?2 AND shard IN (SELECT value FROM json_each(?1)) \
+     ORDER BY publish_at, id LIMIT ?3",
+    "DELETE FROM {outbox} WHERE id IN (SELECT id FROM {outbox} \
+     WHERE publish_at <= ?2 AND shard IN (SELECT value FROM json_each(?1)) \
+     ORDER BY publish_at, id LIMIT ?3)",
 ];
 const NOW: &str = "SELECT {now}";
 
-const TIDY: &str = "DELETE FROM {outbox_kept} WHERE keep_until <= {now}";
+const TIDY: &str = "DELETE FROM {outbox_kept} WHERE id IN ( \
+     SELECT id FROM {outbox_kept} WHERE keep_until <= {now} ORDER BY keep_until LIMIT ?)";
 
 pub(super) struct SessionSql {
     state: Sql,
@@ -168,9 +171,9 @@ impl SqliteSession {
             stale: false,
             due_in: due.map(|due| Duration::from_millis(due.max(0).unsigned_abs())),
         };
-        let mut last_topic = None;
+        let mut stored = StoredRows::default();
         for row in &rows {
-            match outbox_row(row, &mut last_topic)? {
+            match outbox_row(row, &mut stored)? {
                 Ok(row) => fetched.rows.push(row),
                 Err((row, shard, why)) => {
                     tracing::error!(row, why, "an event cannot be read; it is parked");
@@ -230,14 +233,14 @@ impl SqliteSession {
         Ok(true)
     }
 
-    async fn moved(&self, shards: &[Shard]) -> Result<(), sqlx::Error> {
+    async fn moved(&self, shards: &[Shard], limit: usize) -> Result<(), sqlx::Error> {
         let mut transaction = self.pool().begin_with(WRITE).await?;
         let held = self.still_held(&mut transaction, shards.iter().copied()).await?;
         let now = sqlx::query(self.sql.now.safe()).fetch_one(&mut *transaction).await?;
         let now: i64 = at(&now, 0)?;
         for statement in &self.sql.due {
             let due = sqlx::query(statement.safe()).bind(numbers(&held)).bind(now);
-            due.execute(&mut *transaction).await?;
+            due.bind(rows_at_most(limit)).execute(&mut *transaction).await?;
         }
         transaction.commit().await
     }
@@ -323,13 +326,15 @@ impl OutboxSession for SqliteSession {
         parked.map_err(StoreError::database("park an event"))
     }
 
-    async fn due(&self, shards: &[Shard]) -> Result<(), StoreError> {
-        self.moved(shards).await.map_err(StoreError::database("move what is due"))
+    async fn due(&self, shards: &[Shard], limit: usize) -> Result<(), StoreError> {
+        self.moved(shards, limit).await.map_err(StoreError::database("move what is due"))
     }
 
-    async fn tidy(&self) -> Result<(), StoreError> {
-        let tidied = sqlx::query(self.sql.tidy.safe()).execute(self.pool()).await;
-        tidied.map(drop).map_err(StoreError::database("delete what was kept long enough"))
+    async fn tidy(&self, limit: usize) -> Result<usize, StoreError> {
+        let tidied = sqlx::query(self.sql.tidy.safe()).bind(rows_at_most(limit));
+        let tidied = tidied.execute(self.pool()).await;
+        let tidied = tidied.map_err(StoreError::database("delete what was kept long enough"))?;
+        Ok(usize::try_from(tidied.rows_affected()).unwrap_or(usize::MAX))
     }
 
     async fn hint(&self) -> Hint {
@@ -351,37 +356,30 @@ impl OutboxSession for SqliteSession {
     }
 }
 
+fn rows_at_most(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
 fn numbers(shards: &[Shard]) -> String {
     list(shards.iter().map(|shard| shard.number().into()))
 }
 
-/// Rows of one topic mostly follow each other: its name is checked and kept once.
 fn outbox_row(
     row: &SqliteRow,
-    last_topic: &mut Option<TopicName>,
+    stored: &mut StoredRows,
 ) -> Result<Result<OutboxRow, (RowId, Shard, &'static str)>, sqlx::Error> {
     let number: RowId = at(row, 0)?;
     let shard = Shard::numbered(at(row, 1)?)
         .ok_or_else(|| sqlx::Error::Decode("it is in no shard".into()))?;
-    let (id, topic): (&str, &str) = (at(row, 2)?, at(row, 3)?);
-    let (key, headers): (Option<&[u8]>, &[u8]) = (at(row, 4)?, at(row, 5)?);
-    let payload: Option<&[u8]> = at(row, 6)?;
-    if last_topic.as_ref().is_none_or(|last| last.as_str() != topic) {
-        *last_topic = TopicName::new(topic).ok();
-    }
-    let (Some(topic), Some(headers), Ok(id)) =
-        (last_topic.clone(), Headers::from_bytes(headers), EventId::parse(id))
-    else {
-        let why = "its topic, headers or id are none; it was not stored by this library";
-        return Ok(Err((number, shard, why)));
-    };
-    let record = Record {
-        topic,
-        partition: None,
-        key: key.map(Bytes::copy_from_slice),
-        payload: payload.map(Bytes::copy_from_slice),
-        headers,
-        timestamp: Some(at(row, 7)?),
-    };
-    Ok(Ok(OutboxRow { row: number, shard, id, record }))
+    let read = stored.read(Stored {
+        row: number,
+        shard,
+        id: at(row, 2)?,
+        topic: at(row, 3)?,
+        key: at(row, 4)?,
+        headers: at(row, 5)?,
+        payload: at(row, 6)?,
+        made_at: at(row, 7)?,
+    });
+    Ok(read.map_err(|why| (number, shard, why)))
 }

@@ -14,6 +14,7 @@
 mod admin;
 pub mod config;
 mod embedded;
+mod ends;
 mod errors;
 mod ffi;
 mod log;
@@ -34,6 +35,7 @@ use rdkafka::config::RDKafkaLogLevel;
 
 pub use config::KafkaConfig;
 pub use embedded::EmbeddedBroker;
+pub use errors::{ERROR_CODES, ErrorCode};
 
 use self::admin::KafkaAdmin;
 use self::config::{InvalidKafkaConfig, Properties};

@@ -1,0 +1,304 @@
+//! Inputs worked on together.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tidings::Topic;
+use tidings::consumer::*;
+use tidings::event::{TopicName, header};
+use tidings::producer::{Message, Producer};
+use tidings::retry::Backoff;
+use tidings::topic::{TopicKind, TopicSpec};
+use tidings::transport::{TopicNeed, Transport};
+use tidings::worker::{Item, Worker};
+use tokio::time::Instant;
+
+use crate::stage::*;
+
+type Batch = Vec<Item<Value<Visit>>>;
+type Outcomes<O = ()> = Vec<Result<O, HandlerError>>;
+
+fn numbers_of(batch: &Batch) -> Vec<u32> {
+    batch.iter().map(|item| item.input.0.n).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn batches_are_full_in_the_partitions_order_and_one_at_a_time() {
+    let (broker, client) = stage().await;
+    let (seen, at_once) = (Seen::default(), Arc::new(AtomicUsize::new(0)));
+    let noted = seen.clone();
+    let work = move |batch: Batch| {
+        noted.add(numbers_of(&batch));
+        let at_once = at_once.clone();
+        async move {
+            assert_eq!(at_once.fetch_add(1, Ordering::SeqCst), 0, "one after another");
+            tokio::time::sleep(ms(10)).await;
+            at_once.fetch_sub(1, Ordering::SeqCst);
+            batch.iter().map(|_| Ok(())).collect::<Outcomes>()
+        }
+    };
+    let builder = Worker::builder("batches").input::<Visits>().process_batch(10, secs(1), work);
+    let running = start(builder, &client).await;
+    send(&client, numbered("home", 0..100)).await;
+    quiet(&broker).await;
+    let all: Vec<Vec<u32>> = (0..10).map(|n| (n * 10..n * 10 + 10).collect()).collect();
+    assert_eq!(seen.all(), all);
+    assert_eq!(running.status().done(), 100);
+    clean(&running.stop(secs(5)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_does_not_fill_begins_when_its_first_item_has_waited() {
+    let (broker, client) = stage().await;
+    let seen = Seen::default();
+    let (noted, began) = (seen.clone(), Instant::now());
+    let work = move |batch: Batch| {
+        noted.add((numbers_of(&batch), began.elapsed().as_secs()));
+        async move { batch.iter().map(|_| Ok(())).collect::<Outcomes>() }
+    };
+    let builder = Worker::builder("batches").input::<Visits>().process_batch(10, secs(3), work);
+    let running = start(builder, &client).await;
+    send(&client, numbered("home", 0..2)).await;
+    tokio::time::sleep(secs(2)).await;
+    send(&client, numbered("home", 2..4)).await;
+    quiet(&broker).await;
+    assert_eq!(seen.all(), [(vec![0, 1, 2, 3], 3)]);
+    clean(&running.stop(secs(5)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_that_failed_is_tried_again_without_the_others() {
+    let (broker, client) = stage().await;
+    let seen = Seen::default();
+    let noted = seen.clone();
+    let work = move |batch: Batch| {
+        noted.add(numbers_of(&batch));
+        let first = noted.all().len() == 1;
+        let outcome = move |item: Item<Value<Visit>>| match item.input.0.n {
+            1 if first => Err(HandlerError::transient("not yet")),
+            2 => Err(HandlerError::permanent("never")),
+            n => Ok(Counted { n }),
+        };
+        async move { batch.into_iter().map(outcome).collect::<Outcomes<_>>() }
+    };
+    let builder = Worker::builder("batches")
+        .input::<Visits>()
+        .output::<Reports>()
+        .process_batch(4, secs(1), work)
+        .max_retries(2)
+        .backoff(Backoff::fixed(ms(100)));
+    let running = start(builder, &client).await;
+    send(&client, numbered("home", 0..4)).await;
+    quiet(&broker).await;
+    assert_eq!(seen.all(), [vec![0, 1, 2, 3], vec![1]]);
+    assert_eq!((running.status().done(), running.status().failed()), (3, 1));
+    assert_eq!(numbers(&broker.records(&Reports::NAME)), [0, 3, 1]);
+    assert_eq!(numbers(&broker.records(&TopicName::from_static("visits.dlq"))), [2]);
+    clean(&running.stop(secs(5)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_function_that_answers_another_number_of_outcomes_loses_nothing() {
+    for answers in [0, 2, 4] {
+        let (broker, client) = stage().await;
+        let work = move |_: Batch| async move {
+            (0..answers).map(|n| Ok(Counted { n })).collect::<Outcomes<_>>()
+        };
+        let builder = Worker::builder("batches")
+            .input::<Visits>()
+            .output::<Reports>()
+            .process_batch(3, ms(10), work)
+            .max_retries(0)
+            .dead_letters(false);
+        let running = start(builder, &client).await;
+        send(&client, numbered("home", 0..3)).await;
+        eventually("it says so", || !running.status().is_ready()).await;
+        let problems = running.status().problems().join("; ");
+        assert!(problems.contains(&format!("{answers} outcomes for 3 items")), "{problems}");
+        tokio::time::sleep(secs(60)).await;
+        assert_eq!((running.status().done(), running.status().failed()), (0, 0));
+        assert_eq!(broker.committed("batches", &first(Visits::NAME)), None);
+        assert!(broker.records(&Reports::NAME).is_empty());
+        drop(running);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_or_a_panic_of_the_function_is_that_of_each_item() {
+    let (broker, client) = stage().await;
+    let seen = Seen::default();
+    let noted = seen.clone();
+    let work = move |batch: Batch| {
+        let run = noted.all().len();
+        noted.add(numbers_of(&batch));
+        async move {
+            match run {
+                0 => Err(HandlerError::transient("the database did not answer")),
+                1 => panic!("a bug"),
+                2 => std::future::pending().await,
+                _ => Ok(batch.iter().map(|_| Ok(())).collect::<Outcomes>()),
+            }
+        }
+    };
+    let builder = Worker::builder("batches")
+        .input::<Visits>()
+        .process_batch(3, ms(10), work)
+        .timeout(secs(2))
+        .max_retries(3)
+        .backoff(Backoff::fixed(ms(100)));
+    let running = start(builder, &client).await;
+    send(&client, numbered("home", 0..3)).await;
+    quiet(&broker).await;
+    assert_eq!(seen.all(), vec![vec![0, 1, 2]; 4]);
+    assert_eq!((running.status().done(), running.status().failed()), (3, 0));
+    clean(&running.stop(secs(5)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn outputs_of_a_batch_go_out_in_order_each_caused_by_its_own_input() {
+    let (broker, client) = stage().await;
+    let work = |batch: Batch| async move {
+        let copies = |item: Item<Value<Visit>>| {
+            let visit = item.input.0;
+            Ok(vec![Value(visit.clone()), Value(visit)])
+        };
+        batch.into_iter().map(copies).collect::<Outcomes<_>>()
+    };
+    let builder = Worker::builder("batches").input::<Visits>().output::<Reports>().process_batch(
+        5,
+        secs(1),
+        work,
+    );
+    let running = start(builder, &client).await;
+    let pages = ["a", "b", "c", "d", "e"];
+    let visits = pages.map(|page| Message::on::<Visits>(&visit(page, 1)).unwrap().key(page));
+    let ids: Vec<_> = visits.iter().map(|message| message.message_id().to_string()).collect();
+    Producer::new(&client).send_all(visits.into()).await.unwrap();
+    quiet(&broker).await;
+    let out = broker.records(&Reports::NAME);
+    assert_eq!(out.len(), 10);
+    for (at, record) in out.iter().enumerate() {
+        assert_eq!(record.key.as_deref(), Some(pages[at / 2].as_bytes()));
+        let cause = record.headers.get_str(header::PLAIN_CAUSATION_ID);
+        assert_eq!(cause, Some(&*ids[at / 2]));
+    }
+    clean(&running.stop(secs(5)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_read_is_no_item_of_any_batch() {
+    let (broker, client) = stage().await;
+    let seen = Seen::default();
+    let noted = seen.clone();
+    let work = move |batch: Batch| {
+        noted.add(numbers_of(&batch));
+        async move { batch.iter().map(|_| Ok(())).collect::<Outcomes>() }
+    };
+    let builder = Worker::builder("batches").input::<Visits>().process_batch(2, secs(1), work);
+    let running = start(builder, &client).await;
+    send(&client, [visit("home", 0)]).await;
+    Producer::new(&client).send(Message::bytes(Visits::NAME, &b"{"[..])).await.unwrap();
+    send(&client, [visit("home", 1)]).await;
+    quiet(&broker).await;
+    assert_eq!(seen.all(), [[0, 1]]);
+    assert_eq!(broker.records(&TopicName::from_static("visits.quarantine")).len(), 1);
+    clean(&running.stop(secs(5)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn batches_of_partitions_run_side_by_side_up_to_the_concurrency() {
+    for concurrency in [1, 2, 8] {
+        let (broker, client) = stage().await;
+        let many = TopicSpec::new(TopicName::from_static("many"), TopicKind::Event).partitions(4);
+        let (running_now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let top = most.clone();
+        let work = move |batch: Batch| {
+            let (now, top) = (running_now.clone(), top.clone());
+            async move {
+                top.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                tokio::time::sleep(ms(50)).await;
+                now.fetch_sub(1, Ordering::SeqCst);
+                batch.iter().map(|_| Ok(())).collect::<Outcomes>()
+            }
+        };
+        let builder = Worker::builder("batches")
+            .input_named(many)
+            .process_batch(2, ms(10), work)
+            .concurrency(concurrency);
+        let running = start(builder, &client).await;
+        let messages = (0..40).map(|n| {
+            let to = i32::try_from(n % 4).unwrap();
+            let name = TopicName::from_static("many");
+            Message::new(name, &visit("home", n)).unwrap().partition(to)
+        });
+        Producer::new(&client).send_all(messages.collect()).await.unwrap();
+        quiet(&broker).await;
+        assert_eq!(most.load(Ordering::SeqCst), concurrency.min(4));
+        assert_eq!(running.status().done(), 40);
+        clean(&running.stop(secs(5)).await);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_finishes_what_runs_and_what_gathers_and_leaves_the_rest() {
+    let (broker, client) = stage().await;
+    let seen = Seen::default();
+    let noted = seen.clone();
+    let work = move |batch: Batch| {
+        noted.add(numbers_of(&batch));
+        async move {
+            tokio::time::sleep(secs(1)).await;
+            batch.iter().map(|_| Ok(())).collect::<Outcomes>()
+        }
+    };
+    let builder = Worker::builder("batches").input::<Visits>().process_batch(5, ms(500), work);
+    let running = start(builder, &client).await;
+    send(&client, numbered("home", 0..100)).await;
+    eventually("the first batch runs", || !seen.all().is_empty()).await;
+    clean(&running.stop(secs(10)).await);
+    let done: Vec<_> = seen.all().concat();
+    assert_eq!(done, (0..10).collect::<Vec<_>>());
+    assert_eq!(broker.committed("batches", &first(Visits::NAME)), Some(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_of_a_worker_that_is_dropped_goes_no_further() {
+    let (_broker, client) = stage().await;
+    let (begun, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (begins, ends) = (begun.clone(), ended.clone());
+    let work = move |batch: Batch| {
+        let (begins, ends) = (begins.clone(), ends.clone());
+        async move {
+            begins.fetch_add(1, Ordering::SeqCst);
+            tokio::time::sleep(secs(1)).await;
+            ends.fetch_add(1, Ordering::SeqCst);
+            batch.iter().map(|_| Ok(())).collect::<Outcomes>()
+        }
+    };
+    let builder = Worker::builder("batches").input::<Visits>().process_batch(1, secs(1), work);
+    let running = start(builder, &client).await;
+    send(&client, numbered("home", 0..3)).await;
+    eventually("it has begun", || begun.load(Ordering::SeqCst) == 1).await;
+    drop(running);
+    tokio::time::sleep(secs(10)).await;
+    assert_eq!((begun.load(Ordering::SeqCst), ended.load(Ordering::SeqCst)), (1, 0));
+}
+
+#[tokio::test]
+async fn a_batch_that_can_never_fill_is_refused() {
+    let (_, client) = stage().await;
+    let prefetch = client.consumer_defaults().prefetch;
+    let work = |batch: Batch| async move { batch.iter().map(|_| Ok(())).collect::<Outcomes>() };
+    let need: TopicNeed = Visits::spec().into();
+    for (size, wait, why) in [
+        (0, secs(1), "1 item or more"),
+        (prefetch + 1, secs(1), "`prefetch`"),
+        (1, secs(0), "waits no time"),
+    ] {
+        let builder = Worker::builder("batches").input_named(need.clone());
+        let Err(error) = builder.process_batch(size, wait, work).build(&client) else {
+            panic!("it was built")
+        };
+        assert!(error.to_string().contains(why), "{error}");
+    }
+}
