@@ -1,7 +1,7 @@
 //! Workers: a typed input topic, a function, a typed output topic or none.
 //!
 //! ```
-//! use tidings::consumer::{Event, HandlerError, Value};
+//! use tidings::consumer::{Event, HandlerError};
 //! use tidings::worker::Worker;
 //! # use tidings::event::{IntegrationEvent, TopicName};
 //! # #[derive(serde::Serialize, serde::Deserialize)] struct UserCreated { email: String }
