@@ -91,7 +91,7 @@ impl Session {
         let unknown = || {
             let app = &self.app.name;
             CliError::unknown(format!(
-                "there is no topic {name}; `{app} topics` lists those that are, `{app} create-topic {name}` makes it"
+                "there is no topic {name}; `{app} topics` lists those that are, `{app} create-topic {name}` makes it; one that this client may not see looks the same"
             ))
         };
         found.into_iter().next().flatten().ok_or_else(unknown)
