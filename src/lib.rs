@@ -52,7 +52,7 @@
 //! | --- | --- |
 //! | 6 edges | `web`: axum lifespan and health; `cli`: the command line; `testing`: the test kit, the simulator, the conformance suite for transports |
 //! | 5 adapters | `transport::kafka`: the only place that names librdkafka; `transport::memory`: for tests; `store::postgres`, `store::sqlite`: the only ones that name `sqlx` |
-//! | 4 runtime | [`publisher`], [`producer`], [`consumer`], [`worker`], [`outbox`], [`inbox`], [`telemetry`] |
+//! | 4 runtime | [`publisher`], [`producer`], [`consumer`], [`worker`], [`outbox`], [`inbox`], [`state`], [`telemetry`] |
 //! | 3 ports | [`transport`]: producer, source, admin, record; [`store`]: outbox, inbox |
 //! | 2 application | [`mediator`], [`mapper`] |
 //! | 1 formats | [`codec`], [`topic`], [`retry`] |
@@ -92,6 +92,7 @@ pub mod outbox;
 pub mod producer;
 pub mod publisher;
 pub mod retry;
+pub mod state;
 pub mod store;
 mod task;
 pub mod telemetry;
@@ -106,7 +107,9 @@ pub mod worker;
 pub use event::{DomainEvent, IntegrationEvent};
 pub use mediator::{Command, Query};
 #[cfg(feature = "macros")]
-pub use tidings_macros::{Command, DomainEvent, IntegrationEvent, Query, Topic};
+pub use tidings_macros::{
+    Command, DomainEvent, IntegrationEvent, Query, Topic, consumer, producer, worker,
+};
 pub use topic::Topic;
 
 /// The README's code compiles.

@@ -1,7 +1,19 @@
 //! The code of the book. `tests/documentation.rs` compiles and runs it.
 
+#[cfg(feature = "testing")]
+mod attributes;
 #[cfg(feature = "cli")]
 mod cli;
+#[cfg(feature = "testing")]
+mod coming_from_faststream;
+#[cfg(feature = "testing")]
+mod coming_from_nservicebus;
+#[cfg(feature = "testing")]
+mod coming_from_python_clients;
+#[cfg(feature = "testing")]
+mod coming_from_spring_kafka;
+#[cfg(feature = "testing")]
+mod coming_from_wolverine;
 mod configuration;
 mod consuming;
 mod contracts;
@@ -15,6 +27,7 @@ mod outbox;
 mod producer;
 mod publishing;
 mod retries;
+mod state;
 #[cfg(feature = "otel")]
 mod telemetry;
 #[cfg(feature = "testing")]
@@ -22,6 +35,7 @@ mod testing;
 #[cfg(all(feature = "testing", feature = "sqlite"))]
 mod testing_outbox;
 mod topics;
+mod workers;
 
 use tidings::transport::kafka::{EmbeddedBroker, Kafka, KafkaConfig};
 

@@ -145,6 +145,7 @@ pub async fn record(
         followers: Vec::new(),
         revoke_wait: secs(1),
         kept: None,
+        ends: false,
     })?;
     while let Some(event) = source.events.recv().await {
         let SourceEvent::Records(batch) = event else { continue };

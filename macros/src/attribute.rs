@@ -1,8 +1,8 @@
-//! What all derives ask of a type and of its attributes.
+//! What derives and attributes ask of a type, a function and their keys.
 
-use proc_macro2::{Ident, Span};
+use proc_macro2::{Ident, Span, TokenStream};
 use syn::meta::ParseNestedMeta;
-use syn::parse::ParseStream;
+use syn::parse::{ParseStream, Parser};
 use syn::spanned::Spanned;
 use syn::{DeriveInput, Error, GenericParam, Index, Lit, LitStr, Member, Result, Token};
 
@@ -15,28 +15,42 @@ pub(crate) fn each_key(
 ) -> Result<()> {
     let mut seen = Vec::new();
     for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident(name)) {
-        attribute.parse_nested_meta(|meta| {
-            let unknown = || {
-                let key = meta
-                    .path
-                    .segments
-                    .iter()
-                    .map(|s| s.ident.to_string())
-                    .collect::<Vec<_>>()
-                    .join("::");
-                meta.error(format!("`{key}` is not known to `#[{name}(..)]`; known are {known}"))
-            };
-            let key = meta.path.get_ident().cloned().ok_or_else(unknown)?;
-            if seen.contains(&key) {
-                return Err(meta.error(format!("`{key}` is said twice; remove one")));
-            }
-            if !read(&key, &meta)? {
-                return Err(unknown());
-            }
-            seen.push(key);
-            Ok(())
-        })?;
+        attribute.parse_nested_meta(|meta| one_key(&meta, name, known, &mut seen, &mut read))?;
     }
+    Ok(())
+}
+
+/// Reads `key = value, ..` of an attribute on a function; `read` answers false for a key that it does not know.
+pub(crate) fn each_argument(
+    arguments: TokenStream,
+    name: &str,
+    known: &str,
+    mut read: impl FnMut(&Ident, &ParseNestedMeta<'_>) -> Result<bool>,
+) -> Result<()> {
+    let mut seen = Vec::new();
+    syn::meta::parser(|meta| one_key(&meta, name, known, &mut seen, &mut read)).parse2(arguments)
+}
+
+fn one_key(
+    meta: &ParseNestedMeta<'_>,
+    name: &str,
+    known: &str,
+    seen: &mut Vec<Ident>,
+    read: &mut impl FnMut(&Ident, &ParseNestedMeta<'_>) -> Result<bool>,
+) -> Result<()> {
+    let unknown = || {
+        let segments = meta.path.segments.iter().map(|segment| segment.ident.to_string());
+        let key = segments.collect::<Vec<_>>().join("::");
+        meta.error(format!("`{key}` is not known to `#[{name}(..)]`; known are {known}"))
+    };
+    let key = meta.path.get_ident().cloned().ok_or_else(unknown)?;
+    if seen.contains(&key) {
+        return Err(meta.error(format!("`{key}` is said twice; remove one")));
+    }
+    if !read(&key, meta)? {
+        return Err(unknown());
+    }
+    seen.push(key);
     Ok(())
 }
 

@@ -1,14 +1,20 @@
-//! Derive macros of Tidings. Each is documented at the trait that it implements.
+//! Derive macros and attributes of Tidings. Each derive is documented at the trait that it implements.
 
 mod attribute;
+mod backoff;
+mod consumer;
 mod domain_event;
+mod function;
 mod integration_event;
 mod names;
+mod producer;
 mod request;
 mod topic;
 mod topics;
+mod worker;
 
 use proc_macro::TokenStream;
+use proc_macro2::TokenStream as Tokens;
 use syn::{DeriveInput, parse_macro_input};
 
 /// Implements `IntegrationEvent` for a struct.
@@ -93,6 +99,95 @@ pub fn command(input: TokenStream) -> TokenStream {
 #[proc_macro_derive(Query, attributes(request))]
 pub fn query(input: TokenStream) -> TokenStream {
     expand(&parse_macro_input!(input as DeriveInput), request::query)
+}
+
+/// Makes a consumer of an async function that is a handler. The function stays as it is.
+///
+/// ```ignore
+/// #[consumer(topic = Users, group = "email-service")]
+/// async fn welcome(Event(user): Event<UserCreated>) -> Result<(), HandlerError> { .. }
+///
+/// let consumer = welcome::consumer().state(mailer).build(&kafka)?;
+/// let both = greet::register(welcome::consumer()).build(&kafka)?;
+/// ```
+///
+/// | `#[consumer(..)]` | meaning | default |
+/// | --- | --- | --- |
+/// | `topic = Users`, `".."` | where it reads: a type that derives `Topic`, or a name | the topics that the event says itself |
+/// | `group = ".."` | the consumer group | the configuration's |
+/// | `name = ".."` | the handler's name, which retried records carry | the function's |
+///
+/// `welcome::consumer()` is a `ConsumerBuilder`, `welcome::register(builder)` adds the handler to another one.
+#[proc_macro_attribute]
+pub fn consumer(arguments: TokenStream, function: TokenStream) -> TokenStream {
+    expand_on(arguments, function, consumer::expand)
+}
+
+/// Makes a worker of an async function. The function stays as it is.
+///
+/// ```ignore
+/// #[worker(topic = Users, output = Reports, concurrency = 8, max_retries = 5, backoff = "exponential:1s:cap=30s:jitter")]
+/// async fn report(Value(user): Value<User>) -> Result<Value<Entry>, HandlerError> { .. }
+///
+/// let worker = report::worker().state(prices).build(&kafka)?;
+/// ```
+///
+/// | `#[worker(..)]` | meaning | default |
+/// | --- | --- | --- |
+/// | `topic = Users`, `".."` | where it reads: a type that derives `Topic`, or a name | the topics that the event says itself |
+/// | `output = Reports`, `".."` | where what it answers goes | the topics that an answered event says itself; none for `()` |
+/// | `group = ".."` | the consumer group | the worker's name |
+/// | `name = ".."` | its name | the function's |
+/// | `concurrency = 8` | inputs, or batches, at once in one member | 64 |
+/// | `max_retries = 5` | retries in place, instead of the configuration's policy | the configuration's policy |
+/// | `backoff = ".."` | how long to wait before each of them: text as in a configuration, or a `Backoff` | exponential from 100 ms, at most 1 s, with jitter |
+/// | `dlq = ".."`, `Failed`, `true`, `false` | the topic of dead letters, or whether there is one | as the retry policy says |
+/// | `batch = 100, wait = "1s"` | it takes a `Vec` of `Item`s | one input at a time |
+///
+/// `report::worker()` is a `WorkerBuilder` whose work is said.
+#[proc_macro_attribute]
+pub fn worker(arguments: TokenStream, function: TokenStream) -> TokenStream {
+    expand_on(arguments, function, worker::expand)
+}
+
+/// Publishes what an async function answers. The function stays as it is.
+///
+/// ```ignore
+/// #[producer(topic = Users)]
+/// async fn sign_up(email: String) -> UserCreated { .. }
+/// #[producer(topic = Clicks, key = user)]
+/// async fn click(user: Uuid, page: String) -> Click { .. }
+///
+/// sign_up::publish(&publisher, email).await?; // an integration event
+/// click::send(&producer, user, page).await?;  // a plain message
+/// ```
+///
+/// | `#[producer(..)]` | meaning | default |
+/// | --- | --- | --- |
+/// | `topic = Users`, `".."` | where it goes: a type that derives `Topic` and carries it, or a name | the event's own; a plain message must say it |
+/// | `key = user`, `key = user.id` | it is a plain message, and this field keeps such in order | it is an integration event |
+/// | `key_with = path` | the same, with a `fn(&Value) -> impl Into<MessageKey>` | |
+/// | `unkeyed` | it is a plain message without an order | |
+///
+/// Both answer after the broker's acknowledgement. A function that answers a `Result` publishes what is `Ok`.
+#[proc_macro_attribute]
+pub fn producer(arguments: TokenStream, function: TokenStream) -> TokenStream {
+    expand_on(arguments, function, producer::expand)
+}
+
+/// A function that is refused stays, so that what names it is not told to be wrong too.
+fn expand_on(
+    arguments: TokenStream,
+    function: TokenStream,
+    expand: fn(Tokens, Tokens) -> syn::Result<Tokens>,
+) -> TokenStream {
+    let function = Tokens::from(function);
+    let expanded = expand(arguments.into(), function.clone());
+    let refused = |error: syn::Error| {
+        let error = error.into_compile_error();
+        quote::quote!(#function #error)
+    };
+    expanded.unwrap_or_else(refused).into()
 }
 
 fn expand(

@@ -77,6 +77,10 @@ pub(super) enum Command {
         /// Only this group.
         group: Option<String>,
     },
+    /// Runs workers that this binary knows, until Ctrl-C.
+    Worker(RunWorkers),
+    /// Shows the topics, events, handlers and workers that this binary knows, and its retry plan. Asks no broker.
+    Describe,
     /// Shows every setting with its value and where it came from; secrets are hidden.
     Config,
     /// Checks the configuration, the way to the brokers, and the topics.
@@ -169,6 +173,22 @@ pub(super) enum Format {
     Json,
     /// The payload's bytes and a line feed.
     Raw,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunWorkers {
+    /// Their names.
+    #[arg(value_name = "NAME", required_unless_present = "all")]
+    pub(super) names: Vec<String>,
+    /// All of them.
+    #[arg(long, conflicts_with = "names")]
+    pub(super) all: bool,
+    /// How long what has begun may go on after Ctrl-C.
+    #[arg(long, default_value = "20s", value_parser = parse_duration)]
+    pub(super) drain: Duration,
+    /// How often a line on each is written where there is no terminal.
+    #[arg(long, default_value = "10s", value_parser = parse_duration)]
+    pub(super) every: Duration,
 }
 
 #[derive(Debug, Args)]

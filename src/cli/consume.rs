@@ -156,6 +156,7 @@ async fn as_member(
         followers: Vec::new(),
         revoke_wait: LEAVE,
         kept: None,
+        ends: false,
     })?;
     let mut written: BTreeMap<TopicPartition, i64> = BTreeMap::new();
     let mut result = Ok(());
@@ -174,7 +175,11 @@ async fn as_member(
                 Ok(None) => {}
                 Err(error) => result = Err(error),
             },
-            Some(SourceEvent::Assigned(_) | SourceEvent::Committed { result: Ok(()), .. }) => {}
+            Some(
+                SourceEvent::Assigned(_)
+                | SourceEvent::End(_)
+                | SourceEvent::Committed { result: Ok(()), .. },
+            ) => {}
             Some(SourceEvent::Revoked { partitions, reply, .. }) => {
                 let offset = |partition| written.remove_entry(partition);
                 reply.release(partitions.iter().filter_map(offset).collect());

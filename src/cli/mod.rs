@@ -1,4 +1,4 @@
-//! The command line: topics, records, groups and the configuration, as `tidings` or in a binary of one's own.
+//! The command line: topics, records, groups, workers and the configuration, as `tidings` or in a binary of one's own.
 //!
 //! ```no_run
 //! use tidings::Topic;
@@ -19,19 +19,21 @@
 //!
 //! | code | meaning |
 //! | --- | --- |
-//! | 0 | done; also where the reader of the output went away, and where following was ended with Ctrl-C |
-//! | 1 | the broker refused it, or `check` found something |
+//! | 0 | done; also where the reader of the output went away, and where following or workers were ended with Ctrl-C |
+//! | 1 | the broker refused it, `check` found something, or a worker ended by itself or left work unfinished |
 //! | 2 | the command line, the configuration, a file or its content is wrong |
-//! | 3 | there is no such topic, group or profile |
+//! | 3 | there is no such topic, group, profile or worker |
 //! | 4 | no broker answers, or none lets this client in |
 //! | 130 | ended with Ctrl-C before it was done |
 
+mod app;
 mod args;
 mod check;
 mod config;
 mod connect;
 mod consume;
 mod create;
+mod describe;
 mod error;
 mod format;
 mod groups;
@@ -39,6 +41,7 @@ mod out;
 mod produce;
 mod progress;
 mod topics;
+mod worker;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -47,61 +50,11 @@ use std::sync::Arc;
 use clap::{CommandFactory, FromArgMatches};
 use tokio::sync::watch;
 
+pub use self::app::App;
 use self::args::{Arguments, Command};
 use self::connect::Session;
 use self::error::{CliError, Exit};
 use self::out::Out;
-use crate::event::{Profile, TopicSpec};
-use crate::topic::Topic;
-use crate::transport::kafka::KafkaConfig;
-
-/// What a binary's commands know beside the cluster: its topics and profiles, and how it is configured.
-#[derive(Debug, Clone)]
-pub struct App {
-    name: String,
-    topics: Vec<TopicSpec>,
-    profiles: Vec<Profile>,
-    config: Option<KafkaConfig>,
-}
-
-impl App {
-    /// The commands of a binary of this name, which is the service's name too.
-    pub fn new(name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            topics: Vec::new(),
-            profiles: Profile::all().into(),
-            config: None,
-        }
-    }
-
-    /// Adds a topic that is a type: `check` compares it, `create-topic` makes it as it is declared.
-    #[must_use]
-    pub fn topic<T: Topic>(self) -> Self {
-        self.topics([T::spec()])
-    }
-
-    /// Adds topics.
-    #[must_use]
-    pub fn topics(mut self, topics: impl IntoIterator<Item = TopicSpec>) -> Self {
-        self.topics.extend(topics);
-        self
-    }
-
-    /// Adds a profile that `--profile` takes.
-    #[must_use]
-    pub fn profile(mut self, profile: Profile) -> Self {
-        self.profiles.push(profile);
-        self
-    }
-
-    /// Sets the configuration that variables and options are laid over. Default: the defaults.
-    #[must_use]
-    pub fn config(mut self, config: KafkaConfig) -> Self {
-        self.config = Some(config);
-        self
-    }
-}
 
 /// Runs the command that this process's arguments name.
 pub fn run(app: App) -> ExitCode {
@@ -158,6 +111,7 @@ async fn execute(app: Arc<App>, arguments: Arguments) -> Result<(), CliError> {
     match command {
         Command::Consume(wanted) => return consume::run(&session, wanted, &mut out).await,
         Command::Produce(wanted) => return produce::run(&session, wanted, &mut out).await,
+        Command::Worker(wanted) => return worker::run(&session, wanted, &mut out).await,
         _ => {}
     }
     let work = async {
@@ -174,7 +128,11 @@ async fn execute(app: Arc<App>, arguments: Arguments) -> Result<(), CliError> {
             Command::Lag { group } => groups::lag(&session, group.as_deref(), &mut out).await,
             Command::Config => config::run(&session, &mut out),
             Command::Check => check::run(&session, &mut out).await,
-            Command::Consume(_) | Command::Produce(_) | Command::Completions { .. } => Ok(()),
+            Command::Describe => describe::run(&session, &mut out),
+            Command::Consume(_)
+            | Command::Produce(_)
+            | Command::Worker(_)
+            | Command::Completions { .. } => Ok(()),
         }
     };
     tokio::select! {

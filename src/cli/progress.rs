@@ -4,6 +4,15 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+/// A line that changes.
+pub(super) fn line() -> ProgressBar {
+    let line = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+    // The template is ours, and right.
+    line.set_style(ProgressStyle::with_template("{spinner} {wide_msg}").expect("a template"));
+    line.enable_steady_tick(Duration::from_millis(200));
+    line
+}
+
 /// A bar with rate and remaining time; without a known end, a counter.
 pub(super) fn bar(lines: Option<u64>) -> ProgressBar {
     // Hidden by itself where standard error is no terminal.

@@ -17,7 +17,7 @@ use super::outcome::{FailureKind, Handled};
 use super::plan::Topics;
 use super::read::Policies;
 use super::running::Consumer;
-use super::settings::{Order, Settings, Tombstones};
+use super::settings::{Order, Restarts, Settings, Tombstones};
 use crate::error::BoxError;
 use crate::event::{IntegrationEvent, TopicName, TopicSpec};
 use crate::inbox::{Inbox, Transact};
@@ -25,7 +25,7 @@ use crate::publisher::Publisher;
 use crate::retry::{RetryPolicy, UnknownType};
 use crate::store::{InboxTables, OutboxTables};
 use crate::topic::TopicNaming;
-use crate::transport::{ConsumerDefaults, TopicNeed, TopicPartition, TopicSetup, Transport};
+use crate::transport::{ConsumerDefaults, TopicNeed, TopicSetup, Transport};
 
 type LayerFn = Box<dyn Fn(Arc<dyn Call>) -> Arc<dyn Call> + Send + Sync>;
 
@@ -39,7 +39,7 @@ pub struct ConsumerBuilder {
     pub(super) states: States,
     classifiers: Classifiers,
     pub(super) layers: Vec<LayerFn>,
-    hooks: Hooks,
+    pub(super) hooks: Hooks,
     publisher: Option<Publisher>,
     pub(super) inbox: Option<Arc<dyn Transact>>,
     retry: Option<RetryPolicy>,
@@ -50,6 +50,7 @@ pub struct ConsumerBuilder {
     pub(super) concurrency: usize,
     begun_per_partition: Option<usize>,
     pub(super) members: usize,
+    pub(super) restarts: Restarts,
     pub(super) handler_timeout: Duration,
     revoke_drain: Duration,
     pub(super) offset_refresh: Duration,
@@ -90,6 +91,7 @@ impl ConsumerBuilder {
             concurrency: 64,
             begun_per_partition: None,
             members: 1,
+            restarts: Restarts::default(),
             handler_timeout: Duration::from_secs(60),
             revoke_drain: Duration::from_secs(10),
             offset_refresh: Duration::from_secs(3600),
@@ -243,6 +245,17 @@ impl ConsumerBuilder {
         self
     }
 
+    /// How often each member that panics may be started again, within how long, before the consumer is given
+    /// up; the wait before it grows from 1 s to 30 s. Default 5 within 10 minutes.
+    ///
+    /// A handler's panic does not end a member: that is a transient failure. A hook's does, and a mistake in
+    /// this library. What the member had not committed comes again, as after a crash.
+    #[must_use]
+    pub fn restarts(mut self, most: usize, within: Duration) -> Self {
+        self.restarts = Restarts { most, within };
+        self
+    }
+
     /// How failed events are retried. Default: the transport's configuration.
     #[must_use]
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
@@ -346,34 +359,6 @@ impl ConsumerBuilder {
         self
     }
 
-    /// Called when the consumer's members have been started.
-    #[must_use]
-    pub fn on_started(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
-        self.hooks.started.push(Box::new(hook));
-        self
-    }
-
-    /// Called with the partitions that a member was given, retry topics included.
-    #[must_use]
-    pub fn on_assigned(mut self, hook: impl Fn(&[TopicPartition]) + Send + Sync + 'static) -> Self {
-        self.hooks.assigned.push(Box::new(hook));
-        self
-    }
-
-    /// Called with the partitions that are being taken from a member.
-    #[must_use]
-    pub fn on_revoked(mut self, hook: impl Fn(&[TopicPartition]) + Send + Sync + 'static) -> Self {
-        self.hooks.revoked.push(Box::new(hook));
-        self
-    }
-
-    /// Called when the consumer has stopped.
-    #[must_use]
-    pub fn on_stopped(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
-        self.hooks.stopped.push(Box::new(hook));
-        self
-    }
-
     /// The consumer, on a transport. Nothing is sent to the broker yet.
     ///
     /// # Errors
@@ -417,6 +402,7 @@ impl ConsumerBuilder {
             group: group.clone(),
             order: self.order,
             concurrency: self.concurrency,
+            restarts: self.restarts,
             begun_per_partition: self.begun_per_partition,
             prefetch: defaults.prefetch.max(1),
             commit_every_events: defaults.commit_every_events.max(1),

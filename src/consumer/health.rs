@@ -26,6 +26,7 @@ pub struct Counts {
     pub(super) dead_lettered: AtomicU64,
     pub(super) quarantined: AtomicU64,
     pub(super) skipped: AtomicU64,
+    pub(super) restarts: AtomicU64,
 }
 
 impl Counts {
@@ -64,6 +65,11 @@ impl Counts {
         self.skipped.load(Ordering::Relaxed)
     }
 
+    /// Times that a member panicked and was started again.
+    pub fn restarts(&self) -> u64 {
+        self.restarts.load(Ordering::Relaxed)
+    }
+
     pub(super) fn one(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
     }
@@ -84,6 +90,8 @@ struct State {
     /// By partition and reason: how much work waits, and what it said last.
     blocked: BTreeMap<(String, Reason), (usize, String)>,
     paused: BTreeSet<TopicPartition>,
+    /// Why there is no member now; another one is to take its place.
+    down: Option<String>,
     ended: Option<String>,
 }
 
@@ -141,6 +149,19 @@ impl MemberHealth {
         self.state().paused.iter().cloned().collect()
     }
 
+    /// The member is gone, and all that was known of it; another one is to take its place.
+    pub(super) fn down(&self, why: String) {
+        let mut state = self.state();
+        // What its work is blocked by goes with the work.
+        let blocked = std::mem::take(&mut state.blocked);
+        *state = State { down: Some(why), blocked, ended: state.ended.take(), ..State::default() };
+    }
+
+    /// Another member is there.
+    pub(super) fn up(&self) {
+        self.state().down = None;
+    }
+
     pub(super) fn ended(&self, why: String) {
         self.state().ended = Some(why);
         self.end.notify_waiters();
@@ -164,6 +185,10 @@ impl MemberHealth {
         let mut problems = Vec::new();
         if let Some(why) = &state.ended {
             problems.push(format!("it has ended: {why}"));
+            return problems;
+        }
+        if let Some(why) = &state.down {
+            problems.push(why.clone());
             return problems;
         }
         if !state.joined {

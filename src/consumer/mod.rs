@@ -34,6 +34,7 @@ mod batch;
 mod builder;
 mod classify;
 mod delivery;
+mod description;
 mod forward;
 mod handler;
 mod health;
@@ -49,6 +50,7 @@ mod plan;
 mod read;
 mod routing;
 mod running;
+mod seat;
 mod settings;
 mod slots;
 mod stop;
@@ -59,6 +61,7 @@ mod work;
 
 pub use builder::ConsumerBuilder;
 pub use delivery::{Delivery, Needs};
+pub use description::{ConsumerDescription, RouteDescription, TopicRoutes};
 pub use handler::{
     Attempt, Event, FromDelivery, Function, Handler, HandlerFailure, HandlerFn, HandlerService,
     Input, InputTopics, IntegrationEventHandler, LiesOn, Own, OwnTopics, RawRecord, Reads, State,

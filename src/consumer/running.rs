@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinError, JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::builder::ConsumerBuilder;
@@ -12,9 +12,9 @@ use super::delivery::Shared;
 use super::forward::Forward;
 use super::health::{Counts, MemberHealth};
 use super::hooks::Hooks;
-use super::member::Member;
 use super::plan::Topics;
 use super::read::Policies;
+use super::seat::{Aborts, Seat, Seen, Vacant};
 use super::settings::Settings;
 use super::stop::{MemberReport, StopReport};
 use super::work::Work;
@@ -25,12 +25,8 @@ use crate::retry::{Backoff, Chance, RetryPolicy};
 use crate::store::StoreError;
 use crate::task;
 use crate::transport::{
-    KeptOffsets, SourceControl, Subscription, TopicNeed, TopicPartition, TopicSetup, TopicsError,
-    Transport, TransportError, prepare_topics,
+    TopicNeed, TopicPartition, TopicSetup, TopicsError, Transport, TransportError, prepare_topics,
 };
-
-/// How much longer than the drain the source waits for its answer to a revoke.
-const REVOKE_MARGIN: Duration = Duration::from_secs(2);
 
 /// The registry of a service's handlers, built and checked, ready to start.
 pub struct Consumer {
@@ -120,48 +116,48 @@ impl Consumer {
         let mut stop = Vec::with_capacity(self.members);
         let mut tasks = JoinSet::new();
         let mut members = Vec::with_capacity(self.members);
-        let mut aborts = Vec::new();
+        let aborts = Aborts::default();
         let chance = self.transport.chance();
         let counts = Arc::new(Counts::default());
         let kept = self.kept();
-        for _ in 0..self.members {
-            let source = self.transport.subscribe(Subscription {
-                group: self.settings.group.to_string(),
-                topics: self.topics.mains().iter().map(|main| main.name.clone()).collect(),
-                followers: self.topics.followers(),
-                revoke_wait: self.settings.revoke_drain + REVOKE_MARGIN,
-                kept: kept.clone().map(|kept| kept as Arc<dyn KeptOffsets>),
-            })?;
-            let health = Arc::new(MemberHealth::default());
-            members.push((health.clone(), source.control.clone()));
-            let member = Member::new(
-                source,
-                self.topics.clone(),
-                self.settings.clone(),
-                self.hooks.clone(),
-                self.work(counts.clone(), health, chance.clone()),
-                self.transport.clock().clone(),
-            );
-            aborts.extend(member.aborts());
+        let consumer = Arc::new(self);
+        for number in 0..consumer.members {
+            let seen = Arc::new(Seen::default());
+            let seat = Seat {
+                number,
+                consumer: consumer.clone(),
+                counts: counts.clone(),
+                kept: kept.clone(),
+                chance: chance.clone(),
+                seen: seen.clone(),
+                aborts: aborts.clone(),
+            };
+            let first = match seat.take() {
+                Err(Vacant::Refused(error)) => return Err(error.into()),
+                first => first,
+            };
+            members.push(seen);
             // One channel each: that of many receivers wakes them in an order of its own.
             let (tell, told) = watch::channel(None);
             stop.push(tell);
-            aborts.push(tasks.spawn(task::owned(member.run(told))));
+            aborts.add([tasks.spawn(task::owned(seat.run(first, told)))]);
         }
-        let purge = self.inbox.as_ref().map(|inbox| {
-            Background(tokio::spawn(task::owned(purge(inbox.clone(), self.settings.group.clone()))))
+        let Self { inbox, settings, hooks, transport, .. } = &*consumer;
+        let purge = inbox.as_ref().map(|inbox| {
+            let purge = purge(inbox.clone(), settings.group.clone());
+            Background(tokio::spawn(task::owned(purge)))
         });
-        self.hooks.started();
+        hooks.started();
         let status = ConsumerStatus(Arc::new(Status {
-            group: self.settings.group.clone(),
-            transport: self.transport.clone(),
+            group: settings.group.clone(),
+            transport: transport.clone(),
             members,
             counts,
             kept,
-            settings: self.settings.clone(),
+            settings: settings.clone(),
         }));
-        let ended = Vec::new();
-        Ok(RunningConsumer { stop, tasks, aborts, ended, status, hooks: self.hooks, _purge: purge })
+        let hooks = hooks.clone();
+        Ok(RunningConsumer { stop, tasks, aborts, ended: Vec::new(), status, hooks, _purge: purge })
     }
 
     /// Starts, runs until `shutdown` is ready, and stops within `drain`.
@@ -201,7 +197,12 @@ impl Consumer {
         }
     }
 
-    fn work(&self, counts: Arc<Counts>, health: Arc<MemberHealth>, chance: Chance) -> Work {
+    pub(super) fn work(
+        &self,
+        counts: Arc<Counts>,
+        health: Arc<MemberHealth>,
+        chance: Chance,
+    ) -> Work {
         Work {
             shared: self.shared.clone(),
             policies: self.policies.clone(),
@@ -227,8 +228,7 @@ impl Consumer {
 pub struct RunningConsumer {
     stop: Vec<watch::Sender<Option<Instant>>>,
     tasks: JoinSet<MemberReport>,
-    /// What ends each task, those of the members' shards too.
-    aborts: Vec<AbortHandle>,
+    aborts: Aborts,
     /// Members whose end was seen before the stop.
     ended: Vec<Result<MemberReport, JoinError>>,
     status: ConsumerStatus,
@@ -256,7 +256,7 @@ impl RunningConsumer {
         if !self.ended.is_empty() {
             return;
         }
-        let ends = self.status.0.members.iter().map(|(health, _)| Box::pin(health.end()));
+        let ends = self.status.0.members.iter().map(|member| Box::pin(member.health.end()));
         tokio::select! {
             biased;
             _ = futures::future::select_all(ends) => {}
@@ -291,7 +291,7 @@ impl RunningConsumer {
 impl Drop for RunningConsumer {
     fn drop(&mut self) {
         // All of them before any is dropped: on a runtime of one thread none runs after this.
-        self.aborts.iter().for_each(AbortHandle::abort);
+        self.aborts.all();
     }
 }
 
@@ -302,7 +302,7 @@ pub struct ConsumerStatus(Arc<Status>);
 struct Status {
     group: Arc<str>,
     transport: Arc<dyn Transport>,
-    members: Vec<(Arc<MemberHealth>, Arc<dyn SourceControl>)>,
+    members: Vec<Arc<Seen>>,
     counts: Arc<Counts>,
     kept: Option<Arc<StoredOffsets>>,
     settings: Arc<Settings>,
@@ -328,13 +328,13 @@ impl ConsumerStatus {
 
     /// Partitions that its members own, retry topics included.
     pub fn partitions(&self) -> usize {
-        self.0.members.iter().map(|(health, _)| health.partitions()).sum()
+        self.0.members.iter().map(|member| member.health.partitions()).sum()
     }
 
     /// Partitions that are not fetched now: the user has paused them, enough of them is in memory or
     /// waits for its time, a failed event is stuck, or a handler reports an outage.
     pub fn paused(&self) -> Vec<TopicPartition> {
-        self.0.members.iter().flat_map(|(health, _)| health.all_paused()).collect()
+        self.0.members.iter().flat_map(|member| member.health.all_paused()).collect()
     }
 
     /// Why it is not ready; empty when it is: the broker answers, every member has joined, polled
@@ -350,9 +350,7 @@ impl ConsumerStatus {
             .into_iter()
             .collect();
         problems.extend(self.0.kept.as_ref().and_then(|kept| kept.problem()));
-        for (health, control) in &self.0.members {
-            problems.extend(health.problems(control.polled()));
-        }
+        problems.extend(self.0.members.iter().flat_map(|member| member.problems()));
         problems
     }
 

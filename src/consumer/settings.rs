@@ -33,12 +33,26 @@ pub enum Tombstones {
     Ignore,
 }
 
+/// How often a member that panics is started again.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Restarts {
+    pub(super) most: usize,
+    pub(super) within: Duration,
+}
+
+impl Default for Restarts {
+    fn default() -> Self {
+        Self { most: 5, within: Duration::from_secs(600) }
+    }
+}
+
 /// The settings that a member needs.
 #[derive(Debug)]
 pub(super) struct Settings {
     pub(super) group: Arc<str>,
     pub(super) order: Order,
     pub(super) concurrency: usize,
+    pub(super) restarts: Restarts,
     /// How many events of one partition may have begun at once; `None`: as many as run at once.
     pub(super) begun_per_partition: Option<usize>,
     pub(super) prefetch: usize,

@@ -32,3 +32,10 @@ pub(super) struct MemberReport {
     pub(super) left_group: bool,
     pub(super) failed: Option<String>,
 }
+
+impl MemberReport {
+    /// Of a member that is not there.
+    pub(super) fn of_nobody(failed: String) -> Self {
+        Self { unfinished: Vec::new(), left_group: true, failed: Some(failed) }
+    }
+}

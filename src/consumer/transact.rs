@@ -39,7 +39,9 @@ impl Work {
         };
         // Whoever has the turn is bounded in time, so it comes.
         let may_write = inbox.turn().await;
-        let begun = self.in_time("open a transaction", inbox.begin(may_write, &claim)).await?;
+        let begun = self
+            .in_time("open a transaction", inbox.begin(may_write, &claim, self.handler_timeout))
+            .await?;
         let Some(held) = begun.map_err(not_begun)? else {
             tracing::debug!(handler = claim.handler, id = %metadata.id, "handled before; not run again");
             Counts::one(&self.counts.duplicates);
@@ -103,7 +105,7 @@ fn not_begun(error: StoreError) -> HandlerError {
 
 fn not_finished(error: Unfinished) -> HandlerError {
     match error {
-        Unfinished::Kept => HandlerError::permanent(error),
+        Unfinished::Kept | Unfinished::Committed => HandlerError::permanent(error),
         Unfinished::Append(AppendError::Envelope(_) | AppendError::Wire(_)) => {
             HandlerError::permanent(error)
         }

@@ -70,42 +70,43 @@ impl TopicSpec {
         self
     }
 
-    /// Sets how many partitions it has, from 1 up.
+    /// Sets how many partitions it has, from 1 up. Default: the profile's.
     #[must_use]
     pub fn partitions(mut self, partitions: i32) -> Self {
         self.own.partitions = Some(partitions);
         self
     }
 
-    /// Sets how many copies of each partition there are, from 1 up.
+    /// Sets how many copies of each partition there are, from 1 up. Default: the profile's.
     #[must_use]
     pub fn replication(mut self, replication: Replication) -> Self {
         self.own.replication = Some(replication);
         self
     }
 
-    /// Sets how long records are kept. A state topic keeps the last of each key and has none.
+    /// Sets how long records are kept. A state topic keeps the last of each key and has none. Default: the
+    /// profile's.
     #[must_use]
     pub fn retention(mut self, retention: Retention) -> Self {
         self.own.retention = Some(retention);
         self
     }
 
-    /// Sets how many copies must have a record before it is acknowledged.
+    /// Sets how many copies must have a record before it is acknowledged. Default: the profile's.
     #[must_use]
     pub fn min_in_sync(mut self, copies: i32) -> Self {
         self.own.min_in_sync = Some(copies);
         self
     }
 
-    /// Sets how records lie on the broker's disk.
+    /// Sets how records lie on the broker's disk. Default: the profile's.
     #[must_use]
     pub fn compression(mut self, compression: TopicCompression) -> Self {
         self.own.compression = Some(compression);
         self
     }
 
-    /// Sets a further property of the topic, by the broker's name: `segment.bytes`.
+    /// Sets a further property of the topic, by the broker's name: `segment.bytes`. Default: the profile's.
     #[must_use]
     pub fn property(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.own.properties.insert(name.into(), value.into());

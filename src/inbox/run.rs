@@ -12,7 +12,7 @@ use crate::codec::envelope;
 use crate::event::{Flow, simple_type_name};
 use crate::mapper::Events;
 use crate::outbox::AppendError;
-use crate::store::{Claim, InboxTables, OutboxTables, StoreError, Turn};
+use crate::store::{Claim, InboxTables, OutboxTables, Standing, StoreError, Turn};
 use crate::transport::TopicPartition;
 
 /// Where a group stands in a partition: the next offset to read.
@@ -33,8 +33,14 @@ pub(crate) trait Transact: Send + Sync {
 
     async fn turn(&self) -> Turn;
 
-    /// Opens a transaction and claims an event in it; `None` where it was handled already.
-    async fn begin(&self, turn: Turn, claim: &Claim<'_>) -> Result<Option<Arc<Held>>, StoreError>;
+    /// Opens a transaction and claims an event in it, for a handler that may take so long; `None` where
+    /// it was handled already.
+    async fn begin(
+        &self,
+        turn: Turn,
+        claim: &Claim<'_>,
+        within: Duration,
+    ) -> Result<Option<Arc<Held>>, StoreError>;
 
     /// Stores what follows from the event, and where its group stands, and commits.
     async fn finish(
@@ -68,6 +74,12 @@ pub(crate) enum Unfinished {
     )]
     Aborted,
     #[error(
+        "the handler has committed its transaction itself: what it wrote before that is there, and is \
+         never done again; the events that it answered are not stored. Take the COMMIT out of it: it is \
+         committed when the handler has succeeded"
+    )]
+    Committed,
+    #[error(
         "a request that was sent within the handler's transaction has failed, and the handler \
          succeeded all the same; what the request wrote is not committed: answer its error"
     )]
@@ -100,10 +112,15 @@ impl<S: OutboxTables + InboxTables> Transact for Inbox<S> {
         self.outbox.store().turn().await
     }
 
-    async fn begin(&self, turn: Turn, claim: &Claim<'_>) -> Result<Option<Arc<Held>>, StoreError> {
+    async fn begin(
+        &self,
+        turn: Turn,
+        claim: &Claim<'_>,
+        within: Duration,
+    ) -> Result<Option<Arc<Held>>, StoreError> {
         let store = self.outbox.store();
         let mut transaction = store.open().await?;
-        if store.claim(&mut transaction, claim).await? {
+        if store.claim(&mut transaction, claim, within).await? {
             return Ok(Some(Arc::new(Held::new::<S>(transaction, turn))));
         }
         store.roll_back(transaction).await?;
@@ -169,8 +186,10 @@ impl<S: OutboxTables + InboxTables> Inbox<S> {
         offset: Option<Stored>,
     ) -> Result<(), Unfinished> {
         let store = self.outbox.store();
-        if !store.stands(transaction, claim).await? {
-            return Err(Unfinished::Aborted);
+        match store.standing(transaction, claim).await? {
+            Standing::Open => {}
+            Standing::Lost => return Err(Unfinished::Aborted),
+            Standing::Committed => return Err(Unfinished::Committed),
         }
         if !events.is_empty() {
             let flow = Flow::current();

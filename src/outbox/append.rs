@@ -156,7 +156,7 @@ impl<S: OutboxTables> Outbox<S> {
 }
 
 impl<S: OutboxTables> OutboxBuilder<S> {
-    /// Payload in the value and attributes in headers (default), or all in one document.
+    /// Payload in the value and attributes in headers, or all in one document. Default: the former.
     pub fn content_mode(mut self, mode: ContentMode) -> Self {
         self.0.mode = mode;
         self

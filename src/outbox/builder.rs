@@ -176,7 +176,7 @@ impl RelayBuilder {
         self
     }
 
-    /// Its name among the relays of its outbox, for people: what is unique is added to it.
+    /// Its name among the relays of its outbox, for people: what is unique is added to it. Default: `relay`.
     pub fn name(mut self, name: &str) -> Self {
         self.settings.name = format!("{name}-{}", uuid::Uuid::now_v7().simple());
         self

@@ -35,6 +35,8 @@ struct Lane {
 enum Head {
     /// It waits to be sent, or for its acknowledgement.
     Sent(RowId),
+    /// It waits for its acknowledgement, and was read in an earlier term: it has no number here.
+    Over,
     /// It is sent again when its time comes.
     Back(OutboxRow),
     /// It is to be parked.
@@ -83,7 +85,7 @@ impl Lanes {
             match &lane.head {
                 Head::Sent(row) => known.push(*row),
                 Head::Back(row) | Head::Failed(row, _) => known.push(row.row),
-                Head::Parked => {}
+                Head::Parked | Head::Over => {}
             }
             known.extend(lane.behind.iter().map(|row| row.row));
         }
@@ -206,7 +208,7 @@ impl Lanes {
             let failed = match &lane.head {
                 Head::Failed(row, reason) => Some((row.row, reason.clone())),
                 Head::Parked => None,
-                Head::Sent(_) | Head::Back(_) => continue,
+                Head::Sent(_) | Head::Back(_) | Head::Over => continue,
             };
             // Rows without a key share a lane by chance at most, and wait for nobody.
             let keyed = match &lane.head {
@@ -265,6 +267,14 @@ impl Lanes {
         self.rows -= gone;
     }
 
+    /// What of these shards is still on its way, once the rest is forgotten, was read in an earlier term;
+    /// what is read now waits behind it.
+    pub(super) fn begin_term(&mut self, shard: impl Fn(Shard) -> bool) {
+        for lane in self.lanes.values_mut().filter(|lane| shard(lane.shard)) {
+            lane.head = Head::Over;
+        }
+    }
+
     /// Forgets all of these shards that is not on its way.
     pub(super) fn forget(&mut self, shard: impl Fn(Shard) -> bool) {
         let mut gone = 0;
@@ -283,6 +293,7 @@ impl Lanes {
             gone += lane.behind.len();
             lane.behind.clear();
             match lane.head {
+                Head::Over => return true,
                 Head::Sent(row) if !unsent.contains(&row) => return true,
                 Head::Parked => {}
                 _ => gone += 1,

@@ -22,7 +22,7 @@ pub(crate) use send::enqueue;
 use self::outgoing::{Alike, Outgoing};
 use crate::codec::cloudevents::ContentMode;
 use crate::codec::{EnvelopeError, Format, envelope};
-use crate::event::{Envelope, EventId, Flow, IntegrationEvent, Source};
+use crate::event::{Envelope, EventId, Flow, IntegrationEvent, Source, TopicName};
 use crate::mediator::{EventPublisher, PublishFailure};
 use crate::telemetry;
 use crate::topic::{CarriedBy, Topic};
@@ -151,8 +151,20 @@ impl Publisher {
         _topic: T,
         event: E,
     ) -> Result<Published, PublishError> {
-        let envelope = Envelope { topic: T::NAME, ..self.wrapped(event)? };
-        self.begin(envelope)?.await
+        self.publish_to_named(T::NAME, event).await
+    }
+
+    /// Publishes one event to a topic whose name is known only at run time, whatever the event's own topic is, and
+    /// waits for the broker's acknowledgement.
+    ///
+    /// # Errors
+    /// As for [`publish`](Self::publish).
+    pub async fn publish_to_named<E: IntegrationEvent>(
+        &self,
+        topic: TopicName,
+        event: E,
+    ) -> Result<Published, PublishError> {
+        self.begin(Envelope { topic, ..self.wrapped(event)? })?.await
     }
 
     /// Publishes an envelope whose metadata the caller has set.
@@ -279,7 +291,7 @@ impl Publisher {
 }
 
 impl PublisherBuilder {
-    /// Payload in the value and attributes in headers (default), or all in one document.
+    /// Payload in the value and attributes in headers, or all in one document. Default: the former.
     #[must_use]
     pub fn content_mode(mut self, mode: ContentMode) -> Self {
         self.0.mode = mode;

@@ -45,21 +45,22 @@ impl RetryPolicy {
         Self { immediate: 0, tiers: Vec::new(), ..Self::default() }
     }
 
-    /// Sets how many retries there are in place, before the first tier and again at each tier.
+    /// Sets how many retries there are in place, before the first tier and again at each tier. Default: 2.
     #[must_use]
     pub fn immediate(mut self, retries: u32) -> Self {
         self.immediate = retries;
         self
     }
 
-    /// Sets how long to wait before each retry in place.
+    /// Sets how long to wait before each retry in place. Default: exponential from 100 ms, at most 1 s, with
+    /// jitter.
     #[must_use]
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.backoff = backoff;
         self
     }
 
-    /// Sets whether there is a dead-letter topic.
+    /// Sets whether there is a dead-letter topic. Default: `true`.
     #[must_use]
     pub fn dead_letter(mut self, on: bool) -> Self {
         self.dead_letter = on;

@@ -84,8 +84,8 @@ enum Answer {
 fn answer(code: &str) -> Answer {
     if code.len() == 5 {
         return match (&code[..2], code) {
-            // Serialization failure, deadlock; a lock that is not waited for, or not for so long.
-            ("40", _) | (_, "55P03") => Answer::Conflict,
+            // Serialization failure, deadlock; a lock or a statement that is not waited for for so long.
+            ("40", _) | (_, "55P03" | "57014") => Answer::Conflict,
             // Connection, resources, shutdown and crash, the system, a server that only reads.
             ("08" | "53" | "57" | "58" | "XX", _) | (_, "25006") => Answer::Away,
             _ => Answer::Refused,
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn what_may_pass_is_told_from_what_is_down_and_from_what_is_refused() {
         for (codes, expected) in [
-            (&["40001", "40P01", "55P03", "5", "517", "6", "262"][..], Answer::Conflict),
+            (&["40001", "40P01", "55P03", "57014", "5", "517", "6", "262"][..], Answer::Conflict),
             (
                 &["08006", "53300", "57P01", "57P03", "25006", "XX000", "10", "13", "522"],
                 Answer::Away,

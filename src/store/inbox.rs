@@ -26,24 +26,27 @@ pub trait InboxTables: Transactions {
     /// Notes that a handler handles an event; answers `false` when that is noted already. While
     /// another transaction that has noted the same is open, it waits for that one's end.
     ///
+    /// A later statement of the transaction that takes longer than `within` is ended by the database,
+    /// where it can do that: nobody waits for it any more.
+    ///
     /// # Errors
     /// When the database is away or refuses.
     fn claim(
         &self,
         connection: &mut Self::Connection,
         claim: &Claim<'_>,
+        within: Duration,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Whether the claim that was made on this connection still stands: not where the transaction was
-    /// ended, or a statement of it failed and it can be committed no more.
+    /// What has become of the claim that was made on this connection.
     ///
     /// # Errors
     /// When the database is away or refuses.
-    fn stands(
+    fn standing(
         &self,
         connection: &mut Self::Connection,
         claim: &Claim<'_>,
-    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Standing, StoreError>> + Send;
 
     /// Forgets events that a group has handled longer than `window` ago in the database's time, at
     /// most `most` of them; answers how many. It waits for nobody's transaction.
@@ -90,6 +93,17 @@ pub struct Claim<'a> {
     pub source: &'a str,
     /// Its id, unique within its source.
     pub event: &'a str,
+}
+
+/// What has become of a claim by the end of its handler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It is in the transaction, which can be committed.
+    Open,
+    /// It is not there: the transaction was rolled back, or a statement of it failed.
+    Lost,
+    /// The handler has committed it, and the transaction is over.
+    Committed,
 }
 
 /// The turn to write, until it is dropped.

@@ -17,7 +17,7 @@ pub mod postgres;
 pub mod sqlite;
 
 pub use error::{NoTransaction, StoreError};
-pub use inbox::{Claim, InboxTables, Turn};
+pub use inbox::{Claim, InboxTables, Standing, Turn};
 pub use outbox::{
     Backlog, Fetched, Hint, Holding, LeaseOwner, NewEvent, OrderKey, OutboxRow, OutboxSession,
     OutboxStore, OutboxTables, ParkedEvent, RowId,

@@ -147,17 +147,19 @@ pub trait OutboxSession: Send + Sync + 'static {
         behind: &[RowId],
     ) -> Result<bool, StoreError>;
 
-    /// Gives delayed rows of these shards whose time has come their place behind what is there.
+    /// Gives delayed rows of these shards whose time has come their place behind what is there, at most
+    /// `limit`, those that were due first.
     ///
     /// # Errors
     /// When the database is away.
-    async fn due(&self, shards: &[Shard]) -> Result<(), StoreError>;
+    async fn due(&self, shards: &[Shard], limit: usize) -> Result<(), StoreError>;
 
-    /// Forgets published rows that were kept for as long as they were to be.
+    /// Forgets published rows that were kept for as long as they were to be, at most `limit`; answers
+    /// how many.
     ///
     /// # Errors
     /// When the database is away.
-    async fn tidy(&self) -> Result<(), StoreError>;
+    async fn tidy(&self, limit: usize) -> Result<usize, StoreError>;
 
     /// Waits until there may be something to do. It may miss some: look now and then.
     async fn hint(&self) -> Hint;

@@ -22,7 +22,7 @@ impl Tables {
     }
 
     /// Puts the tables into a schema; it is made where it is missing. SQLite has none, and its store
-    /// refuses one.
+    /// refuses one. Default: none, which is the connection's own.
     ///
     /// # Errors
     /// When the name is not 1 to 32 of `a–z 0–9 _`, or begins with a digit.
@@ -31,7 +31,7 @@ impl Tables {
         Ok(self)
     }
 
-    /// Begins every name with `prefix`.
+    /// Begins every name with `prefix`. Default: `tidings_`.
     ///
     /// # Errors
     /// As for [`schema`](Self::schema).

@@ -13,6 +13,18 @@ pub(crate) fn message(panic: &(dyn std::any::Any + Send)) -> Option<&str> {
     said.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
 }
 
+/// Notes a panic that is not passed on: whoever owns the task hears of it all the same.
+#[cfg(feature = "testing")]
+pub(crate) fn panicked(panic: &(dyn std::any::Any + Send)) {
+    if let Some(process) = process::current() {
+        process.panicked(panic);
+    }
+}
+
+/// Without a simulator nobody else wants to hear of it.
+#[cfg(not(feature = "testing"))]
+pub(crate) fn panicked(_: &(dyn std::any::Any + Send)) {}
+
 /// The task as one of whoever starts it: of the simulated process that is being polled, if one is.
 #[cfg(feature = "testing")]
 pub(crate) fn owned<F: Future>(task: F) -> impl Future<Output = F::Output> {

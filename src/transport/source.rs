@@ -25,6 +25,8 @@ pub struct Subscription {
     /// Where the group keeps offsets beside those at the broker, if it does: a partition is read from
     /// the higher of the two. While they cannot be had it is not read.
     pub kept: Option<Arc<dyn KeptOffsets>>,
+    /// Whether [`SourceEvent::End`] is told, which costs a little.
+    pub ends: bool,
 }
 
 /// Offsets that a group keeps elsewhere than at the broker.
@@ -93,6 +95,9 @@ pub enum SourceEvent {
     },
     /// Records of one partition, by offset.
     Records(RecordBatch),
+    /// The end of a partition was reached, behind the records that were told before; more may come. Told only
+    /// where the subscription says so. Of a transaction at the very end it may come late, or not.
+    End(TopicPartition),
     /// What became of a commit.
     Committed {
         /// What was asked for.

@@ -12,11 +12,12 @@ use crate::consumer::ConsumerStatus;
 use crate::outbox::RelayStatus;
 use crate::producer::Producer;
 use crate::publisher::Publisher;
+use crate::state::StateViewStatus;
 
 /// What is asked whether the service is ready. Cheap to clone.
 ///
 /// Ready means: the broker answers, each consumer has its partitions, polls and commits, no
-/// failed event is stuck, and no outbox ages. Live means: the process answers.
+/// failed event is stuck, no outbox ages, and each view has caught up. Live means: the process answers.
 #[derive(Clone, Default)]
 pub struct Health(Arc<Mutex<State>>);
 
@@ -26,6 +27,7 @@ struct State {
     producers: Vec<Producer>,
     consumers: Vec<ConsumerStatus>,
     relays: Vec<RelayStatus>,
+    views: Vec<StateViewStatus>,
     /// Why the service is not ready whatever the others say: it starts, or it stops.
     phase: Option<&'static str>,
     details: bool,
@@ -60,6 +62,13 @@ impl Health {
         state.consumers.push(status);
     }
 
+    pub(super) fn add_view(&self, view: StateViewStatus) {
+        let mut state = self.state();
+        #[cfg(feature = "otel")]
+        state.metrics.iter().for_each(|metrics| metrics.state_view(&view));
+        state.views.push(view);
+    }
+
     pub(super) fn add_relay(&self, status: RelayStatus) {
         let mut state = self.state();
         #[cfg(feature = "otel")]
@@ -75,6 +84,7 @@ impl Health {
         state.producers.iter().for_each(|producer| metrics.producer(producer));
         state.consumers.iter().for_each(|status| metrics.consumer(status));
         state.relays.iter().for_each(|status| metrics.relay(status));
+        state.views.iter().for_each(|status| metrics.state_view(status));
         state.metrics = Some(metrics);
     }
 
@@ -110,6 +120,10 @@ impl Health {
         for relay in &state.relays {
             let said = relay.problems();
             problems.extend(said.into_iter().map(|problem| format!("{}: {problem}", relay.name())));
+        }
+        for view in &state.views {
+            let said = view.problems();
+            problems.extend(said.into_iter().map(|problem| format!("{}: {problem}", view.topic())));
         }
         problems
     }

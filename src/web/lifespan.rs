@@ -13,6 +13,7 @@ use crate::event::EventId;
 use crate::outbox::{Relay, RelayReport, RunningRelay};
 use crate::producer::Producer;
 use crate::publisher::Publisher;
+use crate::state::StateView;
 
 /// A service's life: consumers start with the server; on SIGINT or SIGTERM the server stops taking
 /// requests, then the consumers drain and leave, then the relays, then producers and publishers flush.
@@ -124,6 +125,13 @@ impl Lifespan {
         self
     }
 
+    /// Asks this view of a state topic for readiness. It runs already, and ends with its last clone.
+    #[must_use]
+    pub fn state_view<T, V>(self, view: &StateView<T, V>) -> Self {
+        self.health.add_view(view.status().clone());
+        self
+    }
+
     /// How long requests, then handlers, then relays, then the flush may each take at the end.
     /// Default 20 s; keep four times of it, and some seconds, under what your orchestrator waits before it kills.
     #[must_use]
@@ -140,7 +148,7 @@ impl Lifespan {
         self
     }
 
-    /// Shows on the readiness route what is wrong. Off by default: strangers may ask it.
+    /// Shows on the readiness route what is wrong. Default: no, since strangers may ask it.
     #[must_use]
     pub fn health_details(self) -> Self {
         self.health.show_details();

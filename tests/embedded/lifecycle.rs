@@ -120,7 +120,7 @@ async fn two_members_of_one_process_share_the_partitions() {
         .topics(TopicSetup::Create { partitions: Some(6), replication: None })
         .on_assigned({
             let given = given.clone();
-            move |partitions| given.add(partitions.to_vec())
+            move |_, partitions| given.add(partitions.to_vec())
         });
     let running = start(builder, &kafka).await;
     // 6 partitions and as many of each of the two tiers.
@@ -145,7 +145,7 @@ async fn hooks_hear_of_a_consumers_life_and_a_second_member_takes_its_part() {
     let seen = Seen::<Note<Hooks>>::default();
     let heard = |what: &'static str| {
         let said = said.clone();
-        move |partitions: &[TopicPartition]| {
+        move |_: usize, partitions: &[TopicPartition]| {
             let mains = partitions.iter().filter(|p| p.topic.as_str() == "lifecycle.hooks");
             said.add(format!("{what} {} of {}", mains.count(), partitions.len()));
         }

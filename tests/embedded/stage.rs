@@ -152,6 +152,7 @@ pub async fn lies_on(kafka: &Kafka, topic: &TopicName) -> Vec<Received> {
         followers: Vec::new(),
         revoke_wait: ms(100),
         kept: None,
+        ends: false,
     };
     let mut source = kafka.subscribe(subscription).unwrap();
     let (mut ends, mut found) = (0, Vec::new());

@@ -31,6 +31,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("outbox", 4),
     ("inbox", 4),
     ("saga", 4),
+    ("state", 4),
     ("telemetry", 4),
     ("transport::kafka", 5),
     ("transport::redis", 5),

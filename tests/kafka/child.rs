@@ -20,6 +20,7 @@ fn a_subject_of_other_tests() {
     runtime.block_on(async {
         match &*name {
             "consume" => crate::kills::subject(&broker, log).await,
+            "work" => crate::workers::subject(&broker, log).await,
             #[cfg(feature = "axum")]
             "serve" => crate::stop::subject(&broker, log).await,
             #[cfg(feature = "kafka-tls")]

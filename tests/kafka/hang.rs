@@ -38,10 +38,10 @@ async fn a_handler_that_hangs_past_max_poll_interval_times_out_and_nobody_is_evi
         })
         .retry(tiers([Duration::from_millis(500)]))
         .handler_timeout(TIMEOUT)
-        .on_assigned(move |_| {
+        .on_assigned(move |_, _| {
             given.fetch_add(1, Ordering::SeqCst);
         })
-        .on_revoked(move |_| {
+        .on_revoked(move |_, _| {
             taken.fetch_add(1, Ordering::SeqCst);
         })
         .start_on(&kafka)

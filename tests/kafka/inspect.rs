@@ -93,6 +93,7 @@ pub async fn read(kafka: &Kafka, topic: &TopicName, count: usize) -> Vec<Receive
             followers: Vec::new(),
             revoke_wait: Duration::from_secs(1),
             kept: None,
+            ends: false,
         })
         .unwrap();
     let mut records = Vec::new();

@@ -19,8 +19,11 @@ mod hang;
 mod inspect;
 mod kills;
 mod large;
+mod members;
 mod nodes;
 mod outage;
+#[path = "../support/panics.rs"]
+mod panics;
 mod path;
 mod producer;
 #[cfg(feature = "axum")]
@@ -29,7 +32,9 @@ mod retention;
 #[cfg(feature = "kafka-tls")]
 mod security;
 mod stage;
+mod state;
 mod stop;
 mod tiers;
 mod topics;
 mod transactions;
+mod workers;

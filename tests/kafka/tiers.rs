@@ -35,12 +35,12 @@ impl Owners {
     fn watch(&self, builder: ConsumerBuilder, member: &'static str) -> ConsumerBuilder {
         let (given, taken) = (self.0.clone(), self.0.clone());
         builder
-            .on_assigned(move |partitions| {
+            .on_assigned(move |_, partitions| {
                 let partitions = partitions.iter().cloned();
                 let owned = |partition| Owned { member, partition, from: now(), to: i64::MAX };
                 given.lock().unwrap().extend(partitions.map(owned));
             })
-            .on_revoked(move |partitions| {
+            .on_revoked(move |_, partitions| {
                 let mut all = taken.lock().unwrap();
                 let open = all.iter_mut().filter(|o| o.member == member && o.to == i64::MAX);
                 open.filter(|o| partitions.contains(&o.partition)).for_each(|o| o.to = now());

@@ -31,6 +31,7 @@ fn reader(kafka: &Kafka, topic: &TopicName, group: &str) -> Source {
         followers: Vec::new(),
         revoke_wait: Duration::from_secs(1),
         kept: None,
+        ends: false,
     };
     kafka.subscribe(subscription).unwrap()
 }

@@ -17,7 +17,14 @@ const PAID: TopicName = TopicName::from_static("paid");
 
 fn subscription() -> Subscription {
     let (topics, followers) = (vec![PAID], Vec::new());
-    Subscription { group: "group".into(), topics, followers, revoke_wait: secs(1), kept: None }
+    Subscription {
+        group: "group".into(),
+        topics,
+        followers,
+        revoke_wait: secs(1),
+        kept: None,
+        ends: false,
+    }
 }
 
 fn record(topic: TopicName) -> Record {

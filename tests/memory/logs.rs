@@ -62,7 +62,8 @@ async fn a_reader_without_an_offset_that_is_to_begin_nowhere_reads_nothing_and_s
     Publisher::new(&client).publish(paid(1)).await.unwrap();
     let (topics, followers) = (vec![PAID], Vec::new());
     let group = "group".to_owned();
-    let subscription = Subscription { group, topics, followers, revoke_wait: secs(1), kept: None };
+    let subscription =
+        Subscription { group, topics, followers, revoke_wait: secs(1), kept: None, ends: false };
     let mut source = client.subscribe(subscription).unwrap();
     let (mut assigned, mut errors) = (0, Vec::new());
     while let Ok(Some(event)) = tokio::time::timeout(secs(10), source.events.recv()).await {

@@ -6,8 +6,14 @@ mod faults;
 mod groups;
 mod kill;
 mod logs;
+mod members;
+#[path = "../support/panics.rs"]
+mod panics;
 mod path;
 mod producer;
 mod stage;
+mod state;
+#[path = "../support/state.rs"]
+mod support;
 mod topics;
 mod transactions;

@@ -27,8 +27,14 @@ fn send(to: &dyn Transactions, n: u32) {
 
 fn reader(client: &Memory, group: &str) -> Source {
     let (topics, followers) = (vec![OUT], Vec::new());
-    let subscription =
-        Subscription { group: group.into(), topics, followers, revoke_wait: secs(1), kept: None };
+    let subscription = Subscription {
+        group: group.into(),
+        topics,
+        followers,
+        revoke_wait: secs(1),
+        kept: None,
+        ends: false,
+    };
     client.subscribe(subscription).unwrap()
 }
 

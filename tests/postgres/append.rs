@@ -125,8 +125,54 @@ async fn published_rows_are_kept_for_as_long_as_they_are_to_be() {
     assert_eq!(stage.count("{outbox_kept}").await, 5);
     stop(relay).await;
     stage.execute("UPDATE {outbox_kept} SET keep_until = now() WHERE id <> 1").await;
-    stage.store.begin("cleaner").await.unwrap().tidy().await.unwrap();
-    assert_eq!(stage.count("{outbox_kept}").await, 1);
+    let cleaner = stage.store.begin("cleaner").await.unwrap();
+    let tidied = [cleaner.tidy(3).await.unwrap(), cleaner.tidy(3).await.unwrap()];
+    assert_eq!((tidied, stage.count("{outbox_kept}").await), ([3, 1], 1));
+    // A relay does so at once, also one that keeps nothing itself.
+    stage.execute("UPDATE {outbox_kept} SET keep_until = now()").await;
+    let relay = stage.start();
+    stage.rows("{outbox_kept}", 0).await;
+    stop(relay).await;
+}
+
+#[tokio::test]
+async fn delayed_events_that_are_due_at_once_come_in_batches_and_in_order() {
+    let Some(stage) = stage().await else { return };
+    let due = Utc::now() - TimeDelta::hours(1);
+    for n in (0..50).rev() {
+        let mut transaction = stage.pool.begin().await.unwrap();
+        let later = due + TimeDelta::seconds(n.into());
+        stage.outbox.append_later(&mut transaction, vec![event("k", n)], later).await.unwrap();
+        transaction.commit().await.unwrap();
+    }
+    let relay = stage.relay().batch(7).build(&stage.client("relay")).unwrap().start();
+    stage.drained().await;
+    assert_eq!(stage.published()["k"], (0..50).collect::<Vec<_>>());
+    stop(relay).await;
+}
+
+#[tokio::test]
+async fn the_same_event_id_on_two_topics_is_two_events() {
+    let Some(stage) = stage().await else { return };
+    stage.broker.create_topic(MISSING, Default::default());
+    let relay = stage.start();
+    let (mut events, ids) = (Vec::new(), [event("k", 1).metadata.id, event("k", 2).metadata.id]);
+    for (id, key) in ids.into_iter().zip([Some("k"), None]) {
+        for topic in [PAID, MISSING] {
+            let mut event = event_on(topic, key, 1);
+            event.metadata.id = id.clone();
+            events.push(event);
+        }
+    }
+    stage.store_all(events).await;
+    stage.drained().await;
+    for topic in [PAID, MISSING] {
+        let records = stage.broker.records(&topic);
+        let ids: std::collections::BTreeSet<_> =
+            records.iter().map(|record| record.headers.get_str("ce_id").unwrap()).collect();
+        assert_eq!((records.len(), ids.len()), (2, 2), "{topic}");
+    }
+    stop(relay).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -149,12 +149,12 @@ impl OutboxSession for MortalSession {
         self.0.park(shard, failed, behind).await
     }
 
-    async fn due(&self, shards: &[Shard]) -> Result<(), StoreError> {
-        self.0.due(shards).await
+    async fn due(&self, shards: &[Shard], limit: usize) -> Result<(), StoreError> {
+        self.0.due(shards, limit).await
     }
 
-    async fn tidy(&self) -> Result<(), StoreError> {
-        self.0.tidy().await
+    async fn tidy(&self, limit: usize) -> Result<usize, StoreError> {
+        self.0.tidy(limit).await
     }
 
     async fn hint(&self) -> Hint {

@@ -7,7 +7,9 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use sqlx::postgres::PgTransaction;
 use tidings::store::postgres::PostgresStore;
-use tidings::store::{Claim, InboxTables, NewEvent, OutboxTables, StoreError, Transactions, Turn};
+use tidings::store::{
+    Claim, InboxTables, NewEvent, OutboxTables, Standing, StoreError, Transactions, Turn,
+};
 use tidings::transport::TopicPartition;
 
 /// A store of whose commits somebody hears before and after, and may say that they failed.
@@ -59,16 +61,17 @@ impl InboxTables for Heard {
         &self,
         connection: &mut PgConnection,
         claim: &Claim<'_>,
+        within: Duration,
     ) -> Result<bool, StoreError> {
-        self.0.claim(connection, claim).await
+        self.0.claim(connection, claim, within).await
     }
 
-    async fn stands(
+    async fn standing(
         &self,
         connection: &mut PgConnection,
         claim: &Claim<'_>,
-    ) -> Result<bool, StoreError> {
-        self.0.stands(connection, claim).await
+    ) -> Result<Standing, StoreError> {
+        self.0.standing(connection, claim).await
     }
 
     async fn purge(&self, group: &str, window: Duration, most: u32) -> Result<u64, StoreError> {

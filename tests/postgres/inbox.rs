@@ -245,6 +245,41 @@ async fn a_commit_whose_answer_does_not_come_is_found_to_be_done() {
     assert!(running.stop(SOON).await.is_clean());
 }
 
+/// On another topic.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize, tidings::IntegrationEvent)]
+#[event(name = "refunded", topic = "refunds", key = key)]
+struct Refunded {
+    key: String,
+    n: i32,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_event_id_on_two_topics_is_handled_once_on_each_by_its_handler() {
+    let Some(stage) = stage().await else { return };
+    stage.make_effects().await;
+    let refund =
+        async |Event(event): Event<Refunded>,
+               mut tx: Tx<PostgresStore>,
+               State(insert): State<Insert>| { note(&mut tx, insert, -event.n).await };
+    let client = stage.client("books");
+    let consumer = stage.booking().handle(book).handle_named("refund", refund);
+    let running = consumer.build(&client).unwrap().start().await.unwrap();
+    let (charged, format) = (charged(1), tidings::codec::Format::Json);
+    let refunded = Refunded { key: "k1".into(), n: 1 };
+    let flow = tidings::event::Flow::default();
+    let source = charged.metadata.source.clone();
+    let mut refunded = tidings::codec::envelope(&refunded, &source, format, &flow).unwrap();
+    refunded.metadata.id = charged.metadata.id.clone();
+    for _ in 0..2 {
+        publish(&client, vec![charged.clone(), refunded.clone()]).await;
+    }
+    stage.caught_up().await;
+    assert_eq!(stage.effects().await, [-1, 1]);
+    let counts = running.status().counts();
+    assert_eq!((counts.handled(), counts.duplicates()), (2, 2));
+    assert!(running.stop(SOON).await.is_clean());
+}
+
 #[tokio::test]
 async fn an_outbox_of_the_last_release_gets_its_inbox_by_migrating_and_says_so_until_then() {
     let Some(stage) = stage().await else { return };

@@ -228,7 +228,7 @@ async fn while_the_database_cannot_say_where_a_group_stands_nothing_is_read_whoe
         let consumer = booking(&stage, &group).inbox(inbox).handle(book_on::<5>);
         let retry = RetryPolicy::tiers([Duration::from_secs(1)]).immediate(0);
         let gave = gave.clone();
-        let consumer = consumer.retry(retry).on_revoked(move |_| {
+        let consumer = consumer.retry(retry).on_revoked(move |_, _| {
             gave.fetch_add(1, Ordering::SeqCst);
         });
         consumer.build(&client("books", &broker)).unwrap().start().await.unwrap()

@@ -73,6 +73,7 @@ async fn on_topic(
         followers: Vec::new(),
         revoke_wait: Duration::from_secs(1),
         kept: None,
+        ends: false,
     };
     let mut source = kafka.subscribe(subscription).unwrap();
     let (mut found, mut ids) = (BTreeMap::<String, Vec<_>>::new(), BTreeSet::new());

@@ -78,7 +78,7 @@ async fn a_stale_owner_can_neither_mark_nor_park_nor_move() {
     assert_eq!(stage.count("{outbox}").await, lost as i64, "those of the fresh one are all there");
     let row = rows.iter().find(|row| taken.contains(&row.shard)).unwrap();
     assert!(!stale.park(row.shard, Some((row.row, "no")), &[]).await.unwrap());
-    stale.due(&all).await.unwrap();
+    stale.due(&all, 100).await.unwrap();
     stale.give_up(&all).await.unwrap();
     assert!(
         stale

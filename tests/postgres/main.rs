@@ -15,11 +15,14 @@ mod inspect;
 
 mod append;
 mod child;
+mod ended;
+mod failover;
 mod heard;
 mod inbox;
 mod inbox_kafka;
 mod inbox_kills;
 mod inbox_stage;
+mod isolation;
 mod kills;
 mod leases;
 mod mediator;

@@ -57,6 +57,60 @@ async fn an_event_that_cannot_be_published_is_parked_with_its_reason_and_its_key
     stop(relay).await;
 }
 
+/// A fetch that began before parked events were put back does not see them, and reads on behind them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_put_back_before_the_cursor_while_a_fetch_is_under_way_is_read() {
+    let Some(stage) = stage().await else { return };
+    // A fetch waits at the gate after its snapshot was taken.
+    let gate = i64::from(uuid::Uuid::now_v7().as_fields().1) << 16 | i64::from(std::process::id());
+    stage.execute("ALTER TABLE {outbox_leases} RENAME TO tidings_leases").await;
+    stage
+        .execute(&format!(
+            "CREATE FUNCTION {{gate}}() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN \
+             IF current_setting('application_name') = 'gated' THEN \
+                 PERFORM pg_advisory_xact_lock_shared({gate}); \
+             END IF; RETURN true; END $$"
+        ))
+        .await;
+    stage.execute("CREATE VIEW {outbox_leases} AS SELECT * FROM {leases} WHERE {gate}()").await;
+
+    let session = stage.store.begin("gated").await.unwrap();
+    let shards = session.renew(Duration::from_secs(60)).await.unwrap().shards;
+    session.parked_keys(&shards).await.unwrap();
+    stage.store_all(vec![refused("a", 1), refused("a", 2), event("b", 3)]).await;
+    let rows = session.fetch(&shards, &[], 100).await.unwrap().rows;
+    let [first, second, third] = &rows[..] else { panic!("{rows:?}") };
+    assert!(session.park(first.shard, Some((first.row, "no")), &[second.row]).await.unwrap());
+
+    let mut closed = stage.pool.acquire().await.unwrap();
+    let close = sqlx::query("SELECT pg_advisory_lock($1)").bind(gate);
+    close.execute(&mut *closed).await.unwrap();
+    let known = [third.row];
+    let under_way = session.fetch(&shards, &known, 100);
+    let put_back = async {
+        let waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted \
+                     AND ((classid::bigint << 32) | objid::bigint) = $1";
+        loop {
+            let waiting = sqlx::query(waits).bind(gate).fetch_one(&stage.pool).await.unwrap();
+            if sqlx::Row::get::<i64, _>(&waiting, 0) > 0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(stage.store.release(first.row).await.unwrap());
+        let open = sqlx::query("SELECT pg_advisory_unlock($1)").bind(gate);
+        open.execute(&mut *closed).await.unwrap();
+    };
+    let (fetched, ()) = tokio::join!(under_way, put_back);
+    assert!(fetched.unwrap().rows.is_empty(), "it began before");
+    session.published(&[(third.row, third.shard)], Duration::ZERO).await.unwrap();
+    assert!(session.fetch(&shards, &[], 100).await.unwrap().stale);
+    assert!(session.parked_keys(&shards).await.unwrap().is_empty());
+    let back = session.fetch(&shards, &[], 100).await.unwrap().rows;
+    let back: Vec<_> = back.iter().map(|row| row.row).collect();
+    assert_eq!(back, [first.row, second.row]);
+}
+
 #[tokio::test]
 async fn a_discarded_event_is_gone_and_what_waited_behind_it_goes_on() {
     let Some(stage) = stage().await else { return };

@@ -55,6 +55,33 @@ async fn an_idle_relay_publishes_within_50_ms_of_the_commit() {
     stop(relay).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_is_heard_within_50_ms_also_while_a_transaction_that_stored_earlier_stays_open() {
+    let Some(stage) = stage().await else { return };
+    // What is not heard of comes with the next poll.
+    let relay = stage.relay().poll(Duration::from_secs(5));
+    let relay = relay.build(&stage.client("relay")).unwrap().start();
+    stage.store_all(vec![event("k", 0)]).await;
+    stage.drained().await;
+    let machine = Machine::watch();
+    let mut took = Vec::new();
+    for n in 1..=10 {
+        // Until its looks after the last hint are far apart.
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        let mut open = stage.pool.begin().await.unwrap();
+        stage.append(&mut open, vec![event("open", n)]).await;
+        stage.store_all(vec![event("k", n)]).await;
+        let committed = Instant::now();
+        eventually("it is published", SOON, || stage.records() == 2 * n as usize).await;
+        took.push(committed.elapsed());
+        open.commit().await.unwrap();
+        eventually("so is the other", SOON, || stage.records() == 1 + 2 * n as usize).await;
+    }
+    took.sort();
+    assert!(took[5] <= Duration::from_millis(50) + machine.late(99).await, "{took:?}");
+    stop(relay).await;
+}
+
 #[tokio::test]
 async fn a_relay_says_what_is_wrong_and_goes_on_when_it_is_not() {
     let Some(stage) = stage().await else { return };

@@ -47,6 +47,30 @@ pub async fn stage_at(url: &str) -> Stage {
     Stage { pool, store, outbox, broker, schema }
 }
 
+/// A database of a test's own on the server that all share, set to an isolation level.
+pub async fn stage_of(isolation: &str) -> Option<Stage> {
+    let server = address("TIDINGS_TEST_POSTGRES")?;
+    let name = make_database(&server).await;
+    let pool = PgPool::connect(&server).await.unwrap();
+    let set = format!("ALTER DATABASE {name} SET default_transaction_isolation TO '{isolation}'");
+    sqlx::query(AssertSqlSafe(set)).execute(&pool).await.unwrap();
+    Some(stage_at(&of_database(&server, &name)).await)
+}
+
+/// Makes a database; answers its name.
+pub async fn make_database(server: &str) -> String {
+    let name = format!("d{}", uuid::Uuid::now_v7().simple());
+    let pool = PgPool::connect(server).await.unwrap();
+    let create = format!("CREATE DATABASE {name}");
+    sqlx::query(AssertSqlSafe(create)).execute(&pool).await.unwrap();
+    name
+}
+
+/// The URL of another database on the same server.
+pub fn of_database(url: &str, name: &str) -> String {
+    format!("{}/{name}", url.rsplit_once('/').unwrap().0)
+}
+
 /// A server of a test's own, where nobody else has transactions. It ends with this value.
 pub struct OwnServer {
     script: String,
@@ -71,6 +95,10 @@ impl OwnServer {
         let mut command = self.command(what);
         let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.dir.join("data")
     }
 
     fn command(&self, what: &str) -> Command {

@@ -24,6 +24,9 @@ pub async fn simulate(world: World) {
         config.append_time = rng.bool();
         world.broker().create_topic(topic(name), config);
     }
+    let mut config = TopicConfig::default();
+    config.max_record = stored::LONGEST_LETTER;
+    world.broker().create_topic(topic("letters"), config);
     let (count, keys, pause) = (rng.u64(5..=30), rng.u64(1..=6), rng.u64(0..=800));
     let jobs = Jobs::drawn(&mut rng, count, keys);
     for group in ["billing", "mail"] {

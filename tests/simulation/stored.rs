@@ -7,14 +7,15 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use tidings::consumer::{Consumer, Event, HandlerError, Order, TopicSetup, Tx};
 use tidings::error::BoxError;
+use tidings::event::IntegrationEvent;
 use tidings::inbox::Inbox;
 use tidings::mapper::{EventMapper, Events};
 use tidings::mediator::{Context, InTransaction, Mediator, RequestHandler, SendError};
 use tidings::outbox::{Outbox, Relay};
 use tidings::retry::{Backoff, RetryPolicy};
-use tidings::store::StoreError;
+use tidings::store::{Claim, OutboxStore, StoreError};
 use tidings::testing::MemoryDatabase;
-use tidings::testing::database::{MemoryStore, MemoryTransaction};
+use tidings::testing::database::{Claimed, MemoryStore, MemoryTransaction};
 use tidings::testing::sim::contract::Duties;
 use tidings::testing::sim::journal::{Promise, What};
 use tidings::testing::sim::{Life, Process, World};
@@ -26,6 +27,8 @@ use crate::services::client;
 
 const DESK: &str = "desk";
 const MAILER: &str = "mailer";
+/// How long the mailer remembers: longer than its retries, and any world, take.
+const WINDOW: Duration = Duration::from_secs(900);
 
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize, Derive)]
 #[event(name = "joined", topic = "users", key = key)]
@@ -49,6 +52,19 @@ pub struct Reminded {
     pub serial: u64,
 }
 
+/// Some are longer than the broker takes, until somebody makes room for them.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize, Derive)]
+#[event(name = "lettered", topic = "letters", key = key)]
+pub struct Lettered {
+    pub key: String,
+    pub serial: u64,
+    pub text: String,
+}
+
+/// The largest record of a letter at first, in bytes: a short one fits, a long one does not.
+pub const LONGEST_LETTER: usize = 1_000;
+const LONG: usize = 2_000;
+
 /// What the mailer answers.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize, Derive)]
 #[event(name = "mailed", topic = "mails", key = key)]
@@ -63,6 +79,7 @@ struct Registered {
     key: String,
     serial: u64,
     renamed: u64,
+    letter: Option<usize>,
 }
 
 /// A user comes, under one name or more.
@@ -72,6 +89,8 @@ struct Register {
     key: String,
     serial: u64,
     renamed: u64,
+    /// A letter of so many characters.
+    letter: Option<usize>,
     reminds: Option<Duration>,
     takes: Duration,
     /// It writes, raises its events, and then fails.
@@ -92,11 +111,18 @@ impl From<StoreError> for Failed {
 
 impl Register {
     fn promises(&self) -> Vec<Promise> {
-        let Self { key, serial, renamed, .. } = self;
+        let Self { key, serial, renamed, letter, .. } = self;
         let joined = Promise::of(&Joined { key: key.clone(), serial: *serial });
         let renamed =
             (1..=*renamed).map(|n| Promise::of(&Renamed { key: key.clone(), serial: serial + n }));
-        std::iter::once(joined).chain(renamed).collect()
+        let letter = letter.map(|long| Promise::of(&Lettered::new(key, *serial, long)));
+        std::iter::once(joined).chain(renamed).chain(letter).collect()
+    }
+}
+
+impl Lettered {
+    fn new(key: &str, serial: u64, long: usize) -> Self {
+        Self { key: key.to_owned(), serial, text: "x".repeat(long) }
     }
 }
 
@@ -108,7 +134,7 @@ struct Desk {
 
 impl RequestHandler<Register> for Desk {
     async fn handle(&self, command: Register, cx: &mut Context) -> Result<(), Failed> {
-        let Register { key, serial, renamed, reminds, takes, refused } = command;
+        let Register { key, serial, renamed, letter, reminds, takes, refused } = command;
         let user = format!("user/{key}");
         let transaction = cx.get_mut::<MemoryTransaction>().expect("the behaviour opens one");
         transaction.lock(&user).await?;
@@ -126,7 +152,7 @@ impl RequestHandler<Register> for Desk {
             let stored = self.outbox.add_later(transaction, event, at).await;
             stored.map_err(|_| Failed::Database)?;
         }
-        cx.raise(Registered { key, serial, renamed });
+        cx.raise(Registered { key, serial, renamed, letter });
         if refused { Err(Failed::Refused) } else { Ok(()) }
     }
 }
@@ -173,6 +199,7 @@ impl Work {
             key: format!("u{}", rng.u64(0..keys)),
             serial: (n + 1) * 10,
             renamed: rng.u64(0..3),
+            letter: (rng.u8(0..3) == 0).then(|| if rng.bool() { LONG } else { 1 }),
             reminds: (rng.u8(0..4) == 0).then(|| Duration::from_millis(rng.u64(0..20_000))),
             takes: Duration::from_micros(rng.u64(0..200_000)),
             refused: rng.u8(0..8) == 0,
@@ -203,6 +230,10 @@ pub fn start(world: &World, rng: &mut fastrand::Rng) -> Work {
         let main = move |life| run(life, database.clone(), work.clone(), pause, relay);
         world.run(Process::new(format!("{DESK}-{n}"), client(DESK, rng), main));
     }
+    let (room_at, pause) = (Duration::from_millis(rng.u64(0..12_000)), rng.u64(300..=2_000));
+    let parked = desk.clone();
+    let main = move |life| people(life, parked.clone(), room_at, pause);
+    world.run(Process::new("people", client(DESK, rng), main));
     let mailer = Mailer::drawn(world, mailbox, rng);
     world.expect(mailer.duties());
     for n in 0..rng.usize(1..=2) {
@@ -214,21 +245,59 @@ pub fn start(world: &World, rng: &mut fastrand::Rng) -> Work {
     work
 }
 
-/// Rows of a batch and batches in flight, lease, poll.
-type RelaySettings = (usize, usize, Duration, Duration);
-
-fn relay(rng: &mut fastrand::Rng) -> RelaySettings {
-    let lease = Duration::from_millis(rng.u64(1_000..6_000));
-    (rng.usize(1..=10), rng.usize(1..=3), lease, Duration::from_millis(rng.u64(50..1_000)))
+#[derive(Clone, Copy)]
+struct RelaySettings {
+    batch: usize,
+    in_flight: usize,
+    lease: Duration,
+    poll: Duration,
+    park_after: u32,
+    keep: Duration,
 }
 
-fn start_relay(
-    life: &Life,
-    store: &MemoryStore,
-    (batch, in_flight, lease, poll): RelaySettings,
+fn relay(rng: &mut fastrand::Rng) -> RelaySettings {
+    RelaySettings {
+        batch: rng.usize(1..=10),
+        in_flight: rng.usize(1..=3),
+        lease: Duration::from_millis(rng.u64(1_000..6_000)),
+        poll: Duration::from_millis(rng.u64(50..1_000)),
+        park_after: rng.u32(1..=4),
+        keep: Duration::from_secs([0, 1, 3_600][rng.usize(0..3)]),
+    }
+}
+
+fn start_relay(life: &Life, store: &MemoryStore, settings: RelaySettings) -> Result<(), BoxError> {
+    let RelaySettings { batch, in_flight, lease, poll, park_after, keep } = settings;
+    let relay = Relay::builder(store.clone()).batch(batch).in_flight(in_flight).keep(keep);
+    let relay = relay.lease(lease).poll(poll).park_after(park_after);
+    life.relay(relay.build(&life.client)?);
+    Ok(())
+}
+
+/// People who look after what is parked: they release it, in vain until there is room for it.
+async fn people(
+    life: Life,
+    database: MemoryDatabase,
+    room_at: Duration,
+    pause: u64,
 ) -> Result<(), BoxError> {
-    let relay = Relay::builder(store.clone()).batch(batch).in_flight(in_flight);
-    life.relay(relay.lease(lease).poll(poll).build(&life.client)?);
+    let (store, mut rng) = (life.store(&database), life.world.rng());
+    let world = life.world.clone();
+    life.spawn(async move {
+        loop {
+            sleep(Duration::from_millis(rng.u64(100..=pause))).await;
+            let room = world.age() >= room_at;
+            if room {
+                world.broker().set_max_record(&Lettered::topics()[0], 1 << 20);
+            }
+            // Whatever fails is done again.
+            for parked in store.parked(100).await.unwrap_or_default() {
+                if room || rng.u8(0..4) == 0 {
+                    drop(store.release(parked.row).await);
+                }
+            }
+        }
+    });
     Ok(())
 }
 
@@ -247,7 +316,9 @@ async fn run(
         .map_with(|event: &Registered| {
             let renamed = |n| Renamed { key: event.key.clone(), serial: event.serial + n };
             let renamed: Vec<_> = (1..=event.renamed).map(renamed).collect();
-            Events::one(Joined { key: event.key.clone(), serial: event.serial }).and(renamed)
+            let letter = event.letter.map(|long| Lettered::new(&event.key, event.serial, long));
+            let joined = Joined { key: event.key.clone(), serial: event.serial };
+            Events::one(joined).and(renamed).and(letter)
         })
         .build()?;
     let mediator = Mediator::builder()
@@ -287,11 +358,19 @@ struct Mailer {
     retry: RetryPolicy,
     order: Order,
     concurrency: usize,
+    offsets: bool,
     rng: Arc<Mutex<fastrand::Rng>>,
 }
 
 impl Mailer {
     fn drawn(world: &World, database: MemoryDatabase, rng: &mut fastrand::Rng) -> Self {
+        let long_ago = database.now() - TimeDelta::days(1);
+        let old = (0..rng.u32(0..1_500)).map(|n| {
+            let (handler, event) = ("welcome", &*format!("old {n}"));
+            Claimed::from(&Claim { group: MAILER, handler, source: DESK, event })
+        });
+        database.was_handled(old, long_ago);
+        database.was_kept(rng.usize(0..30), long_ago);
         let tiers = [100, 1_000, 4_000].map(Duration::from_millis);
         let tiers = tiers.into_iter().filter(|_| rng.u8(0..3) == 0);
         Self {
@@ -302,12 +381,13 @@ impl Mailer {
                 .backoff(Backoff::exponential(Duration::from_millis(20)).jitter(true)),
             order: if rng.u8(0..4) == 0 { Order::ByPartition } else { Order::ByKey },
             concurrency: rng.usize(1..=8),
+            offsets: rng.bool(),
             rng: Arc::new(Mutex::new(world.rng())),
         }
     }
 
     fn duties(&self) -> Duties {
-        let duties = Duties::new(MAILER, self.order, self.retry.clone()).once();
+        let duties = Duties::new(MAILER, self.order, self.retry.clone()).once().window(WINDOW);
         let duties = duties.event::<Joined>("welcome").unwrap();
         duties.event::<Renamed>("update").unwrap()
     }
@@ -316,11 +396,14 @@ impl Mailer {
         let store = life.store(&self.database);
         let outbox = Outbox::new(store.clone(), life.client.service().clone());
         start_relay(&life, &store, relay)?;
+        let inbox = Inbox::new(outbox).window(WINDOW);
+        let inbox = if self.offsets { inbox.offsets_in_database() } else { inbox };
         let builder = Consumer::builder(MAILER)
+            .handler_timeout(Duration::from_secs(2))
             .retry(self.retry.clone())
             .order(self.order)
             .concurrency(self.concurrency)
-            .inbox(Inbox::new(outbox))
+            .inbox(inbox)
             .topics(TopicSetup::Create { partitions: None, replication: None });
         let (welcome, update) = (self.clone(), self);
         let builder = builder

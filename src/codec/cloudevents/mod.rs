@@ -209,7 +209,8 @@ pub fn read(
     found.incoming(payload, format, place)
 }
 
-fn is_structured(content_type: &str) -> bool {
+/// Whether it is the content type of structured mode.
+pub(crate) fn is_structured(content_type: &str) -> bool {
     content_type.len() >= STRUCTURED.len()
         && content_type
             .split(';')

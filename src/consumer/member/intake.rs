@@ -39,6 +39,7 @@ impl Member {
             self.clock.read_append(appended);
         }
         let assignment = partition.assignment.clone();
+        self.hooks.records(self.number, &records);
         match assignment.place.tier {
             None => {
                 let records = Arc::new(records);

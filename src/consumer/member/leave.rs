@@ -18,6 +18,7 @@ impl Member {
     /// Finishes what runs and what lies before it, up to the deadline; commits; leaves the group.
     pub(super) async fn leave(mut self, deadline: Instant) -> MemberReport {
         self.stopping = true;
+        self.hooks.stopping(self.number);
         self.partitions.values().for_each(|partition| partition.assignment.revoke());
         while !self.partitions.values().all(Partition::is_finished) {
             tokio::select! {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use self::intake::Lanes;
@@ -25,6 +25,7 @@ use super::hooks::Hooks;
 use super::lane::{Done, Shard, ToShard};
 use super::partition::Partition;
 use super::plan::Topics;
+use super::running::Consumer;
 use super::settings::Settings;
 use super::slots::Slots;
 use super::stop::MemberReport;
@@ -39,9 +40,14 @@ const TICK: Duration = Duration::from_millis(100);
 /// How often they are while nothing is.
 const CALM: Duration = Duration::from_secs(10);
 
+/// Held by whatever belongs to a member; whoever has the other end learns when nothing of it is left.
+pub(super) type Alive = mpsc::Sender<std::convert::Infallible>;
+
 /// What it chooses depends on what it is told and on its chance, and on nothing else: no map in it is
 /// in an order of its own, and of several things that are ready the first named comes first.
 pub(super) struct Member {
+    /// Its number among those of this consumer, from 0.
+    number: usize,
     source: Source,
     topics: Arc<Topics>,
     settings: Arc<Settings>,
@@ -52,6 +58,8 @@ pub(super) struct Member {
     ids: BTreeMap<TopicPartition, u64>,
     /// Assignments so far.
     assignments: u64,
+    /// Whether the group has taken it in.
+    subscribed: bool,
     shards: Vec<mpsc::UnboundedSender<ToShard>>,
     done: mpsc::UnboundedReceiver<Vec<Done>>,
     tasks: JoinSet<()>,
@@ -71,14 +79,15 @@ pub(super) struct Member {
 }
 
 impl Member {
+    /// Its shards hold `alive` until the last of their work is gone.
     pub(super) fn new(
+        number: usize,
         source: Source,
-        topics: Arc<Topics>,
-        settings: Arc<Settings>,
-        hooks: Arc<Hooks>,
+        consumer: &Consumer,
         work: Work,
-        clock: BrokerClock,
+        alive: &Alive,
     ) -> Self {
+        let Consumer { transport, topics, settings, hooks, .. } = consumer;
         let work = Arc::new(work);
         let (outbox, done) = mpsc::unbounded_channel();
         let (mut tasks, mut aborts) = (JoinSet::new(), Vec::new());
@@ -90,20 +99,26 @@ impl Member {
                 let (to, inbox) = mpsc::unbounded_channel();
                 let slots = Slots::new(free.clone());
                 let shard = Shard::new(inbox, outbox.clone(), work.apart(), slots);
-                aborts.push(tasks.spawn(task::owned(shard.run())));
+                let alive = alive.clone();
+                aborts.push(tasks.spawn(task::owned(async move {
+                    shard.run().await;
+                    drop(alive);
+                })));
                 to
             })
             .collect();
         Self {
+            number,
             source,
-            topics,
-            settings,
-            hooks,
+            topics: topics.clone(),
+            settings: settings.clone(),
+            hooks: hooks.clone(),
             work,
-            clock,
+            clock: transport.clock().clone(),
             partitions: BTreeMap::new(),
             ids: BTreeMap::new(),
             assignments: 0,
+            subscribed: false,
             shards,
             done,
             tasks,
@@ -147,6 +162,7 @@ impl Member {
                     false
                 }
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => { self.release_due(); false }
+                Some(ended) = self.tasks.join_next() => { self.shard_ended(ended); false }
                 () = sleep_until(look) => { self.look_around(); true }
             };
             self.finish_revokes();
@@ -165,6 +181,14 @@ impl Member {
         self.leave(deadline).await
     }
 
+    /// A shard ends after its member; what one does not do that panics, nobody does.
+    fn shard_ended(&mut self, ended: Result<(), JoinError>) {
+        match ended.map_err(JoinError::try_into_panic) {
+            Err(Ok(panic)) => std::panic::resume_unwind(panic),
+            Ok(()) | Err(Err(_)) => self.fail("a task of the consumer has ended".into()),
+        }
+    }
+
     fn fail(&mut self, why: String) {
         tracing::error!(why, group = %self.settings.group, "the consumer ends");
         self.work.health.ended(why.clone());
@@ -172,6 +196,9 @@ impl Member {
     }
 
     fn happened(&mut self, event: SourceEvent) {
+        if let SourceEvent::Error(error) = &event {
+            self.hooks.error(self.number, error);
+        }
         if event.is_fatal()
             && let SourceEvent::Error(error) = &event
         {
@@ -183,6 +210,11 @@ impl Member {
                 self.revoked(&partitions, lost, reply)
             }
             SourceEvent::Records(batch) => self.received(batch),
+            SourceEvent::End(partition) => {
+                if self.ids.contains_key(&partition) {
+                    self.hooks.partition_end(self.number, &partition);
+                }
+            }
             SourceEvent::Committed { offsets, result } => self.committed(offsets, result),
             SourceEvent::Error(error) => {
                 let text = crate::error::chain(&error);

@@ -23,6 +23,9 @@ pub(super) struct Revoke {
 
 impl Member {
     pub(super) fn assigned(&mut self, assigned: Vec<Assigned>) {
+        if !std::mem::replace(&mut self.subscribed, true) {
+            self.hooks.subscribed(self.number);
+        }
         let mut keep = Vec::new();
         let list: Vec<_> = assigned.iter().map(|assigned| assigned.partition.clone()).collect();
         for Assigned { partition, committed } in assigned {
@@ -45,7 +48,7 @@ impl Member {
         }
         tracing::info!(group = %self.settings.group, partitions = %names(&list), "assigned");
         self.work.health.assigned(self.partitions.len());
-        self.hooks.assigned(&list);
+        self.hooks.assigned(self.number, &list);
     }
 
     pub(super) fn revoked(
@@ -63,7 +66,7 @@ impl Member {
         // What was taken away already is another's: nothing that runs can be committed.
         let drain = if lost { Duration::ZERO } else { self.settings.revoke_drain };
         self.revokes.push(Revoke { ids, deadline: Instant::now() + drain, reply });
-        self.hooks.revoked(partitions);
+        self.hooks.revoked(self.number, partitions);
     }
 
     /// Lets those partitions go whose work is done or whose time is over.

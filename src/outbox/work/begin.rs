@@ -65,12 +65,12 @@ impl Work {
         }
         self.under_way.mark = true;
         let rows = std::mem::take(&mut self.acknowledged);
-        self.marking = rows.iter().map(|(row, _)| *row).collect();
+        self.marking.clone_from(&rows);
         let Settings { keep, lease, .. } = self.settings;
-        let session = session.clone();
+        let (session, term) = (session.clone(), self.term);
         self.call(async move {
             let answer = answered(lease, session.published(&rows, keep)).await;
-            Done::Marked { rows, answer }
+            Done::Marked { term, rows, answer }
         });
     }
 
@@ -111,7 +111,7 @@ impl Work {
         let mut known = Vec::new();
         self.lanes.known(&mut known);
         known.extend(self.acknowledged.iter().map(|(row, _)| *row));
-        known.extend(&self.marking);
+        known.extend(self.marking.iter().map(|(row, _)| *row));
         let session = session.clone();
         self.call(async move {
             Done::Fetched(answered(lease, session.fetch(&shards, &known, batch)).await)
@@ -119,20 +119,21 @@ impl Work {
     }
 
     pub(super) fn look_after(&mut self, session: &Session, now: Instant) {
+        let Settings { batch, lease, .. } = self.settings;
         if !self.under_way.due && self.due_at.is_some_and(|due| due <= now) {
             (self.under_way.due, self.due_at) = (true, None);
             let (session, shards) = (session.clone(), self.working());
-            self.call(async move { Done::Due(session.due(&shards).await) });
+            self.call(async move { Done::Due(answered(lease, session.due(&shards, batch)).await) });
         }
         if !self.under_way.backlog && self.backlog_at <= now {
             self.under_way.backlog = true;
             let store = self.store.clone();
             self.call(async move { Done::Backlog(store.backlog().await) });
         }
-        if !self.under_way.tidy && self.tidy_at <= now && !self.settings.keep.is_zero() {
+        if !self.under_way.tidy && self.tidy_at <= now {
             self.under_way.tidy = true;
             let session = session.clone();
-            self.call(async move { Done::Tidied(session.tidy().await) });
+            self.call(async move { Done::Tidied(answered(lease, session.tidy(batch)).await) });
         }
     }
 
@@ -159,13 +160,13 @@ impl Work {
                     receipt.settle(Err(ProduceError::QueueFull { waited: Duration::ZERO }));
                 }
             }
-            let producer = full.then(|| self.producer.clone());
+            let (producer, term) = (full.then(|| self.producer.clone()), self.term);
             self.call(async move {
                 let failed = acknowledgement.settled().await;
                 if let Some(producer) = producer {
                     producer.room().await;
                 }
-                Done::Settled { rows, failed }
+                Done::Settled { term, rows, failed }
             });
             if full {
                 return;
@@ -174,8 +175,7 @@ impl Work {
     }
 }
 
-/// A database that does not answer holds nothing up for longer than a lease. What takes as long as there
-/// is to do (what is due, what is tidied) is not asked for so.
+/// A database that does not answer holds nothing up for longer than a lease.
 async fn answered<T>(
     within: Duration,
     call: impl Future<Output = Result<T, StoreError>>,

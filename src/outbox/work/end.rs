@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use tokio::time::Instant;
 
-use super::{BACKLOG_EVERY, DATABASE_AGAIN, Done, LOOK_AGAIN, Session, TIDY_EVERY, Work, place};
+use super::{
+    BACKLOG_EVERY, DATABASE_AGAIN, Done, LOOK_AGAIN, Session, TIDY_EVERY, TIDY_NEXT, Work, place,
+};
 use crate::error::{ErrorClass, chain};
 use crate::store::{Fetched, Hint, Holding, OutboxRow, RowId, Shard, StoreError};
 use crate::transport::ProduceError;
@@ -54,8 +56,8 @@ impl Work {
                     self.fetched(fetched);
                 }
             }
-            Done::Settled { rows, failed } => self.settled(rows, failed),
-            Done::Marked { rows, answer } => self.marked(rows, answer),
+            Done::Settled { term, rows, failed } => self.settled(term, rows, failed),
+            Done::Marked { term, rows, answer } => self.marked(term, rows, answer),
             Done::Parked { what, answer } => {
                 self.under_way.park = false;
                 match self.answered("park", answer) {
@@ -93,8 +95,9 @@ impl Work {
             }
             Done::Tidied(answer) => {
                 self.under_way.tidy = false;
-                self.tidy_at = Instant::now() + TIDY_EVERY;
-                self.answered("tidy", answer);
+                // There may be more than what was asked for.
+                let more = self.answered("tidy", answer) == Some(self.settings.batch);
+                self.tidy_at = Instant::now() + if more { TIDY_NEXT } else { TIDY_EVERY };
             }
         }
     }
@@ -121,6 +124,9 @@ impl Work {
         let taken: BTreeSet<_> = holding.taken.iter().copied().collect();
         // What was taken anew was somebody else's meanwhile, or this relay's and lost.
         self.lose(|shard| taken.contains(&shard) || !held.contains(&shard));
+        if !taken.is_empty() {
+            self.begin_term(&taken);
+        }
         let worked = self.working();
         self.owned = held;
         let keep = if self.stop_by.is_some() { 0 } else { holding.fair };
@@ -161,12 +167,18 @@ impl Work {
         }
     }
 
-    fn settled(&mut self, rows: Vec<OutboxRow>, failed: Vec<(usize, ProduceError)>) {
+    fn settled(&mut self, term: u64, rows: Vec<OutboxRow>, failed: Vec<(usize, ProduceError)>) {
         self.sent -= rows.len();
         let (mut failed, mut acknowledged) = (failed.into_iter().peekable(), 0);
         let mut unsent = Vec::new();
         for (index, row) in rows.into_iter().enumerate() {
-            let Some((_, error)) = failed.next_if(|(at, _)| *at == index) else {
+            let error = failed.next_if(|(at, _)| *at == index);
+            if self.is_over(term, row.shard) {
+                self.busy[place(row.shard)] -= 1;
+                self.lanes.dropped(&row);
+                continue;
+            }
+            let Some((_, error)) = error else {
                 self.lanes.acknowledged(&row);
                 self.acknowledged.push((row.row, row.shard));
                 acknowledged += 1;
@@ -197,10 +209,21 @@ impl Work {
         self.lanes.back(row, Instant::now() + wait);
     }
 
-    fn marked(&mut self, rows: Vec<(RowId, Shard)>, answer: Result<Vec<Shard>, StoreError>) {
+    fn marked(
+        &mut self,
+        term: u64,
+        rows: Vec<(RowId, Shard)>,
+        answer: Result<Vec<Shard>, StoreError>,
+    ) {
         self.under_way.mark = false;
         self.marking.clear();
-        match self.answered("published", answer) {
+        let answer = self.answered("published", answer);
+        let (over, rows): (Vec<_>, Vec<_>) =
+            rows.into_iter().partition(|(_, shard)| self.is_over(term, *shard));
+        for (_, shard) in &over {
+            self.busy[place(*shard)] -= 1;
+        }
+        match answer {
             Some(held) => {
                 let held: BTreeSet<_> = held.into_iter().collect();
                 for (_, shard) in &rows {

@@ -38,6 +38,8 @@ const DATABASE_AGAIN: Duration = Duration::from_millis(250);
 const BACKLOG_EVERY: Duration = Duration::from_secs(5);
 /// How often published rows that were kept are looked at.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
+/// How soon again while there are more of them than a batch.
+const TIDY_NEXT: Duration = Duration::from_millis(10);
 
 type Session = Arc<dyn OutboxSession>;
 
@@ -49,12 +51,12 @@ enum Done {
     GaveUp(Result<(), StoreError>),
     Keys(Result<Vec<OrderKey>, StoreError>),
     Fetched(Result<Fetched, StoreError>),
-    Settled { rows: Vec<OutboxRow>, failed: Vec<(usize, ProduceError)> },
-    Marked { rows: Vec<(RowId, Shard)>, answer: Result<Vec<Shard>, StoreError> },
+    Settled { term: u64, rows: Vec<OutboxRow>, failed: Vec<(usize, ProduceError)> },
+    Marked { term: u64, rows: Vec<(RowId, Shard)>, answer: Result<Vec<Shard>, StoreError> },
     Parked { what: ToPark, answer: Result<bool, StoreError> },
     Due(Result<(), StoreError>),
     Backlog(Result<Backlog, StoreError>),
-    Tidied(Result<(), StoreError>),
+    Tidied(Result<usize, StoreError>),
 }
 
 /// Calls of which one at a time is under way.
@@ -87,10 +89,15 @@ pub(super) struct Work {
     sent: usize,
     /// Rows that are acknowledged and not marked.
     acknowledged: Vec<(RowId, Shard)>,
-    marking: Vec<RowId>,
+    marking: Vec<(RowId, Shard)>,
     /// By shard: rows on their way, or acknowledged and not marked.
     busy: [usize; SHARDS as usize],
     owned: BTreeSet<Shard>,
+    /// How often shards were taken.
+    term: u64,
+    /// By shard: the term that it was taken in last. What was read before is neither marked nor known any
+    /// more: its number may be another row's, where the database stands further back than it did.
+    taken_in: [u64; SHARDS as usize],
     /// Shards that are to be given up once nothing of them is busy.
     leaving: BTreeSet<Shard>,
     /// Nothing is sent after this: the leases may be over.
@@ -128,6 +135,8 @@ impl Work {
             marking: Vec::new(),
             busy: [0; SHARDS as usize],
             owned: BTreeSet::new(),
+            term: 0,
+            taken_in: [0; SHARDS as usize],
             leaving: BTreeSet::new(),
             send_until: now,
             renew_at: now,
@@ -137,7 +146,7 @@ impl Work {
             database_at: now,
             due_at: None,
             backlog_at: now,
-            tidy_at: now + TIDY_EVERY,
+            tidy_at: now,
             stop_by: None,
             left: false,
             settings,
@@ -178,7 +187,9 @@ impl Work {
 
     fn next_wake(&self) -> Instant {
         let far = Instant::now() + self.settings.poll;
-        let times = [Some(self.look_at), Some(self.renew_at), self.due_at, self.lanes.next_retry()];
+        let tidy = (!self.under_way.tidy).then_some(self.tidy_at);
+        let retry = self.lanes.next_retry();
+        let times = [Some(self.look_at), Some(self.renew_at), self.due_at, tidy, retry];
         let next = times.into_iter().flatten().min().unwrap_or(far).max(self.database_at);
         // What is overdue waits for a call to end, not for the clock.
         let next = if next <= Instant::now() { far } else { next };
@@ -223,6 +234,27 @@ impl Work {
         self.owned.retain(|shard| !lost(*shard));
         self.leaving.retain(|shard| !lost(*shard));
         self.tell_shards();
+    }
+
+    /// These shards were somebody else's, or are in a database that stands further back.
+    fn begin_term(&mut self, taken: &BTreeSet<Shard>) {
+        self.term += 1;
+        for shard in taken {
+            self.taken_in[place(*shard)] = self.term;
+        }
+        let busy = &mut self.busy;
+        self.acknowledged.retain(|(_, shard)| {
+            let keep = !taken.contains(shard);
+            busy[place(*shard)] -= usize::from(!keep);
+            keep
+        });
+        self.marking.retain(|(_, shard)| !taken.contains(shard));
+        self.lanes.begin_term(|shard| taken.contains(&shard));
+    }
+
+    /// Whether the shard was taken anew since.
+    fn is_over(&self, term: u64, shard: Shard) -> bool {
+        self.taken_in[place(shard)] > term
     }
 
     fn tell_shards(&self) {

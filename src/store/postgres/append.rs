@@ -9,10 +9,13 @@ use sqlx::PgConnection;
 use super::Sql;
 use crate::store::{NewEvent, Tables};
 
-/// How often one process tells relays of new rows, at most. `NOTIFY` takes a lock of the whole
-/// cluster until its transaction has committed, so a busy service must not do it each time; a relay
-/// looks again a little later by itself.
+/// How often one process tells relays of new rows while it is busy. `NOTIFY` takes a lock of the whole
+/// cluster until its transaction has committed, so a busy service must not do it each time; its relays
+/// are awake, and look again a little later by themselves.
 const NOTIFY_EVERY: Duration = Duration::from_millis(20);
+/// How many transactions that follow each other closely tell them all the same. Of a service that is not
+/// busy each does: relays hear of a commit, and another transaction's may come long after.
+const NOTIFY_BURST: u32 = 50;
 
 /// The order of `unnest` is that of the arrays, and ids are taken in that order.
 const APPEND: &str = "INSERT INTO {outbox} \
@@ -30,9 +33,7 @@ const APPEND_ONE: &str = "INSERT INTO {outbox} \
 pub(super) struct AppendSql {
     many: [Sql; 2],
     one: [Sql; 2],
-    begun: Instant,
-    /// When relays were told last, in milliseconds since the beginning.
-    told: AtomicU64,
+    loud: Bucket,
 }
 
 impl AppendSql {
@@ -42,20 +43,7 @@ impl AppendSql {
             let loud = format!("WITH stored AS ({append}) SELECT pg_notify($9, '')");
             [Sql::new(tables, append), Sql::new(tables, &loud)]
         };
-        Self {
-            many: both(APPEND),
-            one: both(APPEND_ONE),
-            begun: Instant::now(),
-            told: AtomicU64::new(0),
-        }
-    }
-
-    /// Whether relays are to be told this time.
-    fn tell(&self) -> bool {
-        let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let every = NOTIFY_EVERY.as_millis() as u64;
-        let due = |told: u64| (told == 0 || now >= told + every).then_some(now.max(1));
-        self.told.fetch_update(Ordering::Relaxed, Ordering::Relaxed, due).is_ok()
+        Self { many: both(APPEND), one: both(APPEND_ONE), loud: Bucket::full() }
     }
 
     pub(super) async fn append(
@@ -70,7 +58,7 @@ impl AppendSql {
             // success, and commits nothing; any other statement it refuses.
             return sqlx::query("SELECT").execute(connection).await.map(drop);
         }
-        let tell = self.tell();
+        let tell = self.loud.take(Instant::now());
         let publish_at = publish_at.map(|at| at.timestamp_micros());
         let query = if let [event] = &*events {
             sqlx::query(self.one[usize::from(tell)].safe())
@@ -98,6 +86,34 @@ impl AppendSql {
     }
 }
 
+/// What may be taken [`NOTIFY_BURST`] times at once, and once more each [`NOTIFY_EVERY`].
+struct Bucket {
+    begun: Instant,
+    /// When it is full again, in microseconds since the beginning.
+    full_at: AtomicU64,
+}
+
+impl Bucket {
+    fn full() -> Self {
+        Self { begun: Instant::now(), full_at: AtomicU64::new(0) }
+    }
+
+    /// Whether there was one left.
+    fn take(&self, now: Instant) -> bool {
+        let now = micros(now.saturating_duration_since(self.begun));
+        let (one, all) = (micros(NOTIFY_EVERY), micros(NOTIFY_EVERY * NOTIFY_BURST));
+        let taken = |full_at: u64| {
+            let full_at = full_at.max(now) + one;
+            (full_at <= now + all).then_some(full_at)
+        };
+        self.full_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken).is_ok()
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// Events, column by column.
 #[derive(Default)]
 struct Columns<'a> {
@@ -123,5 +139,23 @@ impl<'a> Columns<'a> {
             columns.made_at.push(*made_at);
         }
         columns
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_of_a_few_transactions_tells_relays_and_of_many_one_in_a_while() {
+        let bucket = Bucket::full();
+        let at = |millis| bucket.begun + Duration::from_millis(millis);
+        let loud = |many: u32, millis| (0..many).filter(|_| bucket.take(at(millis))).count();
+        assert_eq!(loud(10, 0), 10);
+        assert_eq!(loud(1_000, 0), 40);
+        assert_eq!(loud(1_000, 19), 0);
+        assert_eq!(loud(1_000, 20), 1);
+        assert_eq!(loud(1_000, 120), 5);
+        assert_eq!(loud(1_000, 3_600_000), 50, "no more than it holds");
     }
 }

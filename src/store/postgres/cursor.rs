@@ -43,10 +43,9 @@ pub(super) struct From {
 }
 
 impl Cursor {
-    /// Forgets what was read: the next read begins at the first row.
+    /// Forgets everything: the next read begins at the first row.
     pub(super) fn restart(&mut self) {
-        self.snapshot = None;
-        self.read = 0;
+        *self = Self::default();
     }
 
     pub(super) fn from(&self) -> From {
@@ -61,10 +60,9 @@ impl Cursor {
     /// A read in this snapshot showed rows up to `last`, and more may follow if it was `cut` there.
     pub(super) fn read(&mut self, snapshot: &str, last: Option<i64>, cut: bool) {
         if self.snapshot.as_deref().map(xmax) > Some(xmax(snapshot)) {
-            // Xids only rise, unless the database stands further back than it did: after a fail-over to a
-            // replica that lagged, or a restore. What was learnt before says nothing of it.
-            *self = Self::default();
-            return;
+            // Xids only rise, unless the database stands further back than it did. What was learnt before
+            // says nothing of it. (That the server is another one is noticed before that.)
+            return self.restart();
         }
         self.snapshot = Some(snapshot.to_owned());
         let last = last.unwrap_or(0);

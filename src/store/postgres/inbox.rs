@@ -7,14 +7,20 @@ use sqlx::{PgConnection, Row};
 use super::{PostgresStore, Sql, migrations};
 use crate::clock::millis;
 use crate::event::TopicName;
-use crate::store::{Claim, InboxTables, StoreError, Tables, Turn};
+use crate::store::{Claim, InboxTables, Standing, StoreError, Tables, Turn};
 use crate::transport::TopicPartition;
 
-/// Two that claim the same at once meet at the primary key: the second waits for the first one's end.
+/// Two that claim the same at once meet at the primary key: the second waits for the first one's end. What
+/// was claimed bounds the statements that follow, unless they are bounded more tightly already.
 const CLAIM: &str = "INSERT INTO {inbox} (consumer_group, handler, event_id, source) \
-     VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+     VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING \
+     RETURNING set_config('statement_timeout', least($5::bigint, nullif(\
+         extract(epoch FROM current_setting('statement_timeout')::interval) * 1000, 0)::bigint\
+     )::text, true)";
 
-const STANDS: &str = "SELECT FROM {inbox} \
+/// A row says by which transaction it was stored. Of one that a handler has ended itself the id is another,
+/// or none yet.
+const STANDING: &str = "SELECT coalesce(xmin = pg_current_xact_id_if_assigned()::xid, false) FROM {inbox} \
      WHERE consumer_group = $1 AND handler = $2 AND event_id = $3 AND source = $4";
 
 const PURGE: &str = "DELETE FROM {inbox} WHERE ctid = ANY (ARRAY( \
@@ -31,7 +37,7 @@ const OFFSETS: &str =
 
 pub(super) struct InboxSql {
     claim: Sql,
-    stands: Sql,
+    standing: Sql,
     purge: Sql,
     store_offset: Sql,
     offsets: Sql,
@@ -42,7 +48,7 @@ impl InboxSql {
         let sql = |statement| Sql::new(tables, statement);
         Self {
             claim: sql(CLAIM),
-            stands: sql(STANDS),
+            standing: sql(STANDING),
             purge: sql(PURGE),
             store_offset: sql(STORE_OFFSET),
             offsets: sql(OFFSETS),
@@ -63,22 +69,27 @@ impl InboxTables for PostgresStore {
         &self,
         connection: &mut PgConnection,
         claim: &Claim<'_>,
+        within: Duration,
     ) -> Result<bool, StoreError> {
-        let query = of(sqlx::query(self.0.inbox.claim.safe()), claim).execute(connection).await;
+        let query = of(sqlx::query(self.0.inbox.claim.safe()), claim).bind(milliseconds(within));
+        let query = query.execute(connection).await;
         let done = query.map_err(StoreError::database("claim an event"))?;
         Ok(done.rows_affected() == 1)
     }
 
-    async fn stands(
+    async fn standing(
         &self,
         connection: &mut PgConnection,
         claim: &Claim<'_>,
-    ) -> Result<bool, StoreError> {
-        let query = of(sqlx::query(self.0.inbox.stands.safe()), claim);
-        match query.fetch_optional(connection).await {
-            Ok(row) => Ok(row.is_some()),
+    ) -> Result<Standing, StoreError> {
+        let query = of(sqlx::query(self.0.inbox.standing.safe()), claim);
+        let row = query.fetch_optional(connection).await;
+        match row.and_then(|row| row.map(|row| row.try_get(0)).transpose()) {
+            Ok(Some(true)) => Ok(Standing::Open),
+            Ok(Some(false)) => Ok(Standing::Committed),
+            Ok(None) => Ok(Standing::Lost),
             // A commit would be answered as a success, and be none.
-            Err(error) if is_aborted(&error) => Ok(false),
+            Err(error) if is_aborted(&error) => Ok(Standing::Lost),
             Err(error) => Err(StoreError::database("look at a claim")(error)),
         }
     }
@@ -123,6 +134,11 @@ type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArgume
 
 fn of<'q>(query: Query<'q>, claim: &'q Claim<'_>) -> Query<'q> {
     query.bind(claim.group).bind(claim.handler).bind(claim.event).bind(claim.source)
+}
+
+/// What `statement_timeout` can say; zero would be without end.
+fn milliseconds(bound: Duration) -> i64 {
+    millis(bound).clamp(1, i64::from(i32::MAX))
 }
 
 /// `in_failed_sql_transaction`

@@ -9,13 +9,18 @@ use super::Sql;
 use super::session::{LEASES, PostgresSession, lock};
 use crate::store::{Holding, SHARDS, Shard, Tables};
 
+/// Which database this is: another after a fail-over, a restore, or when its tables were made anew. Then its
+/// rows have numbers that other rows had before, and what a relay knew says nothing of it.
+pub(super) const WHICH: &str = "concat_ws('/', extract(epoch FROM pg_postmaster_start_time()), \
+     '{outbox}'::regclass::oid)";
+
 /// Says that a relay lives; answers how many do. Those that are over are forgotten.
 const LIVE: &str = "WITH over AS (\
          DELETE FROM {outbox_relays} WHERE expires_at <= clock_timestamp() AND relay <> $1), \
      me AS (INSERT INTO {outbox_relays} (relay, expires_at) \
          VALUES ($1, clock_timestamp() + $2::bigint * interval '1 microsecond') \
          ON CONFLICT (relay) DO UPDATE SET expires_at = excluded.expires_at) \
-     SELECT 1 + count(*) FROM {outbox_relays} \
+     SELECT 1 + count(*), {which} FROM {outbox_relays} \
      WHERE relay <> $1 AND expires_at > clock_timestamp()";
 
 /// As long as nobody else took it, a lease that is over can go on.
@@ -27,10 +32,12 @@ const RENEW: &str = "UPDATE {outbox_leases} l \
          ORDER BY l.shard FOR NO KEY UPDATE OF l) AS mine \
      WHERE l.shard = mine.shard RETURNING l.shard";
 
-/// A lease that somebody is just marking rows under is left for the next time.
+/// A lease that somebody is just marking rows under is left for the next time. What is this relay's own, and
+/// it does not know of, nobody else has.
 const TAKE: &str = "UPDATE {outbox_leases} l SET owner = $1, token = l.token + 1, \
          expires_at = clock_timestamp() + $2::bigint * interval '1 microsecond' \
-     FROM (SELECT shard FROM {outbox_leases} WHERE expires_at <= clock_timestamp() \
+     FROM (SELECT shard FROM {outbox_leases} \
+         WHERE expires_at <= clock_timestamp() OR owner = $1 AND shard <> ALL ($4::smallint[]) \
          ORDER BY shard LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED) AS free \
      WHERE l.shard = free.shard RETURNING l.shard, l.token";
 
@@ -61,7 +68,7 @@ impl LeaseSql {
     pub(super) fn new(tables: &Tables) -> Self {
         let sql = |statement| Sql::new(tables, statement);
         Self {
-            live: sql(LIVE),
+            live: Sql::new(tables, &LIVE.replace("{which}", WHICH)),
             renew: sql(RENEW),
             take: sql(TAKE),
             give_up: sql(GIVE_UP),
@@ -77,6 +84,8 @@ pub(super) struct Held {
     tokens: BTreeMap<i16, i64>,
     /// How often parked events of a shard had been put back when its parked keys were asked for.
     pub(super) epochs: BTreeMap<i16, i64>,
+    /// In which database.
+    pub(super) which: String,
     /// The others know that this relay is there.
     announced: bool,
 }
@@ -118,11 +127,20 @@ impl PostgresSession {
         let micros = i64::try_from(lease.as_micros()).unwrap_or(i64::MAX);
         let sql = &self.sql.leases;
         let live = sqlx::query(sql.live.safe()).bind(&self.relay).bind(micros);
-        let live: i64 = live.fetch_one(&self.pool).await?.try_get(0)?;
+        let live = live.fetch_one(&self.pool).await?;
+        let (live, which): (i64, String) = (live.try_get(0)?, live.try_get(1)?);
         let live = u64::try_from(live).unwrap_or(1).max(1);
         let fair =
             usize::try_from(u64::from(SHARDS.unsigned_abs()).div_ceil(live)).unwrap_or(usize::MAX);
-        let (shards, tokens) = lock(&self.held).all();
+        let (shards, tokens) = {
+            let mut held = lock(&self.held);
+            if held.which != which {
+                // What was held in another database is nothing in this one.
+                lock(&self.cursor).restart();
+                *held = Held { which, announced: held.announced, ..Held::default() };
+            }
+            held.all()
+        };
         let renew = sqlx::query(sql.renew.safe()).bind(&shards).bind(tokens).bind(micros);
         let mut kept = Vec::new();
         for row in renew.fetch_all(&self.pool).await? {
@@ -135,6 +153,7 @@ impl PostgresSession {
         if let Some(room) = fair.checked_sub(kept.len()).filter(|room| *room > 0) {
             let room = i64::try_from(room).unwrap_or(i64::MAX);
             let take = sqlx::query(sql.take.safe()).bind(&self.relay).bind(micros).bind(room);
+            let take = take.bind(&kept);
             for row in take.fetch_all(&self.pool).await? {
                 let (shard, token) = (row.try_get(0)?, row.try_get(1)?);
                 let mut held = lock(&self.held);

@@ -2,6 +2,7 @@
 
 use sqlx::{AssertSqlSafe, PgPool, Row};
 
+use super::READ_COMMITTED;
 use crate::store::{Migration, StoreError, Tables};
 
 /// Each is run once, in order, in one transaction with those that are missing beside it.
@@ -44,7 +45,8 @@ fn first(tables: &Tables) -> String {
 
 pub(super) async fn migrate(pool: &PgPool, tables: &Tables) -> Result<(), StoreError> {
     let run = async {
-        let mut transaction = pool.begin().await?;
+        // What others have made while this waited for the lock is to be seen, whatever the default.
+        let mut transaction = pool.begin_with(READ_COMMITTED).await?;
         sqlx::query(LOCK).bind(format!("tidings {tables}")).execute(&mut *transaction).await?;
         let done = version(&mut transaction, tables).await?;
         for step in migrations(tables).into_iter().filter(|step| step.version > done) {

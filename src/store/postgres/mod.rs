@@ -40,6 +40,10 @@ pub struct PostgresStore(Arc<Inner>);
 /// How many connections one relay opens at most: to read, to mark, to renew its leases, to listen.
 pub const RELAY_CONNECTIONS: u32 = 4;
 
+/// Begins a transaction of which each statement sees what others have committed before it, whatever the
+/// database's default is.
+const READ_COMMITTED: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
 /// What a service stores its events through.
 pub type PostgresOutbox = Outbox<PostgresStore>;
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use chrono::DateTime;
 use sqlx::{PgPool, Row};
 
-use super::Sql;
+use super::{READ_COMMITTED, Sql};
 use crate::event::EventId;
 use crate::store::{Backlog, LeaseOwner, ParkedEvent, RowId, StoreError, Tables};
 
@@ -123,7 +123,7 @@ impl ParkedSql {
     ) -> Result<bool, StoreError> {
         let done = async {
             // The second statement has to see what was committed while the first one waited.
-            let mut transaction = pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+            let mut transaction = pool.begin_with(READ_COMMITTED).await?;
             let parked =
                 sqlx::query(self.epoch.safe()).bind(row).execute(&mut *transaction).await?;
             if parked.rows_affected() == 0 {

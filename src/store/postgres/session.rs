@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 
 use super::Sql;
 use super::cursor::{Cursor, From};
-use super::leases::{Held, LeaseSql};
+use super::leases::{Held, LeaseSql, WHICH};
 use crate::event::TopicName;
 use crate::store::stored::{Stored, StoredRows};
 use crate::store::{
@@ -28,7 +28,7 @@ const LISTING: &str = "list what is to be published";
 pub(super) const LEASES: &str = "leases";
 
 /// Shards are bits of one number, and known rows a hashed subquery: as arrays, both would be searched
-/// from end to end for each row. The first line says in which snapshot the others were read, how often parked events were put
+/// from end to end for each row. The first line says in which database and which snapshot the others were read, how often parked events were put
 /// back, and when the next delayed row is due. See `cursor.rs` for where the reading begins.
 const FETCH: &str = "WITH since AS MATERIALIZED (SELECT coalesce((\
          SELECT max(m.id) FROM unnest($4::text[]::xid8[], $5::bigint[]) AS m(xid, id) \
@@ -39,7 +39,7 @@ const FETCH: &str = "WITH since AS MATERIALIZED (SELECT coalesce((\
              ORDER BY x LIMIT 1)\
      ), 0) AS id) \
      SELECT 0::bigint AS id, 0::smallint AS shard, \
-            concat_ws(' ', pg_current_snapshot()::text, \
+            concat_ws(' ', {which}, pg_current_snapshot()::text, \
                 (SELECT sum(epoch) FROM {outbox_leases} WHERE ($1::bigint >> shard) & 1 = 1), \
                 (SELECT ceil(extract(epoch FROM publish_at - clock_timestamp()) * 1000)::bigint \
                  FROM {outbox} WHERE publish_at IS NOT NULL AND ($1::bigint >> shard) & 1 = 1 \
@@ -54,20 +54,21 @@ const FETCH: &str = "WITH since AS MATERIALIZED (SELECT coalesce((\
 
 /// Who holds a lease locks it, so that nobody takes it before this is done. In order, as all lock them.
 const HELD: &str = "WITH held AS MATERIALIZED (\
-     SELECT shard FROM {outbox_leases} WHERE token = ($1::bigint[])[shard + 1] \
+     SELECT shard FROM {outbox_leases} WHERE token = ($1::bigint[])[shard + 1] AND $2 = {which} \
      ORDER BY shard FOR SHARE)";
 /// Not as a join, which may look the rows up anew for each lease.
 const GONE: &str = "gone AS (DELETE FROM {outbox} \
-     WHERE id = ANY($2::bigint[]) AND shard = ANY(ARRAY(SELECT shard FROM held)) RETURNING";
+     WHERE id = ANY($3::bigint[]) AND shard = ANY(ARRAY(SELECT shard FROM held)) RETURNING";
 const KEPT: &str = "kept AS (INSERT INTO {outbox_kept} \
      (id, event_id, topic, key, headers, payload, made_at, appended_at, keep_until) \
      SELECT id, event_id, topic, key, headers, payload, made_at, appended_at, \
-            clock_timestamp() + $3::bigint * interval '1 microsecond' FROM gone)";
+            clock_timestamp() + $4::bigint * interval '1 microsecond' FROM gone)";
 const MARKED: &str = "SELECT coalesce((SELECT array_agg(shard) FROM held), '{}'), \
      (SELECT count(*) FROM gone), pg_current_xact_id()::text";
 
 const PARK: &str = "WITH held AS MATERIALIZED (\
-     SELECT shard FROM {outbox_leases} WHERE shard = $1 AND token = $2 AND epoch = $3 FOR SHARE), \
+     SELECT shard FROM {outbox_leases} \
+         WHERE shard = $1 AND token = $2 AND epoch = $3 AND $7 = {which} FOR SHARE), \
      gone AS (DELETE FROM {outbox} \
          WHERE id = ANY($4::bigint[]) AND shard = ANY(ARRAY(SELECT shard FROM held)) RETURNING *), \
      parked AS (INSERT INTO {outbox_parked} \
@@ -80,14 +81,19 @@ const PARKED_KEYS: &str = "SELECT DISTINCT l.shard, l.epoch, p.topic, p.key \
      FROM {outbox_leases} l LEFT JOIN {outbox_parked} p ON p.shard = l.shard AND p.key IS NOT NULL \
      WHERE l.shard = ANY($1::smallint[])";
 
-/// A delayed row takes a new id when it is due, as if it were stored now.
-const DUE: &str = "due AS (DELETE FROM {outbox} WHERE publish_at <= clock_timestamp() \
-         AND shard = ANY(ARRAY(SELECT shard FROM held)) RETURNING *) \
+/// A delayed row takes a new id when it is due, as if it were stored now. The time is the statement's, which
+/// an index can be asked for.
+const DUE: &str = "due AS (DELETE FROM {outbox} WHERE id = ANY(ARRAY( \
+         SELECT id FROM {outbox} WHERE publish_at <= statement_timestamp() \
+         AND shard = ANY(ARRAY(SELECT shard FROM held)) \
+         ORDER BY publish_at, id LIMIT $3)) RETURNING *) \
      INSERT INTO {outbox} (shard, event_id, topic, key, headers, payload, made_at, appended_at) \
      SELECT shard, event_id, topic, key, headers, payload, made_at, clock_timestamp() \
      FROM due ORDER BY publish_at, id";
 
-const TIDY: &str = "DELETE FROM {outbox_kept} WHERE keep_until <= clock_timestamp()";
+const TIDY: &str = "DELETE FROM {outbox_kept} WHERE id = ANY(ARRAY( \
+     SELECT id FROM {outbox_kept} WHERE keep_until <= statement_timestamp() \
+     ORDER BY keep_until LIMIT $1 FOR UPDATE SKIP LOCKED))";
 
 pub(super) struct SessionSql {
     fetch: Sql,
@@ -102,7 +108,7 @@ pub(super) struct SessionSql {
 
 impl SessionSql {
     pub(super) fn new(tables: &Tables) -> Self {
-        let sql = |statement: &str| Sql::new(tables, statement);
+        let sql = |statement: &str| Sql::new(tables, &statement.replace("{which}", WHICH));
         Self {
             fetch: sql(FETCH),
             published: sql(&format!("{HELD}, {GONE} id) {MARKED}")),
@@ -122,7 +128,7 @@ pub(super) struct PostgresSession {
     pub(super) relay: String,
     pub(super) channel: String,
     pub(super) held: Mutex<Held>,
-    cursor: Mutex<Cursor>,
+    pub(super) cursor: Mutex<Cursor>,
     hints: Arc<Hints>,
     listener: AbortHandle,
 }
@@ -151,6 +157,14 @@ impl PostgresSession {
             cursor: Mutex::default(),
             hints,
         }
+    }
+}
+
+impl PostgresSession {
+    /// What is sent with a statement of those who hold these shards.
+    fn held_of(&self, shards: impl Iterator<Item = Shard>) -> (Vec<i64>, String) {
+        let held = lock(&self.held);
+        (held.tokens(shards), held.which.clone())
     }
 }
 
@@ -226,15 +240,18 @@ impl OutboxSession for PostgresSession {
         known: &[RowId],
         limit: usize,
     ) -> Result<Fetched, StoreError> {
-        let Some(epoch) = lock(&self.held).epoch(shards) else {
-            return Ok(Fetched { stale: true, ..Fetched::default() });
+        let stale = || Ok(Fetched { stale: true, ..Fetched::default() });
+        let known_of = || {
+            let held = lock(&self.held);
+            Some((held.which.clone(), held.epoch(shards)?))
         };
+        let Some((which, epoch)) = known_of() else { return stale() };
         let From { snapshot, read, xids, ids } = lock(&self.cursor).from();
         let mask = shards.iter().fold(0_i64, |mask, shard| mask | (1 << shard.number()));
         let rows = sqlx::query(self.sql.fetch.safe())
             .bind(mask)
             .bind(known)
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .bind(rows_at_most(limit))
             .bind(xids)
             .bind(ids)
             .bind(snapshot)
@@ -258,8 +275,13 @@ impl OutboxSession for PostgresSession {
             .and_then(|line| First::read(&line))
             .ok_or_else(|| sqlx::Error::Protocol("its first line is missing".into()))
             .map_err(StoreError::database(LISTING))?;
-        if first.epoch != epoch {
-            return Ok(Fetched { stale: true, ..Fetched::default() });
+        if first.which != which {
+            // What is held is to be asked for again.
+            self.hints.leases.notify_one();
+            return stale();
+        }
+        if first.epoch != epoch || lock(&self.held).which != which {
+            return stale();
         }
         fetched.due_in = first.due_in;
         // The first line is not one of the rows.
@@ -279,15 +301,14 @@ impl OutboxSession for PostgresSession {
         rows: &[(RowId, Shard)],
         keep: Duration,
     ) -> Result<Vec<Shard>, StoreError> {
-        let tokens = lock(&self.held).tokens(rows.iter().map(|(_, shard)| *shard));
+        let (tokens, which) = self.held_of(rows.iter().map(|(_, shard)| *shard));
         let ids: Vec<_> = rows.iter().map(|(row, _)| *row).collect();
         let seen = lock(&self.cursor).seen();
+        let query = if keep.is_zero() { &self.sql.published } else { &self.sql.published_kept };
+        let query = sqlx::query(query.safe()).bind(tokens).bind(which).bind(ids);
         let query = match keep.is_zero() {
-            true => sqlx::query(self.sql.published.safe()).bind(tokens).bind(ids),
-            false => sqlx::query(self.sql.published_kept.safe())
-                .bind(tokens)
-                .bind(ids)
-                .bind(i64::try_from(keep.as_micros()).unwrap_or(i64::MAX)),
+            true => query,
+            false => query.bind(i64::try_from(keep.as_micros()).unwrap_or(i64::MAX)),
         };
         let failed = "delete what was published";
         let row = query.fetch_one(&self.pool).await.map_err(StoreError::database(failed))?;
@@ -295,7 +316,8 @@ impl OutboxSession for PostgresSession {
             Ok((row.try_get(0)?, row.try_get(2)?))
         };
         let (held, xid) = read().map_err(StoreError::database(failed))?;
-        if let Ok(xid) = xid.parse() {
+        // Where nothing is held any more, that xid may be another database's.
+        if let (Ok(xid), false) = (xid.parse(), held.is_empty()) {
             lock(&self.cursor).mark(xid, seen);
         }
         Ok(held.into_iter().filter_map(Shard::numbered).collect())
@@ -307,7 +329,11 @@ impl OutboxSession for PostgresSession {
         failed: Option<(RowId, &str)>,
         behind: &[RowId],
     ) -> Result<bool, StoreError> {
-        let Some((token, epoch)) = lock(&self.held).fence(shard) else { return Ok(false) };
+        let fence = {
+            let held = lock(&self.held);
+            held.fence(shard).map(|fence| (fence, held.which.clone()))
+        };
+        let Some(((token, epoch), which)) = fence else { return Ok(false) };
         let ids: Vec<_> = failed.map(|(row, _)| row).into_iter().chain(behind.to_vec()).collect();
         let asked = sqlx::query(self.sql.park.safe())
             .bind(shard.number())
@@ -316,21 +342,26 @@ impl OutboxSession for PostgresSession {
             .bind(ids)
             .bind(failed.map(|(row, _)| row))
             .bind(failed.map(|(_, reason)| reason))
+            .bind(which)
             .fetch_one(&self.pool)
             .await;
         let held = asked.and_then(|row| row.try_get::<i64, _>(0));
         held.map(|held| held == 1).map_err(StoreError::database("park an event"))
     }
 
-    async fn due(&self, shards: &[Shard]) -> Result<(), StoreError> {
-        let tokens = lock(&self.held).tokens(shards.iter().copied());
-        let moved = sqlx::query(self.sql.due.safe()).bind(tokens).execute(&self.pool).await;
+    async fn due(&self, shards: &[Shard], limit: usize) -> Result<(), StoreError> {
+        let (tokens, which) = self.held_of(shards.iter().copied());
+        let due = sqlx::query(self.sql.due.safe()).bind(tokens).bind(which);
+        let due = due.bind(rows_at_most(limit));
+        let moved = due.execute(&self.pool).await;
         moved.map(drop).map_err(StoreError::database("move what is due"))
     }
 
-    async fn tidy(&self) -> Result<(), StoreError> {
-        let tidied = sqlx::query(self.sql.tidy.safe()).execute(&self.pool).await;
-        tidied.map(drop).map_err(StoreError::database("delete what was kept long enough"))
+    async fn tidy(&self, limit: usize) -> Result<usize, StoreError> {
+        let tidied = sqlx::query(self.sql.tidy.safe()).bind(rows_at_most(limit));
+        let tidied = tidied.execute(&self.pool).await;
+        let tidied = tidied.map_err(StoreError::database("delete what was kept long enough"))?;
+        Ok(usize::try_from(tidied.rows_affected()).unwrap_or(usize::MAX))
     }
 
     async fn hint(&self) -> Hint {
@@ -341,12 +372,17 @@ impl OutboxSession for PostgresSession {
     }
 }
 
+fn rows_at_most(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
 fn numbers(shards: &[Shard]) -> Vec<i16> {
     shards.iter().map(|shard| shard.number()).collect()
 }
 
 /// What the first line of a fetch says.
 struct First {
+    which: String,
     snapshot: String,
     epoch: i64,
     due_in: Option<Duration>,
@@ -355,10 +391,11 @@ struct First {
 impl First {
     fn read(line: &str) -> Option<Self> {
         let mut words = line.split(' ');
-        let (snapshot, epoch) = (words.next()?.to_owned(), words.next()?.parse().ok()?);
+        let (which, snapshot) = (words.next()?.to_owned(), words.next()?.to_owned());
+        let epoch = words.next()?.parse().ok()?;
         let due = words.next().and_then(|millis| millis.parse::<i64>().ok());
         let due_in = due.map(|millis| Duration::from_millis(millis.max(0).unsigned_abs()));
-        Some(Self { snapshot, epoch, due_in })
+        Some(Self { which, snapshot, epoch, due_in })
     }
 }
 

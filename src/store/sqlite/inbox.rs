@@ -7,13 +7,13 @@ use sqlx::SqliteConnection;
 use super::{Sql, SqliteStore, at, migrations};
 use crate::clock::millis;
 use crate::event::TopicName;
-use crate::store::{Claim, InboxTables, StoreError, Tables, Turn};
+use crate::store::{Claim, InboxTables, Standing, StoreError, Tables, Turn};
 use crate::transport::TopicPartition;
 
 const CLAIM: &str = "INSERT INTO {inbox} (consumer_group, handler, event_id, source, handled_at) \
      VALUES (?, ?, ?, ?, {now}) ON CONFLICT DO NOTHING";
 
-const STANDS: &str = "SELECT 1 FROM {inbox} \
+const STANDING: &str = "SELECT 1 FROM {inbox} \
      WHERE consumer_group = ? AND handler = ? AND event_id = ? AND source = ?";
 
 const PURGE: &str = "DELETE FROM {inbox} WHERE (consumer_group, handler, event_id, source) IN ( \
@@ -28,7 +28,7 @@ const OFFSETS: &str = "SELECT topic, partition, next FROM {inbox_offsets} WHERE 
 
 pub(super) struct InboxSql {
     claim: Sql,
-    stands: Sql,
+    standing: Sql,
     purge: Sql,
     store_offset: Sql,
     offsets: Sql,
@@ -39,7 +39,7 @@ impl InboxSql {
         let sql = |statement| Sql::new(tables, statement);
         Self {
             claim: sql(CLAIM),
-            stands: sql(STANDS),
+            standing: sql(STANDING),
             purge: sql(PURGE),
             store_offset: sql(STORE_OFFSET),
             offsets: sql(OFFSETS),
@@ -63,20 +63,23 @@ impl InboxTables for SqliteStore {
         &self,
         connection: &mut SqliteConnection,
         claim: &Claim<'_>,
+        _within: Duration,
     ) -> Result<bool, StoreError> {
         let query = of(sqlx::query(self.0.inbox.claim.safe()), claim).execute(connection).await;
         let done = query.map_err(StoreError::database("claim an event"))?;
         Ok(done.rows_affected() == 1)
     }
 
-    async fn stands(
+    /// Of a transaction that the handler has committed SQLite refuses the commit.
+    async fn standing(
         &self,
         connection: &mut SqliteConnection,
         claim: &Claim<'_>,
-    ) -> Result<bool, StoreError> {
-        let query = of(sqlx::query(self.0.inbox.stands.safe()), claim);
+    ) -> Result<Standing, StoreError> {
+        let query = of(sqlx::query(self.0.inbox.standing.safe()), claim);
         let row = query.fetch_optional(connection).await;
-        Ok(row.map_err(StoreError::database("look at a claim"))?.is_some())
+        let row = row.map_err(StoreError::database("look at a claim"))?;
+        Ok(row.map_or(Standing::Lost, |_| Standing::Open))
     }
 
     async fn purge(&self, group: &str, window: Duration, most: u32) -> Result<u64, StoreError> {

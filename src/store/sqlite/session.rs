@@ -58,13 +58,16 @@ const DUE: [&str; 2] = [
     "INSERT INTO {outbox} \
          (shard, event_id, topic, key, headers, payload, made_at, appended_at) \
      SELECT shard, event_id, topic, key, headers, payload, made_at, {now} FROM {outbox} \
-     WHERE publish_at <= ?2 AND shard IN (SELECT value FROM json_each(?1)) ORDER BY publish_at, id",
-    "DELETE FROM {outbox} \
-     WHERE publish_at <= ?2 AND shard IN (SELECT value FROM json_each(?1))",
+     WHERE publish_at <= ?2 AND shard IN (SELECT value FROM json_each(?1)) \
+     ORDER BY publish_at, id LIMIT ?3",
+    "DELETE FROM {outbox} WHERE id IN (SELECT id FROM {outbox} \
+     WHERE publish_at <= ?2 AND shard IN (SELECT value FROM json_each(?1)) \
+     ORDER BY publish_at, id LIMIT ?3)",
 ];
 const NOW: &str = "SELECT {now}";
 
-const TIDY: &str = "DELETE FROM {outbox_kept} WHERE keep_until <= {now}";
+const TIDY: &str = "DELETE FROM {outbox_kept} WHERE id IN ( \
+     SELECT id FROM {outbox_kept} WHERE keep_until <= {now} ORDER BY keep_until LIMIT ?)";
 
 pub(super) struct SessionSql {
     state: Sql,
@@ -230,14 +233,14 @@ impl SqliteSession {
         Ok(true)
     }
 
-    async fn moved(&self, shards: &[Shard]) -> Result<(), sqlx::Error> {
+    async fn moved(&self, shards: &[Shard], limit: usize) -> Result<(), sqlx::Error> {
         let mut transaction = self.pool().begin_with(WRITE).await?;
         let held = self.still_held(&mut transaction, shards.iter().copied()).await?;
         let now = sqlx::query(self.sql.now.safe()).fetch_one(&mut *transaction).await?;
         let now: i64 = at(&now, 0)?;
         for statement in &self.sql.due {
             let due = sqlx::query(statement.safe()).bind(numbers(&held)).bind(now);
-            due.execute(&mut *transaction).await?;
+            due.bind(rows_at_most(limit)).execute(&mut *transaction).await?;
         }
         transaction.commit().await
     }
@@ -323,13 +326,15 @@ impl OutboxSession for SqliteSession {
         parked.map_err(StoreError::database("park an event"))
     }
 
-    async fn due(&self, shards: &[Shard]) -> Result<(), StoreError> {
-        self.moved(shards).await.map_err(StoreError::database("move what is due"))
+    async fn due(&self, shards: &[Shard], limit: usize) -> Result<(), StoreError> {
+        self.moved(shards, limit).await.map_err(StoreError::database("move what is due"))
     }
 
-    async fn tidy(&self) -> Result<(), StoreError> {
-        let tidied = sqlx::query(self.sql.tidy.safe()).execute(self.pool()).await;
-        tidied.map(drop).map_err(StoreError::database("delete what was kept long enough"))
+    async fn tidy(&self, limit: usize) -> Result<usize, StoreError> {
+        let tidied = sqlx::query(self.sql.tidy.safe()).bind(rows_at_most(limit));
+        let tidied = tidied.execute(self.pool()).await;
+        let tidied = tidied.map_err(StoreError::database("delete what was kept long enough"))?;
+        Ok(usize::try_from(tidied.rows_affected()).unwrap_or(usize::MAX))
     }
 
     async fn hint(&self) -> Hint {
@@ -349,6 +354,10 @@ impl OutboxSession for SqliteSession {
             }
         }
     }
+}
+
+fn rows_at_most(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
 fn numbers(shards: &[Shard]) -> String {

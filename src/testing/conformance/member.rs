@@ -47,6 +47,7 @@ impl Join {
             followers: Vec::new(),
             revoke_wait: REVOKE_WAIT,
             kept: None,
+            ends: false,
         };
         Self { subscription, on_revoke: OnRevoke::Release }
     }
@@ -177,6 +178,7 @@ impl Member {
                             state.revoked(partitions, reply);
                         }
                         SourceEvent::Records(batch) => state.took(batch),
+                        SourceEvent::End(_) => {}
                         SourceEvent::Committed { offsets, result } => {
                             let result = result.map_err(|error| crate::error::chain(&error));
                             state.commits.push((offsets, result));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::state::Claimed;
 use super::{MemoryConnection, MemoryStore};
 use crate::clock::millis;
-use crate::store::{Claim, InboxTables, StoreError, Turn};
+use crate::store::{Claim, InboxTables, Standing, StoreError, Turn};
 use crate::transport::TopicPartition;
 
 impl From<&Claim<'_>> for Claimed {
@@ -32,6 +32,7 @@ impl InboxTables for MemoryStore {
         &self,
         connection: &mut MemoryConnection,
         claim: &Claim<'_>,
+        _within: Duration,
     ) -> Result<bool, StoreError> {
         const WHAT: &str = "claim an event";
         connection.begin(WHAT).await?;
@@ -45,17 +46,21 @@ impl InboxTables for MemoryStore {
         Ok(true)
     }
 
-    async fn stands(
+    async fn standing(
         &self,
         connection: &mut MemoryConnection,
         claim: &Claim<'_>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Standing, StoreError> {
         if connection.spoilt {
-            return Ok(false);
+            return Ok(Standing::Lost);
         }
         connection.begin("look at a claim").await?;
         let claim = claim.into();
-        Ok(connection.claims.contains(&claim) || self.shared.lock().inbox.contains_key(&claim))
+        if connection.claims.contains(&claim) {
+            return Ok(Standing::Open);
+        }
+        let committed = self.shared.lock().inbox.contains_key(&claim);
+        Ok(if committed { Standing::Committed } else { Standing::Lost })
     }
 
     async fn purge(&self, group: &str, window: Duration, most: u32) -> Result<u64, StoreError> {

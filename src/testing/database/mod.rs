@@ -161,6 +161,30 @@ impl MemoryDatabase {
         }
     }
 
+    /// Lets it be as if these events had been handled at some time before.
+    pub fn was_handled(&self, claims: impl IntoIterator<Item = Claimed>, at: DateTime<Utc>) {
+        let at = at.timestamp_millis();
+        self.0.lock().inbox.extend(claims.into_iter().map(|claim| (claim, at)));
+    }
+
+    /// Lets it be as if so many published events had been kept, until some time.
+    pub fn was_kept(&self, events: usize, until: DateTime<Utc>) {
+        self.0.lock().kept.extend(std::iter::repeat_n(until.timestamp_millis(), events));
+    }
+
+    /// How many events of a group are remembered that were handled longer ago.
+    pub(super) fn handled_before(&self, group: &str, since: Duration) -> usize {
+        let before = self.0.now().saturating_sub(millis(since));
+        let state = self.0.lock();
+        state.inbox.iter().filter(|(claim, at)| claim.group == group && **at < before).count()
+    }
+
+    /// How many published events are kept that were to be kept until longer ago.
+    pub(super) fn kept_until(&self, since: Duration) -> usize {
+        let before = self.0.now().saturating_sub(millis(since));
+        self.0.lock().kept.iter().filter(|until| **until < before).count()
+    }
+
     /// Makes a fault happen now.
     pub fn inject(&self, fault: DatabaseFault) {
         self.0.lock().happen(fault, Instant::now());

@@ -164,7 +164,7 @@ impl OutboxSession for Session {
         Ok(true)
     }
 
-    async fn due(&self, shards: &[Shard]) -> Result<(), StoreError> {
+    async fn due(&self, shards: &[Shard], limit: usize) -> Result<(), StoreError> {
         self.store.reach("move what is due").await?;
         let now = self.store.shared.now();
         {
@@ -175,7 +175,7 @@ impl OutboxSession for Session {
             });
             let mut due: Vec<_> = due.map(|(number, row)| (row.publish_at, *number)).collect();
             due.sort_unstable();
-            for (_, number) in due {
+            for (_, number) in due.into_iter().take(limit) {
                 // It takes a new number, as if it were stored now.
                 if let Some(row) = state.outbox.remove(&number) {
                     let number = state.next_row();
@@ -188,11 +188,16 @@ impl OutboxSession for Session {
         Ok(())
     }
 
-    async fn tidy(&self) -> Result<(), StoreError> {
+    async fn tidy(&self, limit: usize) -> Result<usize, StoreError> {
         self.store.reach("delete what was kept long enough").await?;
         let now = self.store.shared.now();
-        self.store.shared.lock().kept.retain(|until| *until > now);
-        Ok(())
+        let mut tidied = 0;
+        self.store.shared.lock().kept.retain(|until| {
+            let over = *until <= now && tidied < limit;
+            tidied += usize::from(over);
+            !over
+        });
+        Ok(tidied)
     }
 
     async fn hint(&self) -> Hint {

@@ -22,6 +22,7 @@ pub struct Duties {
     retry: RetryPolicy,
     naming: TopicNaming,
     once: bool,
+    window: Option<Duration>,
     topics: BTreeMap<TopicName, TopicPlan>,
     handlers: BTreeMap<(TopicName, String), BTreeSet<String>>,
 }
@@ -55,8 +56,8 @@ impl Contract {
 impl Duties {
     /// A group without duties yet.
     pub fn new(group: impl Into<String>, order: Order, retry: RetryPolicy) -> Self {
-        let (naming, once, topics, handlers) = Default::default();
-        Self { group: group.into(), order, retry, naming, once, topics, handlers }
+        let (naming, once, window, topics, handlers) = Default::default();
+        Self { group: group.into(), order, retry, naming, once, window, topics, handlers }
     }
 
     /// How its retry, dead-letter and quarantine topics are named, where that is not the default; to be
@@ -73,6 +74,13 @@ impl Duties {
     #[must_use]
     pub fn once(mut self) -> Self {
         self.once = true;
+        self
+    }
+
+    /// Its inbox forgets what was handled longer ago than that.
+    #[must_use]
+    pub fn window(mut self, window: Duration) -> Self {
+        self.window = Some(window);
         self
     }
 
@@ -119,6 +127,11 @@ impl Duties {
 
     pub(super) fn name(&self) -> &str {
         &self.group
+    }
+
+    /// How long its inbox remembers, where that is said.
+    pub(super) fn remembers(&self) -> Option<Duration> {
+        self.window
     }
 
     pub(super) fn is_once(&self) -> bool {

@@ -25,6 +25,8 @@ const SKEW: Millis = 600_000;
 const LOOK: Duration = Duration::from_millis(250);
 /// How long settling may take beside the waits in the tiers.
 const SETTLES: Duration = Duration::from_secs(180);
+/// How long rows may stay whose time is over: relays and consumers look each minute.
+const TIDIED: Duration = Duration::from_secs(75);
 /// How long a process may take to come to the moment at which it is to end.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -315,7 +317,22 @@ impl World {
                 left.push(format!("process {index} is not up"));
             }
         }
+        let contract = self.contract();
         for (index, database) in self.lock().databases.iter().enumerate() {
+            let kept = database.kept_until(TIDIED);
+            if kept > 0 {
+                left.push(format!("database {index} keeps {kept} published events for too long"));
+            }
+            for (group, window) in
+                contract.groups().filter_map(|of| Some((of.name(), of.remembers()?)))
+            {
+                let old = database.handled_before(group, window + TIDIED);
+                if old > 0 {
+                    left.push(format!(
+                        "database {index} remembers {old} events that {group} handled before its window"
+                    ));
+                }
+            }
             let Backlog { rows, delayed, parked, behind_parked, .. } = database.backlog();
             if rows + delayed + parked + behind_parked > 0 {
                 left.push(format!(

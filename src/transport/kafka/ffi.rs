@@ -262,6 +262,35 @@ pub(super) fn ask_broker<C: ClientContext>(
     Ok(())
 }
 
+/// Where a partition begins and ends, as a fetch has said last.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Watermarks {
+    pub(super) first: i64,
+    pub(super) end: i64,
+}
+
+/// What the client knows of a partition, without asking the broker; `None` where it knows nothing yet.
+pub(super) fn known_watermarks<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    partition: i32,
+) -> Option<Watermarks> {
+    let topic = CString::new(topic).ok()?;
+    let (mut first, mut end) = (-1, -1);
+    // SAFETY: the client is alive, the name ends with a NUL, and both out-pointers are valid.
+    let error = unsafe {
+        sys::rd_kafka_get_watermark_offsets(
+            client.native_ptr(),
+            topic.as_ptr(),
+            partition,
+            &mut first,
+            &mut end,
+        )
+    };
+    let known = error == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && end >= 0;
+    known.then_some(Watermarks { first: first.max(0), end })
+}
+
 /// Tells the mock cluster of a client how long a group that begins waits for more members.
 ///
 /// # Panics

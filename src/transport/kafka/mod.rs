@@ -14,6 +14,7 @@
 mod admin;
 pub mod config;
 mod embedded;
+mod ends;
 mod errors;
 mod ffi;
 mod log;

@@ -55,6 +55,8 @@ pub(super) fn start(settings: &ClientConfig, from: Offsets) -> Result<TopicReade
     };
     let mut settings = settings.clone();
     settings.set("enable.partition.eof", "true");
+    // What consumers of the service do says nothing here: a place that is gone is read from the first record behind it.
+    settings.set("auto.offset.reset", "earliest");
     let context = ReaderContext(ClientLog::new("reader"));
     let consumer: BaseConsumer<ReaderContext> =
         settings.create_with_context(context).map_err(refused)?;

@@ -15,6 +15,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::{RDKafkaErrorCode as Code, RDKafkaRespErr};
 
+use super::ends::Ends;
 use super::errors::transport_error;
 use super::ffi;
 use super::log::ClientLog;
@@ -44,6 +45,8 @@ pub(super) struct Group {
     revoke_wait: Duration,
     kept: Option<Kept>,
     state: Mutex<Waiting>,
+    /// How far partitions were read, where somebody wants to hear of their ends.
+    ends: Option<Mutex<Ends>>,
     /// Leaders and followers that may be committed.
     owned: Mutex<HashSet<TopicPartition>>,
     commits: AtomicUsize,
@@ -92,6 +95,7 @@ impl Group {
             revoke_wait: subscription.revoke_wait,
             kept: subscription.kept.clone().map(Kept::new),
             state: Mutex::default(),
+            ends: subscription.ends.then(Mutex::default),
             owned: Mutex::default(),
             commits: AtomicUsize::new(0),
             log: ClientLog::new("consumer"),
@@ -111,12 +115,35 @@ impl Group {
 
     /// Sends an event behind the records that were polled before it.
     pub(super) fn send(&self, event: SourceEvent) {
+        if let SourceEvent::Assigned(assigned) = &event {
+            self.with_ends(|ends| ends.assigned(assigned));
+        }
         self.outgoing().send(event);
     }
 
     /// Adds a record to the batch of its partition.
     pub(super) fn push(&self, record: Received) {
+        self.with_ends(|ends| {
+            let (topic, partition) = (record.topic.clone(), record.partition);
+            ends.read(&TopicPartition { topic, partition }, &record);
+        });
         self.outgoing().push(record);
+    }
+
+    /// Tells that the client has reached the end of a partition with this number.
+    pub(super) fn reached(&self, consumer: &BaseConsumer<Self>, number: i32) {
+        let marks = |partition: &TopicPartition| {
+            ffi::known_watermarks(consumer.client(), partition.topic.as_str(), number)
+        };
+        let reached = self.with_ends(|ends| ends.reached(number, marks));
+        for partition in reached.into_iter().flatten() {
+            self.send(SourceEvent::End(partition));
+        }
+    }
+
+    fn with_ends<T>(&self, act: impl FnOnce(&mut Ends) -> T) -> Option<T> {
+        let ends = self.ends.as_ref()?;
+        Some(act(&mut ends.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// Sends the batch at hand.
@@ -360,6 +387,7 @@ impl Group {
             all.extend::<Vec<_>>(gone);
         }
         self.owned().retain(|partition| !all.contains(partition));
+        self.with_ends(|ends| ends.revoked(&all));
         let lost = consumer.assignment_lost();
         let (release, answer) = std::sync::mpsc::sync_channel(1);
         // Nobody listens any more where the wait below was over first.

@@ -55,6 +55,10 @@ pub(super) fn start(
     let control = Arc::new(Control::default());
     let outgoing = Outgoing::new(events, (prefetch / ON_THEIR_WAY).max(1));
     let group = Group::new(&subscription, settings.get("auto.offset.reset"), outgoing);
+    let mut settings = settings.clone();
+    if subscription.ends {
+        settings.set("enable.partition.eof", "true");
+    }
     let mut consumer: BaseConsumer<Group> =
         settings.create_with_context(group).map_err(|error| {
             transport_error(format!("no consumer for group {:?}", subscription.group), error)
@@ -278,6 +282,10 @@ impl Member {
                 Some(Ok(message)) => {
                     took += 1;
                     group.push(self.copies.record(&message));
+                }
+                Some(Err(KafkaError::PartitionEOF(number))) => {
+                    took += 1;
+                    group.reached(&self.consumer, number);
                 }
                 Some(Err(error)) => {
                     took += 1;

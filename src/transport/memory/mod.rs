@@ -165,7 +165,10 @@ impl Transport for Memory {
     }
 
     fn read(&self, from: Offsets) -> Result<TopicReader, TransportError> {
-        let Client { shared, id, config, .. } = &*self.0;
+        let Client { shared, id, config, killed: cut, .. } = &*self.0;
+        if cut.is_set() {
+            return Err(killed("read"));
+        }
         let (reader, task) = reader::start(shared.clone(), *id, config, from);
         lock(&self.0.members).push(task);
         Ok(reader)

@@ -143,6 +143,11 @@ impl MemoryBroker {
         self.0.update(|state, _| state.add_partitions(topic, partitions));
     }
 
+    /// Sets the largest record that a topic takes from now on, in bytes.
+    pub fn set_max_record(&self, topic: &TopicName, bytes: usize) {
+        self.0.update(|state, _| state.set_max_record(topic, bytes));
+    }
+
     /// The topics and their partitions.
     pub fn topics(&self) -> Vec<(TopicName, i32)> {
         self.0.update(|state, _| state.topics())

@@ -13,6 +13,9 @@ impl Member {
         if !self.may_fetch() {
             return;
         }
+        if self.subscription.ends {
+            self.tell_ends();
+        }
         if self.fetch_at.is_none() {
             if self.readable().is_none() {
                 return;
@@ -54,6 +57,20 @@ impl Member {
         })
     }
 
+    /// Tells of partitions that were read to their end and of which that was not told.
+    fn tell_ends(&mut self) {
+        let Self { positions, shared, outbox, isolation, .. } = self;
+        for (tp, position) in positions.iter_mut().filter(|(_, p)| !p.paused && !p.ended) {
+            let Some(next) = position.next else { continue };
+            let found = shared.update(|state, _| state.fetch(tp, next, 1, *isolation));
+            if matches!(&found, Fetched::Records(records, after) if records.is_empty() && *after == next)
+            {
+                position.ended = true;
+                outbox.push_back(SourceEvent::End(tp.clone()));
+            }
+        }
+    }
+
     pub(super) fn fetch_from(&mut self, tp: &TopicPartition) {
         let Some(next) = self.positions.get(tp).and_then(|position| position.next) else { return };
         let (most, isolation) = (self.most, self.isolation);
@@ -61,6 +78,7 @@ impl Member {
             Fetched::Records(records, after) => {
                 self.go_on_at(tp, Some(after));
                 if !records.is_empty() {
+                    self.positions.entry(tp.clone()).and_modify(|position| position.ended = false);
                     let records = records.iter().map(|record| (**record).clone()).collect();
                     let batch = RecordBatch { partition: tp.clone(), records };
                     self.outbox.push_back(SourceEvent::Records(batch));

@@ -142,7 +142,7 @@ impl Member {
                 "{tp}: there is no committed offset and the offset reset is `error`"
             ));
         }
-        self.positions.insert(tp.clone(), Position { next, paused: false });
+        self.positions.insert(tp.clone(), Position { next, paused: false, ended: false });
         Assigned { partition: tp, committed }
     }
 

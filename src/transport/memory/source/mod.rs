@@ -181,6 +181,8 @@ struct Position {
     /// `None` where the configuration says that there is nowhere to begin.
     next: Option<i64>,
     paused: bool,
+    /// Whether it was told that its end was reached, and nothing was read since.
+    ended: bool,
 }
 
 struct Commit {

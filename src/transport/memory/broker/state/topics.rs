@@ -24,6 +24,12 @@ impl State {
         }
     }
 
+    pub(crate) fn set_max_record(&mut self, topic: &TopicName, bytes: usize) {
+        if let Some(topic) = self.topics.get_mut(topic) {
+            topic.config.max_record = bytes;
+        }
+    }
+
     pub(crate) fn topics(&self) -> Vec<(TopicName, i32)> {
         self.topics.keys().map(|name| (name.clone(), self.partitions(name))).collect()
     }

@@ -1,0 +1,165 @@
+//! `#[producer]`.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{Error, GenericArgument, Path, PathArguments, Result, Type};
+
+use crate::attribute::{FieldPath, each_argument};
+use crate::function::{Function, TopicRef, topic_name};
+
+const KNOWN: &str = "`topic`, `key`, `key_with` and `unkeyed`";
+
+/// What keeps plain messages in order.
+enum Key {
+    Field(FieldPath),
+    Computed(Path),
+    None,
+}
+
+#[derive(Default)]
+struct Arguments {
+    topic: Option<TopicRef>,
+    key: Option<Key>,
+}
+
+pub(crate) fn expand(arguments: TokenStream, function: TokenStream) -> Result<TokenStream> {
+    let Arguments { topic, key } = read(arguments)?;
+    let function = Function::read(function, "producer")?;
+    let answer = function.answer(
+        "it answers nothing, and what it answers is published: `-> UserCreated`, or `-> Result<UserCreated, _>`",
+    )?;
+    if let Some(several @ ("Vec" | "Option")) = last(answer).as_deref() {
+        return Err(Error::new(
+            answer.span(),
+            format!(
+                "it answers one event or message, no `{several}`; publish these by hand: `publisher.publish_all(..)`"
+            ),
+        ));
+    }
+    let fails = last(answer).is_some_and(|name| name == "Result");
+    let (vis, ident, generics) =
+        (&function.item.vis, &function.item.sig.ident, &function.item.sig.generics);
+    let (parameters, _, limits) = generics.split_for_impl();
+    let (arguments, names) = function.arguments();
+    let call = match fails {
+        true => quote_spanned!(answer.span()=> #ident(#(#names),*).await?),
+        false => quote_spanned!(answer.span()=> #ident(#(#names),*).await),
+    };
+    let Some(key) = key else {
+        let publish = publish(topic.as_ref(), fails);
+        let error = match fails {
+            true => quote!(::tidings::error::BoxError),
+            false => quote!(::tidings::publisher::PublishError),
+        };
+        return Ok(function.with(&quote! {
+            /// Publishes what the function answers; `Ok` once the broker has acknowledged it.
+            ///
+            /// # Errors
+            /// When the function fails, or what it answered is not acknowledged.
+            #vis async fn publish #parameters (
+                publisher: &::tidings::publisher::Publisher,
+                #(#arguments),*
+            ) -> ::core::result::Result<::tidings::publisher::Published, #error> #limits {
+                let event = #call;
+                #publish
+            }
+        }));
+    };
+    let Some(topic) = topic else {
+        return Err(Error::new(
+            ident.span(),
+            "a plain message does not know its topic; say it: `topic = Clicks`, or `topic = \"..\"`",
+        ));
+    };
+    let message = message(&topic);
+    let key = keyed(key);
+    Ok(function.with(&quote! {
+        /// Sends what the function answers; `Ok` once the broker has acknowledged it.
+        ///
+        /// # Errors
+        /// When the function fails, or what it answered cannot be encoded or is not acknowledged.
+        #vis async fn send #parameters (
+            producer: &::tidings::producer::Producer,
+            #(#arguments),*
+        ) -> ::core::result::Result<::tidings::producer::Sent, ::tidings::error::BoxError> #limits {
+            let value = #call;
+            let message = #message?;
+            ::core::result::Result::Ok(producer.send(message #key).await?)
+        }
+    }))
+}
+
+/// Publishes `event`.
+fn publish(topic: Option<&TopicRef>, fails: bool) -> TokenStream {
+    let published = match topic {
+        None => quote!(publisher.publish(event).await),
+        Some(TopicRef::Type(topic)) => {
+            quote_spanned!(topic.span()=> publisher.publish_to(#topic, event).await)
+        }
+        Some(TopicRef::Name(name)) => {
+            let name = topic_name(name);
+            quote!(publisher.publish_to_named(#name, event).await)
+        }
+    };
+    match fails {
+        true => quote!(::core::result::Result::Ok(#published?)),
+        false => published,
+    }
+}
+
+/// A message that holds `value`.
+fn message(topic: &TopicRef) -> TokenStream {
+    match topic {
+        TopicRef::Type(topic) => {
+            quote_spanned!(topic.span()=> ::tidings::producer::Message::on::<#topic>(&value))
+        }
+        TopicRef::Name(name) => {
+            let name = topic_name(name);
+            quote!(::tidings::producer::Message::new(#name, &value))
+        }
+    }
+}
+
+fn keyed(key: Key) -> Option<TokenStream> {
+    match key {
+        Key::Field(FieldPath(members)) => {
+            let span = members[0].span();
+            Some(quote_spanned!(span=> .key(::core::clone::Clone::clone(&value #(.#members)*))))
+        }
+        Key::Computed(path) => Some(quote_spanned!(path.span()=> .key(#path(&value)))),
+        Key::None => None,
+    }
+}
+
+/// The last name of a type's path: `Result` of `std::result::Result<T, E>`.
+fn last(kind: &Type) -> Option<String> {
+    let Type::Path(path) = kind else { return None };
+    let segment = path.path.segments.last()?;
+    let generic = matches!(&segment.arguments, PathArguments::AngleBracketed(arguments)
+        if arguments.args.iter().any(|argument| matches!(argument, GenericArgument::Type(_))));
+    generic.then(|| segment.ident.to_string())
+}
+
+fn read(arguments: TokenStream) -> Result<Arguments> {
+    let mut found = Arguments::default();
+    each_argument(arguments, "producer", KNOWN, |key, meta| {
+        let span = meta.path.span();
+        match key.to_string().as_str() {
+            "topic" => found.topic = Some(TopicRef::of(meta, key)?),
+            "key" => set_key(&mut found.key, span, Key::Field(FieldPath::of(meta, key)?))?,
+            "key_with" => set_key(&mut found.key, span, Key::Computed(meta.value()?.parse()?))?,
+            "unkeyed" => set_key(&mut found.key, span, Key::None)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    })?;
+    Ok(found)
+}
+
+fn set_key(slot: &mut Option<Key>, span: Span, key: Key) -> Result<()> {
+    match slot.replace(key) {
+        None => Ok(()),
+        Some(_) => Err(Error::new(span, "say one of `key`, `key_with` and `unkeyed`, not several")),
+    }
+}

@@ -1,0 +1,150 @@
+//! What a binary's commands know beside the cluster.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::args::RunWorkers;
+use super::error::CliError;
+use crate::consumer::Consumer;
+use crate::error::{BoxError, chain};
+use crate::event::{Profile, TopicSpec};
+use crate::topic::Topic;
+use crate::transport::kafka::{Kafka, KafkaConfig};
+use crate::worker::Worker;
+
+/// Builds something on the client that a command has.
+type Build<T> = Arc<dyn Fn(&Kafka) -> Result<T, BoxError> + Send + Sync>;
+
+/// What a binary's commands know beside the cluster: its topics, profiles, consumers and workers, and how it is
+/// configured.
+#[derive(Clone)]
+pub struct App {
+    pub(super) name: String,
+    pub(super) topics: Vec<TopicSpec>,
+    pub(super) profiles: Vec<Profile>,
+    pub(super) config: Option<KafkaConfig>,
+    pub(super) consumers: Vec<(String, Build<Consumer>)>,
+    pub(super) workers: Vec<(String, Build<Worker>)>,
+}
+
+impl App {
+    /// The commands of a binary of this name, which is the service's name too.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            topics: Vec::new(),
+            profiles: Profile::all().into(),
+            config: None,
+            consumers: Vec::new(),
+            workers: Vec::new(),
+        }
+    }
+
+    /// Adds a topic that is a type: `check` compares it, `create-topic` makes it as it is declared.
+    #[must_use]
+    pub fn topic<T: Topic>(self) -> Self {
+        self.topics([T::spec()])
+    }
+
+    /// Adds topics.
+    #[must_use]
+    pub fn topics(mut self, topics: impl IntoIterator<Item = TopicSpec>) -> Self {
+        self.topics.extend(topics);
+        self
+    }
+
+    /// Adds a profile that `--profile` takes.
+    #[must_use]
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.profiles.push(profile);
+        self
+    }
+
+    /// Adds a consumer under a name: `describe` shows it.
+    #[must_use]
+    pub fn consumer<E: Into<BoxError>>(
+        mut self,
+        name: impl Into<String>,
+        build: impl Fn(&Kafka) -> Result<Consumer, E> + Send + Sync + 'static,
+    ) -> Self {
+        let build: Build<Consumer> = Arc::new(move |kafka| build(kafka).map_err(Into::into));
+        self.consumers.push((name.into(), build));
+        self
+    }
+
+    /// Adds a worker under a name: `worker` runs it, `describe` shows it. It is built when it is needed, on the
+    /// client that the command has.
+    #[must_use]
+    pub fn worker<E: Into<BoxError>>(
+        mut self,
+        name: impl Into<String>,
+        build: impl Fn(&Kafka) -> Result<Worker, E> + Send + Sync + 'static,
+    ) -> Self {
+        let build: Build<Worker> = Arc::new(move |kafka| build(kafka).map_err(Into::into));
+        self.workers.push((name.into(), build));
+        self
+    }
+
+    /// Sets the configuration that variables and options are laid over. Default: the defaults.
+    #[must_use]
+    pub fn config(mut self, config: KafkaConfig) -> Self {
+        self.config = Some(config);
+        self
+    }
+
+    /// The workers that a command names, each once and in the order in which they were added.
+    pub(super) fn workers_named(&self, wanted: &RunWorkers) -> Result<Vec<&str>, CliError> {
+        let known: Vec<_> = self.workers.iter().map(|(name, _)| &**name).collect();
+        for (at, name) in known.iter().enumerate() {
+            if known[..at].contains(name) {
+                return Err(CliError::input(format!("this binary knows two workers {name:?}")));
+            }
+        }
+        if known.is_empty() {
+            return Err(CliError::unknown(
+                "this binary knows no worker; `App::worker` makes one known",
+            ));
+        }
+        if let Some(name) = wanted.names.iter().find(|name| !known.contains(&&***name)) {
+            return Err(CliError::unknown(format!(
+                "there is no worker {name:?}; there are: {}",
+                known.join(", ")
+            )));
+        }
+        let is_wanted = |name: &&str| wanted.all || wanted.names.iter().any(|w| w == name);
+        Ok(known.into_iter().filter(is_wanted).collect())
+    }
+
+    pub(super) fn worker_named(&self, name: &str, kafka: &Kafka) -> Result<Worker, CliError> {
+        built("worker", &self.workers, name, kafka)
+    }
+
+    pub(super) fn consumer_named(&self, name: &str, kafka: &Kafka) -> Result<Consumer, CliError> {
+        built("consumer", &self.consumers, name, kafka)
+    }
+}
+
+fn built<T>(
+    what: &str,
+    all: &[(String, Build<T>)],
+    name: &str,
+    kafka: &Kafka,
+) -> Result<T, CliError> {
+    let found = all.iter().find(|(known, _)| known == name);
+    let (_, build) =
+        found.ok_or_else(|| CliError::unknown(format!("there is no {what} {name:?}")))?;
+    build(kafka).map_err(|error| {
+        CliError::input(format!("{what} {name:?} cannot be built: {}", chain(&*error)))
+    })
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App")
+            .field("name", &self.name)
+            .field("topics", &self.topics)
+            .field("consumers", &self.consumers.iter().map(|(name, _)| name).collect::<Vec<_>>())
+            .field("workers", &self.workers.iter().map(|(name, _)| name).collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,183 @@
+//! `worker`: runs workers that the binary knows, until Ctrl-C.
+
+use std::time::Duration;
+
+use indicatif::ProgressBar;
+use serde_json::json;
+
+use super::args::RunWorkers;
+use super::connect::Session;
+use super::error::{CliError, Exit};
+use super::out::Out;
+use super::progress;
+use crate::consumer::{StartError, StopReport};
+use crate::error::chain;
+use crate::worker::{RunningWorkers, WorkerStatus, Workers, WorkersError};
+
+/// How often the line on a terminal is looked at.
+const LIVE: Duration = Duration::from_secs(1);
+
+pub(super) async fn run(
+    session: &Session,
+    wanted: RunWorkers,
+    out: &mut Out,
+) -> Result<(), CliError> {
+    let terminated = terminated();
+    let names = session.app.workers_named(&wanted)?;
+    let kafka = session.connect()?;
+    let mut workers = Workers::new();
+    for name in names {
+        workers = workers.worker(session.app.worker_named(name, &kafka)?);
+    }
+    let mut running = tokio::select! {
+        biased;
+        () = session.interrupted() => return Err(CliError::interrupted()),
+        started = workers.start() => started.map_err(not_started)?,
+    };
+    let statuses = running.statuses();
+    let mut watch = Watch { statuses, bar: progress::line(), within: session.within() };
+    let ended_by_itself = tokio::select! {
+        biased;
+        () = session.interrupted() => false,
+        () = terminated => false,
+        () = running.ended() => true,
+        failed = watch.tell(wanted.every, out) => return stop(running, wanted.drain, failed).await,
+    };
+    // What is left to read is asked for while the groups still have their members.
+    let lags = watch.lags().await;
+    watch.bar.set_message("stopping");
+    let reports = running.stop(wanted.drain).await;
+    watch.bar.finish_and_clear();
+    watch.summary(out, &lags, Some(&reports))?;
+    let problems = problems(&reports);
+    if ended_by_itself || !problems.is_empty() {
+        return Err(CliError::new(Exit::Refused, problems.join("; ")));
+    }
+    Ok(())
+}
+
+/// Stops because the output cannot be written any more.
+async fn stop(
+    running: RunningWorkers,
+    drain: Duration,
+    failed: Result<(), CliError>,
+) -> Result<(), CliError> {
+    // A clean end for the groups; there is nobody to tell it to.
+    drop(running.stop(drain).await);
+    failed
+}
+
+/// Waits for SIGTERM: what a supervisor sends to a service.
+fn terminated() -> impl Future<Output = ()> {
+    #[cfg(unix)]
+    let signal = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+    async move {
+        #[cfg(unix)]
+        if let Ok(mut signal) = signal
+            && signal.recv().await.is_some()
+        {
+            return;
+        }
+        std::future::pending().await
+    }
+}
+
+/// Tells how workers are doing: a live line on a terminal, lines from time to time otherwise.
+struct Watch {
+    statuses: Vec<WorkerStatus>,
+    bar: ProgressBar,
+    within: Duration,
+}
+
+impl Watch {
+    /// Tells until the output cannot be written.
+    async fn tell(&mut self, every: Duration, out: &mut Out) -> Result<(), CliError> {
+        let live = !self.bar.is_hidden();
+        let mut pace = tokio::time::interval(if live { LIVE } else { every });
+        pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        pace.tick().await;
+        loop {
+            pace.tick().await;
+            let lags = self.lags().await;
+            if live {
+                let each = self.statuses.iter().zip(&lags);
+                let lines: Vec<_> = each.map(|(status, lag)| line(status, *lag)).collect();
+                self.bar.set_message(lines.join("  |  "));
+            } else {
+                self.summary(out, &lags, None)?;
+            }
+        }
+    }
+
+    /// What is left to read, where the broker says it.
+    async fn lags(&self) -> Vec<Option<u64>> {
+        let each = self.statuses.iter().map(|status| status.lag(self.within));
+        futures::future::join_all(each).await.into_iter().map(Result::ok).collect()
+    }
+
+    /// A line for each worker.
+    fn summary(
+        &self,
+        out: &mut Out,
+        lags: &[Option<u64>],
+        ended: Option<&[(String, StopReport)]>,
+    ) -> Result<(), CliError> {
+        for (at, (status, lag)) in self.statuses.iter().zip(lags).enumerate() {
+            if out.is_json() {
+                let mut document = json!({
+                    "worker": status.name(),
+                    "done": status.done(),
+                    "failed": status.failed(),
+                    "lag": lag,
+                    "rate": (status.rate() * 10.0).round() / 10.0,
+                    "ready": ended.is_none() && status.is_ready(),
+                });
+                if let Some((_, report)) = ended.and_then(|reports| reports.get(at)) {
+                    document["unfinished"] = json!(report.unfinished.len());
+                }
+                out.line(&document.to_string())?;
+            } else {
+                out.line(&line(status, *lag))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn line(status: &WorkerStatus, lag: Option<u64>) -> String {
+    let lag = lag.map_or_else(|| "?".into(), |lag| lag.to_string());
+    let (name, done, failed) = (status.name(), status.done(), status.failed());
+    let problems = status.problems();
+    let problem = problems.first().map_or_else(String::new, |first| format!("  ({first})"));
+    format!("{name}  done {done}  failed {failed}  lag {lag}  {:.1}/s{problem}", status.rate())
+}
+
+fn problems(reports: &[(String, StopReport)]) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (name, report) in reports {
+        if !report.unfinished.is_empty() {
+            let count = report.unfinished.len();
+            problems.push(format!(
+                "worker {name} left {count} inputs unfinished, which will be read again; `--drain` gives them more time"
+            ));
+        }
+        if report.stuck_members > 0 {
+            problems.push(format!("worker {name} did not leave its group in time"));
+        }
+        problems.extend(report.failures.iter().map(|why| format!("worker {name} ended: {why}")));
+    }
+    problems
+}
+
+fn not_started(error: WorkersError) -> CliError {
+    let WorkersError::Start { worker, source } = error else {
+        return CliError::input(error.to_string());
+    };
+    let text = format!("worker {worker} did not start: {}", chain(&source));
+    let cause = match source {
+        StartError::Topics(error) => CliError::from(error),
+        StartError::Transport(error) => error.into(),
+        StartError::Inbox(_) => CliError::input(""),
+    };
+    CliError::new(cause.exit, text)
+}

@@ -1,0 +1,299 @@
+//! `worker` and `describe`, in a binary of one's own: this one, started again.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+use tidings::cli::{App, run_from};
+use tidings::consumer::{BuildError, Consumer, Event, HandlerError, Value};
+use tidings::event::TopicName;
+use tidings::retry::{Backoff, RetryPolicy};
+use tidings::topic::{Replication, TopicKind, TopicSpec};
+use tidings::transport::TopicSetup;
+use tidings::worker::Worker;
+use tidings::{IntegrationEvent, Topic};
+
+use crate::run::*;
+
+/// The arguments of a run, as JSON.
+const ARGUMENTS: &str = "TIDINGS_TEST_CLI_ARGUMENTS";
+/// The topic that its workers read.
+const TOPIC: &str = "TIDINGS_TEST_CLI_TOPIC";
+
+#[derive(Serialize, Deserialize)]
+struct Visit {
+    page: String,
+    n: u32,
+}
+
+#[derive(Serialize, Deserialize, IntegrationEvent)]
+#[event(key = page, version = 2, topic = Reports)]
+struct Reported {
+    page: String,
+}
+
+#[derive(Topic)]
+#[topic(kind = event, name = "visits", carries(Visit), partitions = 6, replication = auto, retention = "3d")]
+struct Visits;
+
+#[derive(Topic)]
+#[topic(kind = event, name = "reports", carries(Reported), profile = error, replication = auto)]
+struct Reports;
+
+async fn report(Value(visit): Value<Visit>) -> Result<Reported, HandlerError> {
+    Ok(Reported { page: visit.page })
+}
+
+async fn mail(_: Event<Reported>) -> Result<(), HandlerError> {
+    Ok(())
+}
+
+async fn archive(_: Event<Reported>) -> Result<(), HandlerError> {
+    Ok(())
+}
+
+async fn check(Value(visit): Value<Visit>) -> Result<(), HandlerError> {
+    if visit.n > 0 { Ok(()) } else { Err(HandlerError::permanent("nothing")) }
+}
+
+fn app() -> App {
+    let secs = Duration::from_secs;
+    let named = std::env::var(TOPIC).unwrap_or_else(|_| "visits".into());
+    let named = TopicName::new(named).unwrap();
+    let worker = move |name: &'static str| {
+        let spec = TopicSpec::new(named.clone(), TopicKind::Event)
+            .replication(Replication::Auto)
+            .partitions(1);
+        Worker::builder(name)
+            .group(format!("{name}-of-{named}"))
+            .input_named(spec)
+            .process(check)
+            .max_retries(1)
+            .backoff(Backoff::fixed(Duration::from_millis(10)))
+            .topics(TopicSetup::Create { partitions: Some(1), replication: Some(1) })
+            .consumer(move |consumer| consumer.start_wait(secs(2)))
+    };
+    let other = worker.clone();
+    App::new("site")
+        .topic::<Visits>()
+        .topic::<Reports>()
+        .consumer("mails", |kafka| {
+            Consumer::builder("mail-service")
+                .handle(mail)
+                .handle(archive)
+                .retry(RetryPolicy::tiers([5, 60].map(Duration::from_secs)))
+                .members(2)
+                .build(kafka)
+        })
+        .worker("reports", |kafka| {
+            let builder = Worker::builder("reports").input::<Visits>().output::<Reports>();
+            builder.process(report).max_retries(3).dead_letters(false).build(kafka)
+        })
+        .worker("checks", move |kafka| worker("checks").build(kafka))
+        .worker("others", move |kafka| other("others").build(kafka))
+        .worker("broken", |_| Err::<Worker, _>(BuildError::Setting("it has no key".into())))
+}
+
+/// Does nothing unless it was started by [`site`].
+#[test]
+fn a_subject_of_other_tests() {
+    let Ok(arguments) = std::env::var(ARGUMENTS) else { return };
+    let arguments: Vec<String> = serde_json::from_str(&arguments).unwrap();
+    let code = run_from(app(), arguments);
+    let codes = [0, 1, 2, 3, 4, 130].into_iter();
+    let code = codes.into_iter().find(|known| ExitCode::from(*known) == code);
+    std::process::exit(code.map_or(99, Into::into));
+}
+
+fn site(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("KAFKA_")) {
+        command.env_remove(name);
+    }
+    let arguments = [&["site"], arguments].concat();
+    command
+        .args(["worker::a_subject_of_other_tests", "--exact", "--nocapture"])
+        .env(ARGUMENTS, serde_json::to_string(&arguments).unwrap())
+        .stdin(Stdio::null());
+    command
+}
+
+/// What the test harness of the subject says before it.
+const BEFORE: &str = "\nrunning 1 test\n";
+
+fn run(arguments: &[&str]) -> Ran {
+    let ran = finish(site(arguments));
+    Ran { out: ran.out.strip_prefix(BEFORE).expect(BEFORE).to_owned(), ..ran }
+}
+
+#[test]
+fn what_a_binary_knows_is_shown_as_a_tree() {
+    let shown = run(&["describe"]);
+    let tree = "\
+site
+├── topics
+│   ├── visits (event, 6 partitions, replication auto, kept 3d)
+│   └── reports (event, 1 partition, replication auto, kept 30d)
+├── consumers
+│   └── mails (group mail-service), 2 members
+│       └── reads reports
+│           ├── event reported, version 2: mail, archive
+│           ├── retried in place 2 times, exponential:100ms:cap=1s:jitter
+│           ├── then after 5s: reports.retry.5s
+│           ├── then after 1m: reports.retry.1m
+│           ├── dead letters: reports.dlq
+│           └── unreadable: reports.quarantine
+└── workers
+    ├── reports
+    │   ├── reads visits
+    │   │   ├── everything, as Visit: reports
+    │   │   ├── retried in place 3 times, exponential:100ms:cap=1s:jitter
+    │   │   ├── no dead letters: what runs out of retries is dropped
+    │   │   └── unreadable: visits.quarantine
+    │   └── writes reports
+    ├── checks (group checks-of-visits)
+    │   └── reads visits
+    │       ├── everything, as Visit: checks
+    │       ├── retried in place once, fixed:10ms
+    │       ├── dead letters: visits.dlq
+    │       └── unreadable: visits.quarantine
+    ├── others (group others-of-visits)
+    │   └── reads visits
+    │       ├── everything, as Visit: others
+    │       ├── retried in place once, fixed:10ms
+    │       ├── dead letters: visits.dlq
+    │       └── unreadable: visits.quarantine
+    └── worker \"broken\" cannot be built: it has no key
+";
+    assert_eq!(shown.out, tree);
+    // All of it is shown, and what is wrong is said too.
+    let error = "error: worker \"broken\" cannot be built: it has no key\n";
+    assert_eq!((shown.code, shown.err.as_str()), (2, error));
+    assert_eq!(tidings(&["describe"]).ok(), "tidings\n");
+}
+
+#[test]
+fn what_a_binary_knows_is_one_document_for_programs() {
+    let shown = run(&["describe", "--output", "json"]);
+    assert_eq!(shown.code, 2);
+    let shown: Json = serde_json::from_str(&shown.out).unwrap();
+    assert_eq!(shown["topics"][0]["partitions"], 6);
+    let mails = &shown["consumers"][0];
+    assert_eq!((&mails["group"], &mails["members"]), (&json!("mail-service"), &json!(2)));
+    let route = json!({ "event": "reported", "version": 2, "handlers": ["mail", "archive"] });
+    assert_eq!(mails["reads"][0]["routes"], json!([route]));
+    let tier = json!({ "after": "5s", "topic": "reports.retry.5s" });
+    assert_eq!(mails["reads"][0]["tiers"][0], tier);
+    let reports = &shown["workers"][0];
+    assert_eq!(
+        (&reports["writes"], &reports["retries_in_place"]),
+        (&json!(["reports"]), &json!(3))
+    );
+    assert_eq!(reports["reads"][0]["dead_letters"], Json::Null);
+    assert_eq!(shown["workers"][3]["error"], "worker \"broken\" cannot be built: it has no key");
+}
+
+#[test]
+fn an_unknown_worker_is_answered_with_those_that_are_known() {
+    for arguments in [&["worker", "report"][..], &["worker", "reports", "report"]] {
+        let error = run(arguments).fails(3);
+        assert_eq!(
+            error,
+            "error: there is no worker \"report\"; there are: reports, checks, others, broken"
+        );
+    }
+    let error = tidings(&["worker", "--all"]).fails(3);
+    assert!(error.contains("knows no worker"), "{error}");
+    for arguments in [&["worker"][..], &["worker", "--all", "reports"]] {
+        let ran = run(arguments);
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{}", ran.err);
+    }
+}
+
+#[test]
+fn a_worker_that_cannot_be_built_is_told_before_any_starts() {
+    let error = run(&["--brokers", "localhost:1", "worker", "--all"]).fails(2);
+    assert_eq!(error, "error: worker \"broken\" cannot be built: it has no key");
+}
+
+#[test]
+fn a_worker_without_a_broker_says_so() {
+    let error = run(&["--brokers", "localhost:1", "worker", "checks"]).fails(4);
+    assert!(error.contains("worker checks did not start"), "{error}");
+    assert!(run(&["worker", "checks"]).fails(2).contains("no broker is given"));
+}
+
+/// A binary that works on a topic, and the lines that it writes.
+struct Working {
+    child: Child,
+    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+}
+
+impl Working {
+    fn start(cluster: &Cluster, topic: &str, arguments: &[&str]) -> Self {
+        let all = ["--brokers", &cluster.0, "--timeout", "30s", "worker", "--every", "200ms"];
+        let mut command = site(&[&all, arguments].concat());
+        command.env(TOPIC, topic).env("KAFKA__CONSUMER__AUTO_OFFSET_RESET", "earliest");
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    /// Reads lines up to the first that has all of this.
+    fn until(&mut self, words: &[&str]) -> String {
+        let lines = self.lines.by_ref().map(Result::unwrap);
+        lines.into_iter().find(|line| words.iter().all(|word| line.contains(word))).expect("a line")
+    }
+
+    /// Sends a signal; answers the exit code, the rest of the lines, and what was said on standard error.
+    fn end(self, signal: &str) -> (Option<i32>, Vec<String>, String) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        let rest: Vec<_> = self.lines.map(Result::unwrap).collect();
+        let ended = self.child.wait_with_output().unwrap();
+        (ended.status.code(), rest, String::from_utf8(ended.stderr).unwrap())
+    }
+}
+
+#[test]
+fn a_worker_works_until_ctrl_c_and_says_what_it_has_done() {
+    let Some(cluster) = Cluster::get() else { return };
+    let topic = cluster.topic(1);
+    let mut working = Working::start(&cluster, &topic, &["checks"]);
+    let lines: String = (0..4).map(|n| format!("{{\"page\":\"a\",\"n\":{n}}}\n")).collect();
+    cluster.send(&topic, &lines, &[]);
+    let line = working.until(&["checks", "done 3", "failed 1", "lag 0"]);
+    assert!(line.ends_with("/s"), "it is well: {line}");
+    let (code, rest, errors) = working.end("-INT");
+    assert_eq!((code, errors.as_str()), (Some(0), ""), "{rest:?}");
+    let last = rest.last().unwrap();
+    assert!(last.starts_with("checks  done 3  failed 1  lag 0"), "{last}");
+}
+
+#[test]
+fn several_workers_end_with_a_line_of_json_each() {
+    let Some(cluster) = Cluster::get() else { return };
+    let topic = cluster.topic(1);
+    cluster.send(&topic, "{\"page\":\"a\",\"n\":1}\n", &[]);
+    let mut working = Working::start(&cluster, &topic, &["checks", "others", "--output", "json"]);
+    working.until(&["\"checks\"", "\"done\":1", "\"ready\":true"]);
+    working.until(&["\"others\"", "\"done\":1", "\"ready\":true"]);
+    let (code, rest, errors) = working.end("-TERM");
+    assert_eq!((code, errors.as_str()), (Some(0), ""), "{rest:?}");
+    let last: Vec<Json> =
+        rest[rest.len() - 2..].iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for (line, worker) in last.iter().zip(["checks", "others"]) {
+        assert_eq!((&line["worker"], &line["done"]), (&json!(worker), &json!(1)));
+        assert_eq!((&line["failed"], &line["unfinished"]), (&json!(0), &json!(0)));
+    }
+}
+
+#[test]
+fn a_worker_whose_topics_are_not_there_does_not_start() {
+    let Some(cluster) = Cluster::get() else { return };
+    let error = run(&["--brokers", &cluster.0, "--timeout", "30s", "worker", "reports"]).fails(1);
+    assert!(error.contains("worker reports did not start"), "{error}");
+    assert!(error.contains("visits") && error.contains("TopicSetup::Create"), "{error}");
+}
