@@ -35,7 +35,10 @@ async fn what_is_denied_is_told_in_one_line_and_nothing_is_half_done() {
 
     for arguments in [&["topic", "show", "hidden"][..], &["consume", "hidden", "--to-end"]] {
         let error = cluster.run(arguments).fails(1);
-        assert!(error.contains("hidden") && error.contains("not authori"), "{arguments:?}: {error}");
+        assert!(
+            error.contains("hidden") && error.contains("not authori"),
+            "{arguments:?}: {error}"
+        );
     }
     let lines = file("1\n2\n");
     let error = cluster.run(&["produce", "read-only", "--file", lines.to_str().unwrap()]).fails(1);
