@@ -58,6 +58,18 @@ pub fn greeter<T: Transport + Clone>(transport: &T) -> Result<Consumer, BuildErr
 }
 // ANCHOR_END: app
 
+// ANCHOR: worker
+use tidings::worker;
+use tidings::worker::Item;
+
+/// `@broker.subscriber("greetings", group_id="postman", batch=True, max_records=50)`
+#[worker(topic = "greetings", group = "postman", batch = 50, wait = "200ms", max_retries = 3)]
+pub async fn post(greetings: Vec<Item<Event<Greeting>>>) -> Vec<Result<(), HandlerError>> {
+    println!("{} letters", greetings.len());
+    greetings.iter().map(|_| Ok(())).collect()
+}
+// ANCHOR_END: worker
+
 // ANCHOR: publish
 use tidings::error::BoxError;
 use tidings::publisher::Publisher;
@@ -108,5 +120,19 @@ async fn of_a_record_of_faststream_the_content_type_counts() {
         kit.replay(&Fixture::from_json(&record).unwrap()).await;
         kit.settled().await;
         kit.expect::<User>().handled_by("greet", handled).quarantined(1 - handled, "content type");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn greetings_are_posted_in_batches() {
+    let kit = TestKit::new();
+    let setup = tidings::consumer::TopicSetup::Create { partitions: None, replication: None };
+    let postman = post::worker().topics(setup).build(&kit.transport("postman")).unwrap();
+    let running = postman.start().await.unwrap();
+    for user in ["7", "8"] {
+        kit.publish(Greeting { user: user.into() }).await;
+    }
+    while running.status().done() < 2 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

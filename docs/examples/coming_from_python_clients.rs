@@ -51,6 +51,45 @@ pub async fn run(consumer: Consumer, sigterm: impl Future<Output = ()>) -> Resul
 }
 // ANCHOR_END: consumer
 
+// ANCHOR: kinds
+use tidings::consumer::Value;
+use tidings::event::TopicName;
+
+const DEVICES: TopicName = TopicName::from_static("devices");
+
+/// `if payload["type"] == "on": … elif …`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Device {
+    On { device: String },
+    Off { device: String, after: u32 },
+}
+
+/// Whatever lies on the topic, as plain JSON.
+pub async fn watch(Value(device): Value<Device>) -> Result<(), HandlerError> {
+    match device {
+        Device::On { device } => println!("{device} is on"),
+        Device::Off { device, after } => println!("{device} was on for {after} s"),
+    }
+    Ok(())
+}
+
+pub fn watching<T: Transport + Clone>(transport: &T) -> Result<Consumer, BuildError> {
+    Consumer::builder("watch").handle_on(DEVICES, watch).build(transport)
+}
+// ANCHOR_END: kinds
+
+// ANCHOR: plain
+use tidings::producer::{Message, Producer};
+
+/// `producer.produce("devices", key=…, value=json.dumps(…), headers={…})`, then `flush()`
+pub async fn switched_on(producer: &Producer, device: &str) -> Result<(), BoxError> {
+    let message = Message::new(DEVICES, &Device::On { device: device.into() })?;
+    producer.send(message.key(device).header("floor", "2")).await?;
+    Ok(())
+}
+// ANCHOR_END: plain
+
 // ANCHOR: producer
 use tidings::publisher::Publisher;
 
@@ -115,4 +154,17 @@ async fn what_is_reported_is_checked_until_the_service_is_told_to_stop() {
     };
     run(consumer, told).await.unwrap();
     kit.expect::<Reading>().handled_by("check", 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_told_apart_by_a_field_is_one_value() {
+    let kit = TestKit::new();
+    let transport = kit.transport("watch");
+    let status = kit.start(watching(&transport).unwrap()).await;
+    switched_on(&Producer::new(&transport), "lamp").await.unwrap();
+    let plain = r#"{ "topic": "devices", "key": "lamp",
+                     "payload": { "json": {"type":"off","device":"lamp","after":7} } }"#;
+    kit.replay(&Fixture::from_json(plain).unwrap()).await;
+    kit.settled().await;
+    assert_eq!(status.counts().handled(), 2);
 }

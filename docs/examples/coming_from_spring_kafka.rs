@@ -76,6 +76,44 @@ pub fn shipping<T: Transport + Clone>(transport: &T) -> Result<Consumer, BuildEr
 }
 // ANCHOR_END: container
 
+// ANCHOR: dlt
+use tidings::event::{Headers, TopicName, header};
+
+const ORDERS_DLQ: TopicName = TopicName::from_static("orders.dlq");
+
+/// `@DltHandler`, of whatever group
+pub async fn look(Event(placed): Event<OrderPlaced>, headers: Headers) -> Result<(), HandlerError> {
+    println!("{} failed: {:?}", placed.order, headers.get_str(header::ERROR_MESSAGE));
+    Ok(())
+}
+
+pub fn dead_letters<T: Transport + Clone>(transport: &T) -> Result<Consumer, BuildError> {
+    Consumer::builder("dead-orders")
+        .handle_on(ORDERS_DLQ, look)
+        .retry(RetryPolicy::none().dead_letter(false)) // they are dead letters already
+        .topics(TopicSetup::Create { partitions: None, replication: None })
+        .build(transport)
+}
+// ANCHOR_END: dlt
+
+// ANCHOR: batch
+use tidings::worker;
+use tidings::worker::Item;
+
+/// `@KafkaListener(batch = "true")`, `max.poll.records=200`
+#[worker(topic = "parcels", group = "invoices", batch = 200, wait = "1s")]
+pub async fn invoice(parcels: Vec<Item<Event<ParcelSent>>>) -> Vec<Result<(), HandlerError>> {
+    parcels.iter().map(|parcel| bill(&parcel.input.0)).collect() // no BatchListenerFailedException
+}
+// ANCHOR_END: batch
+
+fn bill(parcel: &ParcelSent) -> Result<(), HandlerError> {
+    match parcel.order.as_str() {
+        "" => Err(HandlerError::permanent("no order")),
+        _ => Ok(()),
+    }
+}
+
 // ANCHOR: template
 use tidings::publisher::{PublishError, Publisher};
 
@@ -130,4 +168,23 @@ async fn a_record_of_spring_is_read_on_a_topic_of_one_event() {
     kit.replay(&Fixture::from_json(record).unwrap()).await;
     kit.settled().await;
     kit.expect::<OrderPlaced>().handled_by("ship", 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dead_letters_are_looked_at_and_parcels_invoiced() {
+    let kit = TestKit::new();
+    let transport = kit.transport("shipping");
+    for consumer in [shipping(&transport), dead_letters(&transport)] {
+        kit.start(consumer.unwrap()).await;
+    }
+    let setup = TopicSetup::Create { partitions: None, replication: None };
+    let invoices = invoice::worker().topics(setup).build(&transport).unwrap();
+    let running = invoices.start().await.unwrap();
+    kit.publish(to("")).await;
+    kit.publish(to("Uppsala")).await;
+    kit.settled().await;
+    kit.expect::<OrderPlaced>().handled_by("look", 1).handled_by("ship", 1);
+    while running.status().done() < 1 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }

@@ -85,6 +85,23 @@ pub fn warehouse<T: Transport + Clone>(
 }
 // ANCHOR_END: listen
 
+// ANCHOR: batch
+use tidings::consumer::HandlerError;
+use tidings::worker::{Item, Worker};
+
+/// `Handle(StockReserved[] reserved)`, with `BatchMessagesOf<StockReserved>(..)`
+pub async fn tally(reserved: Vec<Item<Event<StockReserved>>>) -> Vec<Result<(), HandlerError>> {
+    println!("{} at once", reserved.len());
+    reserved.iter().map(|_| Ok(())).collect() // each item has an outcome of its own
+}
+
+pub fn tallying<T: Transport + Clone>(transport: &T) -> Result<Worker, BuildError> {
+    Worker::builder("tallying")
+        .process_batch(500, Duration::from_secs(1), tally) // BatchSize, TriggerTime
+        .build(transport)
+}
+// ANCHOR_END: batch
+
 // ANCHOR: publish
 use tidings::publisher::{PublishError, Publisher};
 
@@ -194,9 +211,24 @@ async fn a_record_of_wolverine_is_read_on_a_topic_of_one_event() {
         kit.settled().await;
         kit.expect::<OrderPlaced>().handled_by("reserve", 1);
         let handled = kit.handled::<OrderPlaced>("reserve");
-        assert_eq!(handled[0].metadata.id.to_string(), "orders/0/0", "not Wolverine's own id");
+        let metadata = &handled[0].metadata;
+        assert_eq!(metadata.id.to_string(), "orders/0/0", "not Wolverine's own id");
+        let correlation = if record.contains("correlation-id") { "c1" } else { "orders/0/0" };
+        assert_eq!(metadata.correlation_id.to_string(), correlation);
         place(&kit.publisher("shop"), OrderPlaced { order: "8".into(), item_code: "cap".into() })
             .await
             .unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_reserved_is_tallied_in_batches() {
+    let kit = TestKit::new();
+    let running = tallying(&kit.transport("tallying")).unwrap().start().await.unwrap();
+    for order in ["7", "8"] {
+        kit.publish(StockReserved { order: order.into() }).await;
+    }
+    while running.status().done() < 2 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

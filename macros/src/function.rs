@@ -5,7 +5,7 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::meta::ParseNestedMeta;
 use syn::spanned::Spanned;
-use syn::{Error, FnArg, ItemFn, LitStr, Path, Result, ReturnType, Type};
+use syn::{Error, FnArg, GenericParam, ItemFn, LitStr, Path, Result, ReturnType, Type};
 
 use crate::attribute::text;
 
@@ -62,12 +62,16 @@ impl Function {
     pub(crate) fn handles(&self, attribute: &str, example: &str) -> Result<()> {
         let signature = &self.item.sig;
         if let Some(param) = signature.generics.params.first() {
+            let named = match param {
+                GenericParam::Lifetime(lifetime) => lifetime.lifetime.to_string(),
+                GenericParam::Type(kind) => kind.ident.to_string(),
+                GenericParam::Const(constant) => constant.ident.to_string(),
+            };
             return Err(Error::new(
                 param.span(),
                 format!(
-                    "nobody says what `{0}` stands for here; give the function to the builder instead: \
-                     `.handle({1}::<..>)`, or make one function for each",
-                    quote!(#param),
+                    "nobody says what `{named}` stands for here; give the function to the builder instead, \
+                     `{}::<..>`, or make one function for each",
                     signature.ident
                 ),
             ));

@@ -15,6 +15,7 @@ mod ordering;
 mod outages;
 mod pauses;
 mod poison;
+mod producer;
 mod publishing;
 mod stage;
 mod state;

@@ -256,7 +256,7 @@ async fn a_worker_on_names_copies_and_one_that_batches_waits() {
     let producer = Producer::new(&kit.transport("shop"));
     for pens in 0..4 {
         let line = Line { order: "1".into(), pens };
-        line_anywhere::send(&producer, line).await.unwrap();
+        line_by_letter::send(&producer, line).await.unwrap(); // to one partition
     }
     let copies = || kit.broker().records(&TopicName::from_static("attributes.copies")).len();
     until(|| copies() == 3 && seen.all().len() == 2).await;
@@ -301,6 +301,6 @@ backoffs! {
     fixed: "fixed:1m30s",
     linear: "linear:250ms",
     exponential: "exponential:1s:cap=5s",
-    spread: "exponential:1s:jitter=0.25:cap=1h",
-    jittered: "fixed:2d:jitter",
+    spread: "exponential:1s:jitter=0.25:cap=1m30s",
+    jittered: "fixed:20s:jitter",
 }

@@ -81,7 +81,7 @@ impl Input for RawRecord {
 /// An input that says itself on which topics it lies: an [`Event`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say on which topic it lies",
-    note = "name the topic: `.handle_on(Users, handler)` for a consumer, `.input::<Users>()` for a worker"
+    note = "name the topic: `.handle_on(Users, handler)` for a consumer, `.input::<Users>()` for a worker, `topic = Users` in an attribute"
 )]
 pub trait OwnTopics: Input {
     /// Their names.
@@ -114,6 +114,11 @@ impl<T: Topic> LiesOn<T> for RawRecord {}
 
 /// Where the input `I` is read: a topic that is a type and carries it, [`Own`], or a topic that is known
 /// at run time only, as a [`TopicSpec`] or a name.
+#[diagnostic::on_unimplemented(
+    message = "`{I}` cannot be read from `{Self}`",
+    label = "not a topic that carries it",
+    note = "where the topic is declared, list what it carries: `#[topic(.., carries(..))]`"
+)]
 pub trait InputTopics<I: Input> {
     /// The topics, and what is declared about them.
     fn needs(self) -> Vec<TopicNeed>;
