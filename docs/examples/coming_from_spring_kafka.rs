@@ -71,7 +71,7 @@ pub fn shipping<T: Transport + Clone>(transport: &T) -> Result<Consumer, BuildEr
         .members(3) // concurrency = "3"
         .order(Order::ByPartition) // a record at a time of each partition; `ByKey` is faster
         .topics(TopicSetup::Create { partitions: None, replication: None }) // KafkaAdmin
-        .on_assigned(|partitions| println!("{partitions:?}")) // ConsumerAwareRebalanceListener
+        .on_assigned(|_, partitions| println!("{partitions:?}")) // ConsumerAwareRebalanceListener
         .build(transport)
 }
 // ANCHOR_END: container
