@@ -293,7 +293,8 @@ fn the_tables_of_features_and_modules_are_complete() {
 #[test]
 fn every_setter_of_the_consumer_is_in_the_book() {
     let page = read("docs/src/consuming.md");
-    for setter in between(&read("src/consumer/builder.rs"), "    pub fn ", "(mut self") {
+    let setters = read("src/consumer/builder.rs") + &read("src/consumer/hooks.rs");
+    for setter in between(&setters, "    pub fn ", "(mut self") {
         let setter = setter.split('<').next().unwrap();
         if setter != "build" {
             assert!(page.contains(&format!("`{setter}`")), "{setter}");

@@ -188,6 +188,23 @@ pub fn layered(mailer: Mailer, kafka: &Kafka) -> Result<Consumer, BoxError> {
 }
 // ANCHOR_END: layers
 
+// ANCHOR: hooks
+/// Says which member of the process does what, and when the backlog is read.
+pub fn watched(mailer: Mailer, kafka: &Kafka) -> Result<Consumer, BoxError> {
+    let consumer = Consumer::builder("email-service")
+        .handle(welcome)
+        .state(mailer)
+        .members(4)
+        .restarts(3, Duration::from_secs(600))
+        .on_assigned(|member, partitions| println!("member {member} has {} more", partitions.len()))
+        .on_partition_end(|member, partition| println!("member {member} has read {partition}"))
+        .on_error(|member, error| println!("member {member}: {error}"))
+        .on_stopping(|member| println!("member {member} stops"))
+        .build(kafka)?;
+    Ok(consumer)
+}
+// ANCHOR_END: hooks
+
 // ANCHOR: run
 pub async fn run(consumer: Consumer, shutdown: impl Future<Output = ()>) -> Result<(), BoxError> {
     let running = consumer.start().await?;

@@ -27,6 +27,7 @@ mod outbox;
 mod producer;
 mod publishing;
 mod retries;
+mod state;
 #[cfg(feature = "otel")]
 mod telemetry;
 #[cfg(feature = "testing")]

@@ -128,7 +128,7 @@ pub async fn run(
     kafka: &Kafka,
     shutdown: impl Future<Output = ()>,
 ) -> Result<Vec<(String, StopReport)>, BoxError> {
-    let workers = Workers::new().add(reports(kafka)?).add(storing(kafka)?);
+    let workers = Workers::new().worker(reports(kafka)?).worker(storing(kafka)?);
     let running = workers.start().await?;
     shutdown.await;
     for status in running.statuses() {

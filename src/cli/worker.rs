@@ -27,7 +27,7 @@ pub(super) async fn run(
     let kafka = session.connect()?;
     let mut workers = Workers::new();
     for name in names {
-        workers = workers.add(session.app.worker_named(name, &kafka)?);
+        workers = workers.worker(session.app.worker_named(name, &kafka)?);
     }
     let mut running = tokio::select! {
         biased;

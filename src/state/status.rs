@@ -127,6 +127,13 @@ impl StateViewStatus {
         self.0.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Finds it as long as somebody holds it.
+    #[cfg(feature = "otel")]
+    pub(crate) fn weakly(&self) -> impl Fn() -> Option<Self> + Send + Sync + use<> {
+        let held = Arc::downgrade(&self.0);
+        move || held.upgrade().map(Self)
+    }
+
     /// Its topic.
     pub fn topic(&self) -> &TopicName {
         &self.0.topic

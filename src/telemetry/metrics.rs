@@ -8,6 +8,7 @@ use crate::consumer::ConsumerStatus;
 use crate::outbox::RelayStatus;
 use crate::producer::Producer;
 use crate::publisher::Publisher;
+use crate::state::StateViewStatus;
 
 /// Reports what publishers, producers, consumers and relays count, and what waits in outboxes.
 ///
@@ -87,6 +88,16 @@ impl Metrics {
                 seen.observe(held.shards as f64, &[relay.clone(), owner(held.relay)]);
             }
         });
+    }
+
+    /// Reports a view of a state topic: keys, memory, and whether it is ready.
+    pub fn state_view(&self, status: &StateViewStatus) {
+        let topic = || KeyValue::new(attribute::TOPIC, status.topic().to_string());
+        let gauge = |metric, read| self.gauge(metric, status.weakly(), topic(), read);
+        gauge(&metric::STATE_KEYS, |status: &StateViewStatus| status.counts().keys() as f64);
+        gauge(&metric::STATE_MEMORY, |status| status.counts().bytes() as f64);
+        gauge(&metric::STATE_UNREADABLE, |status| status.counts().unreadable_keys() as f64);
+        gauge(&metric::STATE_READY, |status| f64::from(u8::from(status.is_ready())));
     }
 
     fn count<S: 'static>(

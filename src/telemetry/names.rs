@@ -86,6 +86,8 @@ pub mod attribute {
     pub const SYSTEM: &str = "messaging.system";
     /// The consumer group.
     pub const GROUP: &str = "messaging.consumer.group.name";
+    /// The topic.
+    pub const TOPIC: &str = "messaging.destination.name";
     /// What became of it.
     pub const OUTCOME: &str = "tidings.outcome";
     /// The relay that says so.
@@ -126,6 +128,10 @@ pub mod metric {
         DELAYED = "tidings.outbox.delayed", "{message}", "rows that are to be published later";
         PARKED = "tidings.outbox.parked", "{message}", "events that cannot be published until somebody does something about it";
         BEHIND_PARKED = "tidings.outbox.behind_parked", "{message}", "events that wait behind a parked one of their key";
+        STATE_KEYS = "tidings.state.keys", "{key}", "keys that a view of a state topic holds";
+        STATE_MEMORY = "tidings.state.memory", "By", "what they and their values take, as it is counted against the view's bound";
+        STATE_UNREADABLE = "tidings.state.unreadable", "{key}", "keys of it whose last record could not be read";
+        STATE_READY = "tidings.state.ready", "1", "1 where the view is ready, else 0";
         SHARDS = "tidings.outbox.shards", "{shard}", "shards of the outbox that a relay holds by lease";
     }
 }

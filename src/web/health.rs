@@ -63,7 +63,10 @@ impl Health {
     }
 
     pub(super) fn add_view(&self, view: StateViewStatus) {
-        self.state().views.push(view);
+        let mut state = self.state();
+        #[cfg(feature = "otel")]
+        state.metrics.iter().for_each(|metrics| metrics.state_view(&view));
+        state.views.push(view);
     }
 
     pub(super) fn add_relay(&self, status: RelayStatus) {
@@ -81,6 +84,7 @@ impl Health {
         state.producers.iter().for_each(|producer| metrics.producer(producer));
         state.consumers.iter().for_each(|status| metrics.consumer(status));
         state.relays.iter().for_each(|status| metrics.relay(status));
+        state.views.iter().for_each(|status| metrics.state_view(status));
         state.metrics = Some(metrics);
     }
 

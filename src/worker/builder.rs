@@ -67,7 +67,7 @@ pub enum DeadLetters {
     /// They are dropped: logged and counted.
     Off,
     /// They go to this topic.
-    Topic(TopicName),
+    To(TopicName),
 }
 
 impl From<bool> for DeadLetters {
@@ -78,7 +78,7 @@ impl From<bool> for DeadLetters {
 
 impl From<TopicName> for DeadLetters {
     fn from(name: TopicName) -> Self {
-        Self::Topic(name)
+        Self::To(name)
     }
 }
 
@@ -360,7 +360,7 @@ impl<In, Out> WorkerBuilder<In, Out, Work> {
         let (concurrency, group) = (*concurrency, group.clone().unwrap_or_else(|| name.clone()));
         let policy = settings.policy(transport.consumer_defaults().retry);
         let Settings { name, mut consumer, dead_letters, timeout, hooks, .. } = settings;
-        if let Some(DeadLetters::Topic(topic)) = dead_letters {
+        if let Some(DeadLetters::To(topic)) = dead_letters {
             consumer = consumer.dead_letter_topic(topic);
         }
         let producer = Producer::new(transport);

@@ -19,8 +19,8 @@ use crate::transport::TopicNeed;
 /// What a worker may answer where its output goes to `To`: nothing, integration events or messages without an
 /// output topic; with one, integration events and values that the topic carries; an `Option` or a `Vec` of them.
 #[diagnostic::on_unimplemented(
-    message = "a worker cannot answer `{Self}` here",
-    note = "without an output topic it answers `()`, an integration event or a `Message`; with `.output::<T>()` an integration event or a `Value<V>` that `T` carries; or an `Option` or `Vec` of that"
+    message = "a worker whose output goes to `{To}` cannot answer `{Self}`",
+    note = "without an output topic it answers `()`, an integration event or a `Message`; with `.output::<T>()` an integration event or a `Value<V>` that `T` carries, as `#[topic(.., carries(..))]` says; or an `Option` or `Vec` of that"
 )]
 pub trait Output<To>: Send {
     /// The topics that it may go to, beside the worker's output topic.

@@ -39,7 +39,7 @@ impl Workers {
 
     /// Adds a worker.
     #[must_use]
-    pub fn add(mut self, worker: Worker) -> Self {
+    pub fn worker(mut self, worker: Worker) -> Self {
         self.0.push(worker);
         self
     }

@@ -8,6 +8,8 @@ mod broker;
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(feature = "kafka-tls")]
+mod denied;
 mod embedded;
 mod groups;
 mod input;

@@ -14,6 +14,7 @@ mod ordering;
 mod outages;
 mod pauses;
 mod poison;
+mod producer;
 mod publishing;
 mod stage;
 #[path = "../support/mod.rs"]

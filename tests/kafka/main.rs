@@ -25,6 +25,7 @@ mod outage;
 #[path = "../support/panics.rs"]
 mod panics;
 mod path;
+mod producer;
 #[cfg(feature = "axum")]
 mod readiness;
 mod retention;

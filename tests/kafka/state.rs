@@ -35,7 +35,9 @@ async fn create(
         ..NewTopic::new(topic.clone())
     };
     kafka.admin().create(&[new], SOON).await.unwrap();
-    let there = async || kafka.admin().describe(&[topic.clone()], SOON).await.unwrap()[0].is_some();
+    let there = async || {
+        kafka.admin().describe(std::slice::from_ref(&topic), SOON).await.unwrap()[0].is_some()
+    };
     while !there().await {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -10,6 +10,7 @@ use tidings::consumer::{Consumer, Event, HandlerError};
 use tidings::producer::{Message, Producer};
 use tidings::publisher::Publisher;
 use tidings::retry::Backoff;
+use tidings::state::{AnyTopic, StateView, StateWriter};
 use tidings::telemetry::{Metrics, names::metric};
 
 use crate::stage::*;
@@ -85,6 +86,12 @@ async fn what_is_sent_consumed_and_waiting_is_reported_as_long_as_somebody_does_
     let click = || Message::new(clicks.clone(), &7).unwrap();
     producer.send(click()).await.unwrap();
     producer.send(click().partition(99)).await.unwrap_err();
+    let rates = tidings::event::TopicName::from_static("rates");
+    let create = tidings::consumer::TopicSetup::Create { partitions: None, replication: None };
+    let view: StateView<AnyTopic, u32> =
+        StateView::named(rates.clone()).topics(create).start(&client).await.unwrap();
+    metrics.state_view(view.status());
+    StateWriter::named(producer.clone(), rates).put("eur", &7).await.unwrap();
     let mut groups = Vec::new();
     for group in ["mail", "audit"] {
         let consumer = Consumer::builder(group)
@@ -120,6 +127,9 @@ async fn what_is_sent_consumed_and_waiting_is_reported_as_long_as_somebody_does_
         ("messaging.client.consumed.messages handled mail", 2.0),
         ("messaging.client.consumed.messages audit dead_lettered", 2.0),
         ("messaging.client.consumed.messages audit handled", 0.0),
+        ("tidings.state.keys rates", 1.0),
+        ("tidings.state.unreadable rates", 0.0),
+        ("tidings.state.ready rates", 1.0),
         ("tidings.consumer.ready mail", 1.0),
         ("tidings.consumer.paused mail", 0.0),
         ("tidings.relay.messages published relay-1", 1.0),
@@ -140,11 +150,14 @@ async fn what_is_sent_consumed_and_waiting_is_reported_as_long_as_somebody_does_
         .map(|name| name.split(' ').next().unwrap().to_owned())
         .collect();
     assert_eq!(names, metric::ALL.iter().map(|metric| metric.name.to_owned()).collect());
+    drop(view);
     stop(relay).await;
     let _ = groups.remove(0).stop(SOON).await;
     eventually("those that stopped say no more", SOON, || {
         let now = collected.now();
-        let gone = |name: &&String| name.contains(" mail") || name.contains("relay-1");
+        let gone = |name: &&String| {
+            [" mail", "relay-1", " rates"].iter().any(|whose| name.contains(whose))
+        };
         !now.keys().any(|name| gone(&name)) && now.keys().any(|name| name.ends_with(" audit"))
     })
     .await;

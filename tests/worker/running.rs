@@ -54,7 +54,8 @@ async fn a_worker_that_has_committed_nothing_lags_by_all_that_lies_there() {
 #[tokio::test(start_paused = true)]
 async fn several_workers_start_and_stop_together() {
     let (broker, client) = stage().await;
-    let workers = Workers::new().add(build(worker("a"), &client)).add(build(worker("b"), &client));
+    let workers =
+        Workers::new().worker(build(worker("a"), &client)).worker(build(worker("b"), &client));
     let mut running = workers.start().await.unwrap();
     send(&client, numbered("home", 1..4)).await;
     quiet(&broker).await;
@@ -72,7 +73,8 @@ async fn several_workers_start_and_stop_together() {
 #[tokio::test(start_paused = true)]
 async fn workers_that_cannot_all_start_do_not_start() {
     let (_, client) = stage().await;
-    let twice = Workers::new().add(build(worker("a"), &client)).add(build(worker("a"), &client));
+    let twice =
+        Workers::new().worker(build(worker("a"), &client)).worker(build(worker("a"), &client));
     let Err(error) = twice.start().await else { panic!("they started") };
     assert!(matches!(&error, WorkersError::Twice(name) if name == "a"), "{error}");
     let other = Worker::builder("b")
@@ -80,7 +82,7 @@ async fn workers_that_cannot_all_start_do_not_start() {
         .process(|_: RawRecord| async { Ok::<_, HandlerError>(()) })
         .build(&client)
         .unwrap();
-    let workers = Workers::new().add(build(worker("a"), &client)).add(other);
+    let workers = Workers::new().worker(build(worker("a"), &client)).worker(other);
     let Err(error) = workers.start().await else { panic!("they started") };
     let WorkersError::Start { worker, .. } = &error else { panic!("{error}") };
     assert_eq!(worker, "b");

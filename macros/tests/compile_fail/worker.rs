@@ -40,6 +40,8 @@ fn main() {
     // The output topic does not carry what is answered.
     let _ = Worker::builder("output").input::<Visits>().output::<Reports>().process(copy);
 
+    let _ = Worker::builder("events").input::<Visits>().output::<Visits>().process(report);
+
     // The input topic does not carry what is read.
     let _ = Worker::builder("input").input::<Visits>().process(read);
 

@@ -83,6 +83,11 @@ impl TurnedAway {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
+    /// Whether one does.
+    pub(super) fn is_set(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// A code, with the reason where the code says that nobody answers.
     pub(super) fn explain(&self, code: Code) -> String {
         let nobody = matches!(

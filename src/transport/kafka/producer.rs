@@ -65,6 +65,8 @@ struct Queue {
     closed: AtomicBool,
     given_up: Mutex<Vec<EventId>>,
     clock: BrokerClock,
+    /// How long the client tries.
+    tries: Duration,
 }
 
 /// The client of a producer that may be transactional.
@@ -75,6 +77,7 @@ pub(super) struct Waits {
     pub(super) capacity: usize,
     pub(super) send: Duration,
     pub(super) delivery: Duration,
+    pub(super) message: Duration,
 }
 
 impl Waits {
@@ -84,6 +87,7 @@ impl Waits {
             capacity: producer.queue_capacity as usize,
             send: producer.send_wait,
             delivery: producer.delivery_wait,
+            message: producer.message_timeout,
         }
     }
 }
@@ -103,6 +107,7 @@ impl KafkaProducer {
             closed: AtomicBool::new(false),
             given_up: Mutex::default(),
             clock,
+            tries: waits.message,
         });
         let client: BaseProducer<Deliveries> = settings
             .create_with_context(Deliveries {
@@ -346,7 +351,14 @@ impl ProducerContext for Deliveries {
                     receipt.settle(Err(ProduceError::Closed));
                 } else {
                     let topic = TopicName::new(message.topic()).expect("it was one");
-                    let error = refused(&topic, code, self.log.turned_away());
+                    let turned_away = self.log.turned_away();
+                    let error = match code {
+                        // A client that is let in may have had its record stored all the same.
+                        Code::MessageTimedOut if !turned_away.is_set() => {
+                            ProduceError::NoAnswer { waited: self.queue.tries }
+                        }
+                        code => refused(&topic, code, turned_away),
+                    };
                     tracing::warn!(%topic, id = receipt.id().map(tracing::field::display), %error, "not published");
                     receipt.settle(Err(error));
                 }
