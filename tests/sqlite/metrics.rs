@@ -83,6 +83,7 @@ async fn what_is_sent_consumed_and_waiting_is_reported_as_long_as_somebody_does_
     let producer = Producer::new(&client);
     metrics.producer(&producer);
     let clicks = tidings::event::TopicName::from_static("clicks");
+    stage.broker.create_topic(clicks.clone(), tidings::transport::memory::TopicConfig::default());
     let click = || Message::new(clicks.clone(), &7).unwrap();
     producer.send(click()).await.unwrap();
     producer.send(click().partition(99)).await.unwrap_err();
@@ -120,7 +121,7 @@ async fn what_is_sent_consumed_and_waiting_is_reported_as_long_as_somebody_does_
     for (metric, value) in [
         ("messaging.client.sent.messages acknowledged memory", 1.0),
         ("messaging.client.sent.messages failed memory", 0.0),
-        ("tidings.producer.messages acknowledged memory", 1.0),
+        ("tidings.producer.messages acknowledged memory", 2.0),
         ("tidings.producer.messages failed memory", 1.0),
         ("tidings.producer.messages memory retried", 0.0),
         ("tidings.producer.open memory", 0.0),
