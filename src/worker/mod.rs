@@ -31,16 +31,18 @@ mod output;
 mod process;
 mod rate;
 mod running;
+mod settings;
 mod single;
 mod topics;
 mod workers;
 
-pub use batch::{BatchAnswer, Item};
-pub use builder::{DeadLetters, Work, WorkerBuilder};
+pub use batch::{BatchAnswer, BatchFn, BatchProcessor, Item, ProcessBatch};
+pub use builder::{Work, WorkerBuilder};
 pub use frame::Failed;
 pub use output::{Output, Outputs};
 pub use process::{OfType, Process, Processor};
 pub use running::{RunningWorker, Worker, WorkerStatus};
+pub use settings::DeadLetters;
 pub use topics::{NoTopic, On, OutputTopic};
 pub use workers::{RunningWorkers, Workers, WorkersError};
 
