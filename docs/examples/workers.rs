@@ -132,12 +132,12 @@ pub async fn run(
     let running = workers.start().await?;
     shutdown.await;
     for status in running.statuses() {
-        let lag = status.lag(Duration::from_secs(5)).await?;
         println!(
-            "{}: {} done, {} failed, {lag} to go",
+            "{}: {} done, {} failed, {:.0}/s",
             status.name(),
             status.done(),
-            status.failed()
+            status.failed(),
+            status.rate()
         );
     }
     Ok(running.stop(Duration::from_secs(20)).await)

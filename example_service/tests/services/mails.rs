@@ -15,16 +15,9 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::shared::SOON;
-use crate::stage::{Mailbox, TIERS, ask, get, mails, users};
+use crate::stage::{Mailbox, TIERS, ask, get, mails, sign_up, users};
 
 const FAULTS: (&str, &str) = ("EMAIL_SERVICE__FAULTS", "true");
-
-async fn sign_up(users: &Router, email: &str) -> String {
-    let body = json!({ "email": email, "full_name": "Ada Lovelace" });
-    let (status, user) = ask(users, Method::POST, "/users", Some(body)).await;
-    assert_eq!(status, StatusCode::CREATED);
-    user["id"].as_str().unwrap().to_owned()
-}
 
 #[tokio::test]
 async fn a_user_is_greeted_and_in_the_end_taken_leave_of() {
