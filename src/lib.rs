@@ -64,7 +64,7 @@
 //!
 //! | feature | default | what it brings |
 //! | --- | --- | --- |
-//! | `macros` | yes | `#[derive(IntegrationEvent, DomainEvent, Command, Query, Topic)]` |
+//! | `macros` | yes | `#[derive(IntegrationEvent, DomainEvent, Command, Query, Topic)]`, and `#[producer]`, `#[consumer]`, `#[worker]` on functions |
 //! | `json` | yes | JSON payloads |
 //! | `kafka` | yes | the Kafka transport on librdkafka, which is compiled from C |
 //! | `kafka-tls` | no | TLS and SASL/SCRAM for Kafka; links OpenSSL |

@@ -7,6 +7,7 @@ mod building;
 mod events;
 mod failures;
 mod handling;
+mod hooks;
 mod hostile_headers;
 mod hostile_payloads;
 mod lifecycle;
@@ -17,5 +18,6 @@ mod poison;
 mod producer;
 mod publishing;
 mod stage;
+mod state;
 #[path = "../support/mod.rs"]
 mod support;

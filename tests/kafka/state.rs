@@ -70,8 +70,10 @@ async fn put_seen(kafka: &Kafka, topic: &TopicName, view: &View, key: &str, n: u
 async fn a_view_catches_up_on_an_empty_topic_then_follows_values_and_tombstones() {
     let Some(broker) = kafka_address() else { return };
     let kafka = client("state", &broker);
-    let topic = create(&kafka, "state.follow", 3, &[]).await;
-    let view = start(&kafka, &topic).await;
+    let topic = crate::events::topic("state.follow");
+    let view = View::named(topic.clone()).topics(crate::stage::create(3)).start(&kafka).await;
+    let view = view.unwrap();
+    tokio::time::timeout(SOON, view.caught_up()).await.expect("it catches up").unwrap();
     assert!(view.is_empty() && view.status().is_ready(), "{:?}", view.status().problems());
     for n in 0..30 {
         put_seen(&kafka, &topic, &view, &format!("k{n}"), n).await;

@@ -1,4 +1,4 @@
-//! A store that tests listen to while it commits.
+//! A store that tests listen to while it commits or purges.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,8 @@ use tidings::store::{
 };
 use tidings::transport::TopicPartition;
 
-/// A store of whose commits somebody hears before and after, and may say that they failed.
+/// A store of whose commits somebody hears before and after, and of whose purges; he may say that they
+/// failed.
 #[derive(Clone)]
 pub struct Heard(pub PostgresStore, pub Arc<Hear>);
 
@@ -75,6 +76,7 @@ impl InboxTables for Heard {
     }
 
     async fn purge(&self, group: &str, window: Duration, most: u32) -> Result<u64, StoreError> {
+        (self.1)("purge")?;
         self.0.purge(group, window, most).await
     }
 

@@ -206,6 +206,39 @@ async fn many_handled_events_are_forgotten_in_small_batches_once_their_window_is
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_purge_that_panicked_or_failed_has_left_is_purged_by_the_next_ones() {
+    let Some(stage) = stage().await else { return };
+    stage.make_effects().await;
+    stage
+        .execute(
+            "INSERT INTO {inbox} \
+             SELECT 'books', 'book', n::text, 'shop', now() - interval '1 day' \
+             FROM generate_series(1, 2500) n",
+        )
+        .await;
+    let purges = AtomicU32::new(0);
+    let hear = Arc::new(move |step| match step {
+        "purge" => match purges.fetch_add(1, Ordering::SeqCst) {
+            0 => panic!("as a store's own code may"),
+            1 => Err(StoreError::Database { what: "purge", source: "away".into() }),
+            _ => Ok(()),
+        },
+        _ => Ok(()),
+    });
+    let outbox = Outbox::new(Heard(stage.store.clone(), hear), Source::new("shop").unwrap());
+    let handler = async |_: Event<Charged>, _: Tx<Heard>| -> Result<(), HandlerError> { Ok(()) };
+    let consumer = Consumer::builder("books")
+        .inbox(Inbox::new(outbox).window(Duration::from_secs(2)))
+        .handler_timeout(Duration::from_millis(100))
+        .handle_named("book", handler)
+        .topics(TopicSetup::Create { partitions: Some(1), replication: None })
+        .retry(RetryPolicy::none());
+    let running = consumer.build(&stage.client("books")).unwrap().start().await.unwrap();
+    stage.rows("{inbox}", 0).await;
+    assert!(running.stop(SOON).await.is_clean());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_whose_answer_does_not_come_is_found_to_be_done() {
     let Some(stage) = stage().await else { return };
     stage.make_effects().await;

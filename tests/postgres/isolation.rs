@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use sqlx::Row;
+use tidings::retry::{Backoff, RetryPolicy};
+use tidings::store::postgres::PostgresInbox;
 use tidings::store::{Claim, InboxTables, OutboxStore, StoreError, Transactions};
 
 use crate::inbox_stage::*;
@@ -157,6 +159,27 @@ async fn events_that_are_delivered_again_at_once_have_their_effect_once() {
         let counts = (sum(|c| c.handled()), sum(|c| c.duplicates()), sum(|c| c.dead_lettered()));
         assert_eq!(counts, (50, 50, 0), "{level}");
         assert_eq!(stage.store.purge("books", Duration::ZERO, 1_000).await.unwrap(), 50);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn offsets_in_the_database_make_conflicts_that_retries_in_place_outlast() {
+    for level in STRICTER {
+        let Some(stage) = stage_of(level).await else { return };
+        stage.make_effects().await;
+        let client = stage.client("books");
+        let inbox = PostgresInbox::new(stage.outbox.clone()).offsets_in_database();
+        let retry = RetryPolicy::none().immediate(100);
+        let retry = retry.backoff(Backoff::fixed(Duration::from_millis(5)).jitter(true));
+        let consumer = stage.booking().inbox(inbox).retry(retry).handle(book);
+        let running = consumer.build(&client).unwrap().start().await.unwrap();
+        publish(&client, (0..60).map(charged).collect()).await;
+        stage.caught_up().await;
+        assert_eq!(stage.effects().await, (0..60).collect::<Vec<_>>(), "{level}");
+        assert_eq!(running.status().counts().dead_lettered(), 0, "{level}");
+        assert!(running.stop(SOON).await.is_clean());
+        let stored = stage.store.offsets("books").await.unwrap();
+        assert_eq!(stored.iter().map(|(_, next)| next).sum::<i64>(), 60, "{level}");
     }
 }
 

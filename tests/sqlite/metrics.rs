@@ -12,6 +12,7 @@ use tidings::publisher::Publisher;
 use tidings::retry::Backoff;
 use tidings::state::{AnyTopic, StateView, StateWriter};
 use tidings::telemetry::{Metrics, names::metric};
+use tidings::transport::memory::TopicConfig;
 
 use crate::stage::*;
 use crate::support::*;
@@ -83,6 +84,7 @@ async fn what_is_sent_consumed_and_waiting_is_reported_as_long_as_somebody_does_
     let producer = Producer::new(&client);
     metrics.producer(&producer);
     let clicks = tidings::event::TopicName::from_static("clicks");
+    stage.broker.create_topic(clicks.clone(), TopicConfig::default());
     let click = || Message::new(clicks.clone(), &7).unwrap();
     producer.send(click()).await.unwrap();
     producer.send(click().partition(99)).await.unwrap_err();
@@ -91,7 +93,7 @@ async fn what_is_sent_consumed_and_waiting_is_reported_as_long_as_somebody_does_
     let view: StateView<AnyTopic, u32> =
         StateView::named(rates.clone()).topics(create).start(&client).await.unwrap();
     metrics.state_view(view.status());
-    StateWriter::named(producer.clone(), rates).put("eur", &7).await.unwrap();
+    StateWriter::named(Producer::new(&client), rates).put("eur", &7).await.unwrap();
     let mut groups = Vec::new();
     for group in ["mail", "audit"] {
         let consumer = Consumer::builder(group)

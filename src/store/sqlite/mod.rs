@@ -9,6 +9,7 @@ mod leases;
 mod migrations;
 mod parked;
 mod session;
+mod statements;
 mod transaction;
 
 use std::sync::Arc;
@@ -23,7 +24,8 @@ pub use transaction::transaction;
 use self::append::AppendSql;
 use self::inbox::InboxSql;
 use self::parked::ParkedSql;
-use self::session::{SessionSql, SqliteSession};
+use self::session::SqliteSession;
+use self::statements::SessionSql;
 use super::{
     Backlog, InvalidTables, Migration, OutboxSession, OutboxStore, ParkedEvent, RowId, StoreError,
     Tables,

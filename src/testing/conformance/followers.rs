@@ -7,12 +7,14 @@ use super::groups::{divided, partitions};
 use super::member::{Join, Member};
 use super::trial::{Client, Trial, at, numbers_of, run_of};
 use crate::event::TopicName;
+use crate::transport::TopicPartition;
 
 declare! { "followers":
     together [Followers] = "a follower's partitions come with their leader's, and are read",
     over_members [Followers, Rebalance] = "a follower's partitions go where their leader's go when members join and leave",
     from_beginning [Followers, StartAtLatest] = "a follower without a committed offset is read from its beginning, even where groups begin at the end",
     committed [Followers] = "a follower goes on at its committed offset",
+    ends [Followers] = "who asks for it is told each partition's end behind its records, and again behind more, be it a leader's or a follower's",
 }
 
 /// A topic and another one that follows it.
@@ -136,4 +138,42 @@ async fn committed(trial: &Trial) -> Verdict {
     let second = trial.join(&client, join())?;
     trial.until("the rest is read", &[&second], || (of(&second).len() >= 6).then_some(())).await?;
     same("what the next member reads", (4..10).collect(), of(&second))
+}
+
+async fn ends(trial: &Trial) -> Verdict {
+    let client = trial.client()?;
+    let (leader, follower) = pair(trial, &client, 2).await?;
+    let all: BTreeSet<_> = &partitions(&leader, 2) | &partitions(&follower, 2);
+    for partition in 0..2 {
+        trial.send_all(&client, &run_of(&leader, partition, 0..5)).await?;
+    }
+    trial.send_all(&client, &run_of(&follower, 1, 0..3)).await?;
+    let join = || Join::new(trial.name("group"), [&leader]).follower(&follower, &leader);
+    let member = trial.join(&client, join().ends())?;
+    let told = |partition: &TopicPartition, read| {
+        let state = member.state();
+        state.ends.iter().any(|(end, at)| end == partition && *at == read).then_some(())
+    };
+    let each = || {
+        let ends: BTreeSet<_> = member.state().ends.iter().map(|(p, _)| p.clone()).collect();
+        (ends == all).then_some(())
+    };
+    trial.until("each end is told", &[&member], each).await?;
+    for partition in 0..2 {
+        let read = if partition == 1 { 3 } else { 0 };
+        for (end, read) in [(at(&leader, partition), 5), (at(&follower, partition), read)] {
+            let told: Vec<_> =
+                member.state().ends.iter().filter(|(p, _)| *p == end).cloned().collect();
+            same("the first end that was told", Some(&(end, read)), told.first())?;
+        }
+    }
+    for (topic, partition, from, read) in [(&follower, 0, 0, 1), (&leader, 1, 5, 6)] {
+        trial.send_all(&client, &run_of(topic, partition, from..from + 1)).await?;
+        let end = at(topic, partition);
+        trial.until("the end behind one more", &[&member], || told(&end, read)).await?;
+    }
+    let unasked = trial.join(&client, join())?;
+    let read = || (unasked.state().records.len() >= 15).then_some(());
+    trial.until("all is read once more", &[&unasked], read).await?;
+    same("ends that nobody asked for", 0, unasked.state().ends.len())
 }

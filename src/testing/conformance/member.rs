@@ -58,6 +58,12 @@ impl Join {
         self
     }
 
+    /// Asks for ends of partitions.
+    pub(super) fn ends(mut self) -> Self {
+        self.subscription.ends = true;
+        self
+    }
+
     pub(super) fn on_revoke(mut self, on_revoke: OnRevoke) -> Self {
         self.on_revoke = on_revoke;
         self
@@ -77,6 +83,8 @@ pub(super) struct State {
     /// How many assignments came, empty ones included.
     pub(super) assignments: usize,
     pub(super) records: Vec<Received>,
+    /// Ends that were told, and how much of the partition had been read by then.
+    pub(super) ends: Vec<(TopicPartition, usize)>,
     pub(super) commits: Vec<(Offsets, Result<(), String>)>,
     /// Replies that were kept.
     pub(super) held: Vec<(Vec<TopicPartition>, RevokeReply)>,
@@ -126,6 +134,17 @@ impl State {
 
     fn give_up(&mut self, partitions: &[TopicPartition]) {
         self.owned.retain(|partition, _| !partitions.contains(partition));
+    }
+
+    fn ended(&mut self, partition: TopicPartition) {
+        if !self.owned.contains_key(&partition) {
+            self.wrong.push(format!("the end of {partition} for a member that has it not"));
+        }
+        let of = |record: &&Received| {
+            record.topic == partition.topic && record.partition == partition.partition
+        };
+        let read = self.records.iter().filter(of).count();
+        self.ends.push((partition, read));
     }
 
     fn took(&mut self, RecordBatch { partition, records }: RecordBatch) {
@@ -178,7 +197,7 @@ impl Member {
                             state.revoked(partitions, reply);
                         }
                         SourceEvent::Records(batch) => state.took(batch),
-                        SourceEvent::End(_) => {}
+                        SourceEvent::End(partition) => state.ended(partition),
                         SourceEvent::Committed { offsets, result } => {
                             let result = result.map_err(|error| crate::error::chain(&error));
                             state.commits.push((offsets, result));
