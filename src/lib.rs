@@ -76,7 +76,7 @@
 //! | `otel` | no | metrics, and trace context between `tracing` spans and event headers, as OpenTelemetry has it |
 //! | `testing` | no | the memory transport with virtual time; `testing`: the test kit, the simulator, and the conformance suite for transports |
 // Without a format `Format` has no values, and what takes one is never reached.
-#![cfg_attr(not(feature = "json"), allow(dead_code, unused_variables))]
+#![cfg_attr(not(feature = "json"), allow(dead_code, unreachable_code, unused_variables))]
 
 #[cfg(feature = "cli")]
 pub mod cli;
