@@ -143,6 +143,16 @@ fn workers<T: Transport + Clone>(transport: &T) -> Result<[Worker; 2], BuildErro
 }
 // ANCHOR_END: worker
 
+// ANCHOR: commands
+#[cfg(feature = "cli")]
+pub fn commands(arguments: Vec<std::ffi::OsString>) -> std::process::ExitCode {
+    let app = tidings::cli::App::new("site")
+        .worker("report", |kafka| report::worker().build(kafka))
+        .worker("archive", |kafka| archive::worker().build(kafka));
+    tidings::cli::run_from(app, arguments)
+}
+// ANCHOR_END: commands
+
 // ANCHOR: test
 #[tokio::test(start_paused = true)]
 async fn who_signs_up_is_welcome() {
@@ -171,4 +181,13 @@ async fn clicks_are_reported_and_archived() {
     let record = kit.broker().records(&reports).remove(0);
     let entry: Entry = serde_json::from_slice(record.payload.as_deref().unwrap()).unwrap();
     assert_eq!(entry, Entry { text: "ada saw /prices".into() });
+}
+
+#[cfg(feature = "cli")]
+#[test]
+fn what_an_attribute_made_runs_from_the_command_line() {
+    let run = |arguments: &[&str]| commands(arguments.iter().map(Into::into).collect());
+    assert_eq!(run(&["site", "--help"]), std::process::ExitCode::SUCCESS);
+    let unknown = run(&["site", "--brokers", "localhost:1", "worker", "no-such-worker"]);
+    assert_eq!(unknown, std::process::ExitCode::from(3));
 }

@@ -132,12 +132,12 @@ pub async fn run(
     let running = workers.start().await?;
     shutdown.await;
     for status in running.statuses() {
-        let lag = status.lag(Duration::from_secs(5)).await?;
         println!(
-            "{}: {} done, {} failed, {lag} to go",
+            "{}: {} done, {} failed, {:.0}/s",
             status.name(),
             status.done(),
-            status.failed()
+            status.failed(),
+            status.rate()
         );
     }
     Ok(running.stop(Duration::from_secs(20)).await)
@@ -192,7 +192,11 @@ async fn visits_become_reports() {
     done.send(()).unwrap();
     assert!(workers.await.unwrap().iter().all(|(_, report)| report.is_clean()));
     assert!(reader.stop(within).await.is_clean());
-    #[cfg(feature = "cli")]
-    assert_eq!(commands(vec!["site".into(), "describe".into()]), std::process::ExitCode::SUCCESS);
     assert!(counting(&kafka).is_ok());
+}
+
+#[cfg(feature = "cli")]
+#[test]
+fn the_commands_know_the_workers() {
+    assert_eq!(commands(vec!["site".into(), "describe".into()]), std::process::ExitCode::SUCCESS);
 }

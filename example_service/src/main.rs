@@ -1,19 +1,24 @@
 //! The example's command line.
 
+use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use example_service::broker::{Broker, is_configured};
-use example_service::demo;
+use example_service::database::Place;
 use example_service::service::Service;
 use example_service::settings::Settings;
+use example_service::{demo, report_service};
+use tidings::cli;
 use tidings::error::BoxError;
 use tidings::web::Health;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
-/// Two services that use Tidings. Without a command both run in this process.
+/// Services that use Tidings. Without a command all run in this process.
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
@@ -27,17 +32,51 @@ enum Command {
     UserService,
     /// The email service alone, on the broker at KAFKA__BOOTSTRAP_SERVERS.
     EmailService,
+    /// The report service alone, on the broker at KAFKA__BOOTSTRAP_SERVERS.
+    ReportService,
+    /// The report service's workers without its HTTP: `worker --all`, or their names.
+    #[command(disable_help_flag = true)]
+    Worker(TidingsArguments),
+    /// Shows topics, events and workers of the report service.
+    #[command(disable_help_flag = true)]
+    Describe(TidingsArguments),
     /// Drives users through the HTTP API and checks what became of them.
     Demo(demo::Options),
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// What follows a command that Tidings brings.
+#[derive(clap::Args)]
+struct TidingsArguments {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    rest: Vec<OsString>,
+}
+
+impl TidingsArguments {
+    fn of(self, command: &str) -> Vec<OsString> {
+        [OsStr::new(report_service::NAME), OsStr::new(command)]
+            .into_iter()
+            .map(OsStr::to_owned)
+            .chain(self.rest)
+            .collect()
+    }
+
+    /// Whether they name a broker.
+    fn name_broker(&self) -> bool {
+        let names = |word: &OsString| {
+            word.to_str()
+                .is_some_and(|word| word.starts_with("--brokers") || word.starts_with("-b"))
+        };
+        self.rest.iter().any(names)
+    }
+}
+
+fn main() -> ExitCode {
     let cli = Cli::parse();
     let level = match &cli.command {
         // Round by round it says how far it is.
         Some(Command::Demo(options)) if options.chaos => "error,example_service::demo=info",
         Some(Command::Demo(_)) => "error",
+        Some(Command::Worker(_) | Command::Describe(_)) => "warn",
         // PostgreSQL says at each start that a table is there already.
         _ => "info,sqlx::postgres::notice=warn",
     };
@@ -47,7 +86,14 @@ async fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    match run(cli).await {
+    let done = match cli.command {
+        Some(Command::Worker(arguments)) => worker(arguments),
+        Some(Command::Describe(arguments)) => {
+            Ok(cli::run_from(report_service::commands(), arguments.of("describe")))
+        }
+        command => Runtime::new().map_err(Into::into).and_then(|on| on.block_on(run(command))),
+    };
+    match done {
         Ok(code) => code,
         Err(error) => {
             tracing::error!("{}", tidings::error::chain(&*error));
@@ -56,10 +102,9 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(cli: Cli) -> Result<ExitCode, BoxError> {
+async fn run(command: Option<Command>) -> Result<ExitCode, BoxError> {
     let settings = Settings::from_env()?;
-    match cli.command {
-        None => both(&settings).await?,
+    match command {
         Some(Command::UserService) => {
             let address = settings.user_address(true);
             let service = Service::users(&settings, &reachable(&settings)?, address).await?;
@@ -70,9 +115,45 @@ async fn run(cli: Cli) -> Result<ExitCode, BoxError> {
             let service = Service::mails(&settings, &reachable(&settings)?, address).await?;
             alone("email-service", service).await?;
         }
+        Some(Command::ReportService) => {
+            let address = settings.report_address(true);
+            let service = Service::reports(&settings, &reachable(&settings)?, address).await?;
+            alone("report-service", service).await?;
+        }
         Some(Command::Demo(options)) => return demo::run(&options).await,
+        // These were run before.
+        None | Some(Command::Worker(_) | Command::Describe(_)) => all(&settings).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Runs workers until Ctrl-C. Where no broker is named there is one in this process, and the user service beside the
+/// workers, so that they have something to work on.
+fn worker(arguments: TidingsArguments) -> Result<ExitCode, BoxError> {
+    let (settings, app) = (Settings::from_env()?, report_service::commands());
+    if is_configured(&settings) || arguments.name_broker() {
+        return Ok(cli::run_from(app, arguments.of("worker")));
+    }
+    let broker = Broker::of(&settings)?;
+    let runtime = Runtime::new()?;
+    let users = Service::users(&settings, &broker, settings.user_address(false));
+    let users = runtime.block_on(users)?;
+    say(&format!(
+        "Beside the workers, on an embedded broker, the user service listens on http://{0}:\n\n{1}",
+        users.address(),
+        sign_up(&users)
+    ))?;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = runtime.spawn(users.run_until(async { drop(stopped.await) }));
+    let app = match &broker {
+        Broker::Embedded(broker) => app.embedded(broker),
+        Broker::Remote => app,
+    };
+    let code = cli::run_from(app, arguments.of("worker"));
+    // It hears Ctrl-C too, and may be gone.
+    drop(stop);
+    runtime.block_on(serving)??;
+    Ok(code)
 }
 
 /// A broker that the other service can reach.
@@ -91,23 +172,31 @@ async fn alone(name: &str, service: Service) -> Result<(), BoxError> {
     Ok(())
 }
 
-async fn both(settings: &Settings) -> Result<(), BoxError> {
+async fn all(settings: &Settings) -> Result<(), BoxError> {
     let broker = Broker::of(settings)?;
     let users = Service::users(settings, &broker, settings.user_address(false)).await?;
     let mails = Service::mails(settings, &broker, settings.email_address(false)).await?;
-    let welcome = welcome(settings, &broker, &users, &mails);
-    let health = [users.health(), mails.health()];
+    let reports = Service::reports(settings, &broker, settings.report_address(false)).await?;
+    let welcome = welcome(settings, &broker, &users, &mails, &reports);
+    let health = [users.health(), mails.health(), reports.health()];
     tokio::spawn(async move {
         ready(&health).await;
         say(&welcome)
     });
-    // Both hear the signal. Where one fails, the other goes too, with the process.
-    tokio::try_join!(users.run(), mails.run())?;
+    // All hear the signal. Where one fails, the others go too, with the process.
+    tokio::try_join!(users.run(), mails.run(), reports.run())?;
     Ok(())
 }
 
-fn welcome(settings: &Settings, broker: &Broker, users: &Service, mails: &Service) -> String {
-    let (users_at, mails_at) = (users.address(), mails.address());
+fn welcome(
+    settings: &Settings,
+    broker: &Broker,
+    users: &Service,
+    mails: &Service,
+    reports: &Service,
+) -> String {
+    let (mails_at, reports_at) = (mails.address(), reports.address());
+    let place = |service: &Service| service.database().map_or_else(String::new, Place::description);
     let broker = match broker {
         Broker::Embedded(broker) => format!(
             "{}, embedded in this process: for trying out only, it forgets all at the end",
@@ -123,24 +212,36 @@ fn welcome(settings: &Settings, broker: &Broker, users: &Service, mails: &Servic
         "
 The example is ready.
 
-  user service   http://{users_at}
-  email service  http://{mails_at}
-  broker         {broker}
-  users          {}
-  mails          {}
-                 {sent}
+  user service    http://{}
+  email service   http://{mails_at}
+  report service  http://{reports_at}
+  broker          {broker}
+  users           {}
+  mails           {}
+                  {sent}
 
-Somebody signs up, and gets a mail:
+Somebody signs up, gets a mail, and has a profile:
 
-  curl -s http://{users_at}/users -H 'content-type: application/json' \\
-       -d '{{\"email\":\"ada@example.org\",\"full_name\":\"Ada Lovelace\"}}'
+{}
   curl -s http://{mails_at}/mails
+  curl -s http://{reports_at}/profiles
 
 A thousand users, checked: `cargo run -p example_service -- demo`; with --chaos the services are
 killed meanwhile. Ctrl-C ends this.
 ",
-        users.database().description(),
-        mails.database().description(),
+        users.address(),
+        place(users),
+        place(mails),
+        sign_up(users),
+    )
+}
+
+/// What makes a user.
+fn sign_up(users: &Service) -> String {
+    format!(
+        "  curl -s http://{}/users -H 'content-type: application/json' \\
+       -d '{{\"email\":\"ada@example.org\",\"full_name\":\"Ada Lovelace\"}}'",
+        users.address()
     )
 }
 

@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use crate::broker::{Broker, START, TOPICS};
 use crate::database::{Database, Kind, Place, Schema};
 use crate::email_service::{self, Background, Mails, PostOffice};
+use crate::report_service;
 use crate::settings::Settings;
 use crate::user_service::{self, Users};
 
@@ -29,7 +30,7 @@ pub struct Service {
     router: Router,
     lifespan: Lifespan,
     background: Option<Background>,
-    place: Place,
+    place: Option<Place>,
 }
 
 /// What a service is made of beside its address and its database.
@@ -61,7 +62,7 @@ impl Service {
                 users(open::<PostgresStore>(&place, schema).await?, &kafka, settings)?
             }
         };
-        Self::new(listener, place, parts)
+        Self::new(listener, Some(place), parts)
     }
 
     /// The email service: HTTP, a consumer, a mailbox, and perhaps SMTP.
@@ -83,10 +84,30 @@ impl Service {
                 mails(open::<PostgresStore>(&place, schema).await?, &kafka, settings)?
             }
         };
-        Self::new(listener, place, parts)
+        Self::new(listener, Some(place), parts)
     }
 
-    fn new(listener: TcpListener, place: Place, parts: Parts) -> Result<Self, BoxError> {
+    /// The report service: workers, and profiles over HTTP.
+    ///
+    /// # Errors
+    /// When the address is taken, or the broker cannot be used.
+    pub async fn reports(
+        settings: &Settings,
+        broker: &Broker,
+        address: &str,
+    ) -> Result<Self, BoxError> {
+        let listener = bind(address).await?;
+        let kafka = broker.client(report_service::NAME, settings)?;
+        let profiles = report_service::view(&kafka).await?;
+        let mut lifespan = Lifespan::new().state_view(&profiles);
+        for worker in report_service::workers(&kafka)? {
+            lifespan = lifespan.consumer(worker.into());
+        }
+        let router = report_service::router(profiles);
+        Self::new(listener, None, Parts { router, lifespan, background: None })
+    }
+
+    fn new(listener: TcpListener, place: Option<Place>, parts: Parts) -> Result<Self, BoxError> {
         let Parts { router, lifespan, background } = parts;
         let lifespan = lifespan.health_details();
         let router = router.merge(lifespan.health_routes());
@@ -98,9 +119,9 @@ impl Service {
         self.address
     }
 
-    /// Where its database is.
-    pub fn database(&self) -> &Place {
-        &self.place
+    /// Where its database is, if it has one.
+    pub fn database(&self) -> Option<&Place> {
+        self.place.as_ref()
     }
 
     /// Whether it is ready, once it runs.
@@ -134,7 +155,7 @@ impl Service {
 async fn ended(
     outcome: Result<Stopped, ServeError>,
     background: Option<Background>,
-    place: Place,
+    place: Option<Place>,
 ) -> Result<Stopped, ServeError> {
     if let Some(background) = background {
         background.stop().await;
@@ -171,6 +192,6 @@ async fn open<S: Database>(place: &Place, schema: &Schema) -> Result<S, BoxError
 
 async fn bind(address: &str) -> Result<TcpListener, BoxError> {
     TcpListener::bind(address).await.map_err(|error| {
-        format!("cannot listen on {address}: {error}; set another address by USER_SERVICE__HTTP_ADDRESS or EMAIL_SERVICE__HTTP_ADDRESS, or by HTTP_ADDRESS where a process is one service only").into()
+        format!("cannot listen on {address}: {error}; set another address by USER_SERVICE__HTTP_ADDRESS, EMAIL_SERVICE__HTTP_ADDRESS or REPORT_SERVICE__HTTP_ADDRESS, or by HTTP_ADDRESS where a process is one service only").into()
     })
 }

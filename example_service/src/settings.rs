@@ -5,19 +5,20 @@ use std::collections::{BTreeMap, HashMap};
 use config::{Config, ConfigError, Environment};
 use serde::Deserialize;
 
-/// The settings of both services. Those of Kafka are read by Tidings itself, from `KAFKA__…`.
+/// The settings of the services. Those of Kafka are read by Tidings itself, from `KAFKA__…`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// `HTTP_ADDRESS`: where a service listens that has a process to itself.
     pub http_address: Option<String>,
-    /// `DATABASE_URL`, `sqlite:FILE` or `postgres://…`: the database of both services, each with tables
+    /// `DATABASE_URL`, `sqlite:FILE` or `postgres://…`: the database of the user and the email service, each with tables
     /// of its own. Default: for each an SQLite file that is removed at the end.
     pub database_url: Option<String>,
     /// `SMTP_URL`, `smtp://host:1025`: where mails go on to. Default: they stay in the mailbox.
     pub smtp_url: Option<String>,
     pub user_service: UserSettings,
     pub email_service: EmailSettings,
+    pub report_service: ReportSettings,
     /// The variables that Tidings reads.
     #[serde(skip)]
     pub kafka: BTreeMap<String, String>,
@@ -33,6 +34,13 @@ pub struct UserSettings {
     /// `USER_SERVICE__RELAY_LEASE_SECONDS`: how long events wait when the process that published them
     /// was killed. At least 1. Default: 10.
     pub relay_lease_seconds: Option<u64>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReportSettings {
+    /// `REPORT_SERVICE__HTTP_ADDRESS`. Default: `127.0.0.1:8082`.
+    pub http_address: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -60,8 +68,14 @@ impl Default for EmailSettings {
 }
 
 /// Variables that are ours; the rest of the environment is none of our business.
-const OURS: [&str; 5] =
-    ["HTTP_ADDRESS", "DATABASE_URL", "SMTP_URL", "USER_SERVICE__", "EMAIL_SERVICE__"];
+const OURS: [&str; 6] = [
+    "HTTP_ADDRESS",
+    "DATABASE_URL",
+    "SMTP_URL",
+    "USER_SERVICE__",
+    "EMAIL_SERVICE__",
+    "REPORT_SERVICE__",
+];
 
 impl Settings {
     /// Reads this process's variables. One that is not UTF-8 counts as not there.
@@ -107,6 +121,11 @@ impl Settings {
         self.address(&self.email_service.http_address, alone).unwrap_or("127.0.0.1:8081")
     }
 
+    /// Where the report service listens.
+    pub fn report_address(&self, alone: bool) -> &str {
+        self.address(&self.report_service.http_address, alone).unwrap_or("127.0.0.1:8082")
+    }
+
     /// Where the users are; nowhere in particular without a setting.
     pub fn user_database(&self) -> Option<&str> {
         self.user_service.database_url.as_deref().or(self.database_url.as_deref())
@@ -117,7 +136,7 @@ impl Settings {
         self.email_service.database_url.as_deref().or(self.database_url.as_deref())
     }
 
-    /// `HTTP_ADDRESS` cannot be for two.
+    /// `HTTP_ADDRESS` cannot be for several.
     fn address<'a>(&'a self, own: &'a Option<String>, alone: bool) -> Option<&'a str> {
         own.as_ref().or(self.http_address.as_ref().filter(|_| alone)).map(String::as_str)
     }

@@ -9,7 +9,7 @@ use crate::consumer::Consumer;
 use crate::error::{BoxError, chain};
 use crate::event::{Profile, TopicSpec};
 use crate::topic::Topic;
-use crate::transport::kafka::{Kafka, KafkaConfig};
+use crate::transport::kafka::{EmbeddedBroker, Kafka, KafkaConfig};
 use crate::worker::Worker;
 
 /// Builds something on the client that a command has.
@@ -23,6 +23,7 @@ pub struct App {
     pub(super) topics: Vec<TopicSpec>,
     pub(super) profiles: Vec<Profile>,
     pub(super) config: Option<KafkaConfig>,
+    pub(super) embedded: Option<EmbeddedBroker>,
     pub(super) consumers: Vec<(String, Build<Consumer>)>,
     pub(super) workers: Vec<(String, Build<Worker>)>,
 }
@@ -35,6 +36,7 @@ impl App {
             topics: Vec::new(),
             profiles: Profile::all().into(),
             config: None,
+            embedded: None,
             consumers: Vec::new(),
             workers: Vec::new(),
         }
@@ -89,6 +91,13 @@ impl App {
     #[must_use]
     pub fn config(mut self, config: KafkaConfig) -> Self {
         self.config = Some(config);
+        self
+    }
+
+    /// Sets the broker that commands talk to where none is configured: one in this process, for trying out.
+    #[must_use]
+    pub fn embedded(mut self, broker: &EmbeddedBroker) -> Self {
+        self.embedded = Some(broker.clone());
         self
     }
 

@@ -11,7 +11,7 @@ use super::error::{CliError, Exit};
 use crate::error::chain;
 use crate::event::TopicName;
 use crate::transport::kafka::config::InvalidKafkaConfig;
-use crate::transport::kafka::{Kafka, KafkaConfig};
+use crate::transport::kafka::{ConnectError, Kafka, KafkaConfig};
 use crate::transport::{Admin, TopicDescription, Transport};
 
 /// One command's run.
@@ -55,13 +55,16 @@ impl Session {
 
     pub(super) fn connect(&self) -> Result<Kafka, CliError> {
         let config = self.config()?;
-        if config.connection().bootstrap_servers.iter().next().is_none() {
-            return Err(CliError::input(
-                "no broker is given: say `--brokers host:9092`, or set KAFKA__BOOTSTRAP_SERVERS",
-            ));
+        if config.connection().bootstrap_servers.iter().next().is_some() {
+            config.validate().map_err(wrong)?;
+            return Kafka::connect(config).map_err(refused);
         }
-        config.validate().map_err(wrong)?;
-        Kafka::connect(config).map_err(|error| CliError::new(Exit::Input, chain(&error)))
+        match &self.app.embedded {
+            Some(broker) => Kafka::embedded(broker, config).map_err(refused),
+            None => Err(CliError::input(
+                "no broker is given: say `--brokers host:9092`, or set KAFKA__BOOTSTRAP_SERVERS",
+            )),
+        }
     }
 
     /// A client that nothing is asked of: what is built on it is only looked at.
@@ -71,7 +74,7 @@ impl Session {
             config = config.bootstrap_servers("localhost:9092");
         }
         config.validate().map_err(wrong)?;
-        Kafka::connect(config).map_err(|error| CliError::new(Exit::Input, chain(&error)))
+        Kafka::connect(config).map_err(refused)
     }
 
     pub(super) fn admin(&self) -> Result<Arc<dyn Admin>, CliError> {
@@ -88,11 +91,15 @@ impl Session {
         let unknown = || {
             let app = &self.app.name;
             CliError::unknown(format!(
-                "there is no topic {name}; `{app} topics` lists those that are, `{app} create-topic {name}` makes it"
+                "there is no topic {name}; `{app} topics` lists those that are, `{app} create-topic {name}` makes it; one that this client may not see looks the same"
             ))
         };
         found.into_iter().next().flatten().ok_or_else(unknown)
     }
+}
+
+fn refused(error: ConnectError) -> CliError {
+    CliError::new(Exit::Input, chain(&error))
 }
 
 /// All problems on one line.

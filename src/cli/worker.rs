@@ -49,8 +49,11 @@ pub(super) async fn run(
     let reports = running.stop(wanted.drain).await;
     watch.bar.finish_and_clear();
     watch.summary(out, &lags, Some(&reports))?;
-    let problems = problems(&reports);
-    if ended_by_itself || !problems.is_empty() {
+    let mut problems = problems(&reports);
+    if ended_by_itself && problems.is_empty() {
+        problems.push("a worker ended by itself".into());
+    }
+    if !problems.is_empty() {
         return Err(CliError::new(Exit::Refused, problems.join("; ")));
     }
     Ok(())

@@ -1,10 +1,8 @@
 //! What all messages that are not settled may take of memory.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
 
 use crate::transport::{ProduceError, Record};
 
@@ -30,20 +28,13 @@ impl Budget {
     /// Waits for memory for a record. One that is larger than all of it has all of it for itself.
     ///
     /// # Errors
-    /// When there is none within `wait`, or the producer is closed.
-    pub(super) async fn take(
-        &self,
-        record: &Record,
-        wait: Duration,
-    ) -> Result<OwnedSemaphorePermit, ProduceError> {
+    /// When the producer is closed.
+    pub(super) async fn take(&self, record: &Record) -> Result<OwnedSemaphorePermit, ProduceError> {
         let bytes = |bytes: &Option<bytes::Bytes>| bytes.as_ref().map_or(0, bytes::Bytes::len);
         let size =
             bytes(&record.key) + bytes(&record.payload) + record.headers.size() + BESIDE + UNIT - 1;
         let units = u32::try_from(size / UNIT).unwrap_or(u32::MAX).clamp(1, self.most);
-        match timeout(wait, self.units.clone().acquire_many_owned(units)).await {
-            Ok(permit) => permit.map_err(|_| ProduceError::Closed),
-            Err(_) => Err(ProduceError::QueueFull { waited: wait }),
-        }
+        self.units.clone().acquire_many_owned(units).await.map_err(|_| ProduceError::Closed)
     }
 
     /// Gives nothing any more.
@@ -54,6 +45,8 @@ impl Budget {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
     use crate::event::{Headers, TopicName};
 
@@ -68,18 +61,17 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn memory_is_given_up_to_its_bound_and_comes_back_and_a_giant_has_it_for_itself() {
-        let wait = Duration::from_secs(5);
+    #[test]
+    fn memory_is_given_up_to_its_bound_and_comes_back_and_a_giant_has_it_for_itself() {
         let budget = Budget::new(4 * UNIT);
-        let taken = budget.take(&record(3 * UNIT), wait).await.unwrap();
-        let full = ProduceError::QueueFull { waited: wait };
-        assert_eq!(budget.take(&record(1), wait).await.unwrap_err(), full);
+        let take = |bytes| budget.take(&record(bytes)).now_or_never();
+        let taken = take(3 * UNIT).unwrap();
+        assert!(take(1).is_none());
         drop(taken);
-        let giant = budget.take(&record(100 * UNIT), wait).await.unwrap();
-        assert_eq!(budget.take(&record(1), wait).await.unwrap_err(), full);
+        let giant = take(100 * UNIT).unwrap();
+        assert!(take(1).is_none());
         drop(giant);
         budget.close();
-        assert_eq!(budget.take(&record(1), wait).await.unwrap_err(), ProduceError::Closed);
+        assert_eq!(take(1).unwrap().unwrap_err(), ProduceError::Closed);
     }
 }

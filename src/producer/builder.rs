@@ -13,6 +13,7 @@ use super::attempt::{Attempt, SendService};
 use super::budget::Budget;
 use super::core::{Core, MetricsHook, Phase};
 use super::tracked::Tracked;
+use super::turns::Turns;
 use super::{DeliveryHandler, Measured, Producer, SendCounts};
 use crate::error::BoxError;
 #[cfg(feature = "json")]
@@ -23,6 +24,8 @@ use crate::transport::{Delivered, Transport};
 
 /// Memory for messages that are not settled, unless another bound is said.
 const MEMORY: usize = 64 * 1024 * 1024;
+/// Messages of one key, unless another bound is said.
+const KEY_QUEUE: usize = 1_000;
 /// Messages whose status is known, unless another bound is said.
 const TRACKED: usize = 10_000;
 
@@ -34,6 +37,7 @@ pub struct ProducerBuilder {
     retries: u32,
     backoff: Backoff,
     memory: usize,
+    key_queue: usize,
     tracked: usize,
     layers: Vec<Wrap>,
     handlers: Vec<Arc<dyn DeliveryHandler>>,
@@ -54,6 +58,7 @@ impl ProducerBuilder {
                 .cap(Duration::from_secs(30))
                 .jitter(true),
             memory: MEMORY,
+            key_queue: KEY_QUEUE,
             tracked: TRACKED,
             layers: Vec::new(),
             handlers: Vec::new(),
@@ -87,6 +92,14 @@ impl ProducerBuilder {
     #[must_use]
     pub fn memory(mut self, bytes: usize) -> Self {
         self.memory = bytes;
+        self
+    }
+
+    /// How many messages of one key (or to one partition by number) may wait for each other, so that a key that does not
+    /// get on leaves the memory to others. A send that finds no place waits for it up to the send wait. Default: 1,000.
+    #[must_use]
+    pub fn key_queue(mut self, messages: usize) -> Self {
+        self.key_queue = messages;
         self
     }
 
@@ -163,7 +176,7 @@ impl ProducerBuilder {
             retries: self.retries,
             backoff: self.backoff,
             budget: Budget::new(self.memory),
-            turns: Arc::default(),
+            turns: Turns::new(self.key_queue),
             tracked: Tracked::new(self.tracked),
             service,
             handlers: self.handlers,

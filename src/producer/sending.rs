@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use tokio::sync::{oneshot, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::Instrument;
 
 use super::aside::History;
@@ -71,11 +71,18 @@ impl Core {
         let (flow, span) = (Flow::current(), tracing::Span::current());
         let mut sending = Sending::begin(self.clone(), message);
         let record = &*sending.delivery.record;
-        let room = match self.budget.take(record, self.line.send_wait).await {
-            Ok(room) => room,
+        // Of a key's queue first, so that what waits there takes no memory from others.
+        let wait = self.line.send_wait;
+        let room = async {
+            let place = self.turns.enter(record).await;
+            Ok((self.budget.take(record).await?, place))
+        };
+        let room = timeout(wait, room).await;
+        let (room, place) = match room.unwrap_or(Err(ProduceError::QueueFull { waited: wait })) {
+            Ok(taken) => taken,
             Err(error) => return Err(sending.failed(error.into(), None)),
         };
-        let turn = self.turns.take(record);
+        let turn = place.turn();
         sending.taken = true;
         let (tell, told) = oneshot::channel();
         let way = async move {
@@ -108,7 +115,7 @@ impl Sending {
         Self { core, delivery, number, begun: Instant::now(), taken: false, concluded: false }
     }
 
-    async fn run(&mut self, turn: Option<Turn>) -> Outcome {
+    async fn run(&mut self, turn: Turn) -> Outcome {
         let mut phase = self.core.phase.subscribe();
         let mut history = History::default();
         let error = match self.attempts(turn, &mut phase, &mut history).await {
@@ -135,22 +142,22 @@ impl Sending {
     /// Tries until it is acknowledged or given up. Its turn ends when nothing can be sent again.
     async fn attempts(
         &mut self,
-        mut turn: Option<Turn>,
+        mut turn: Turn,
         phase: &mut watch::Receiver<Phase>,
         history: &mut History,
     ) -> Result<Delivered, AttemptError> {
         let core = self.core.clone();
-        if let Some(turn) = &mut turn {
-            tokio::select! {
-                biased;
-                () = turn.come() => {}
-                () = reached(phase, Phase::Cut) => return Err(ProduceError::Closed.into()),
-            }
+        tokio::select! {
+            biased;
+            () = turn.come() => {}
+            () = reached(phase, Phase::Cut) => return Err(ProduceError::Closed.into()),
         }
+        let until_settled = core.retries > 0 && turn.is_strict();
+        let mut turn = Some(turn);
         loop {
             self.delivery.attempt += 1;
             let number = self.delivery.attempt;
-            let until_queued = if core.retries == 0 { turn.take() } else { None };
+            let until_queued = if until_settled { None } else { turn.take() };
             let attempt = Attempt::new(&self.delivery, &core.line, until_queued);
             let sent = AssertUnwindSafe(core.service.send(attempt.clone())).catch_unwind();
             let sent = tokio::select! {

@@ -1,23 +1,18 @@
-//! Turns: messages of one key go one after another.
+//! Turns: messages of one key go one after another, and only so many wait for that.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::event::TopicName;
 use crate::transport::Record;
 
-/// Who is last for each key. A key that nobody waits for is not kept.
-#[derive(Default)]
-pub(super) struct Turns(Mutex<Keys>);
-
-#[derive(Default)]
-struct Keys {
-    last: HashMap<Ordered, Last>,
-    taken: u64,
+/// The queue of each key. One that nobody is in is not kept.
+pub(super) struct Turns {
+    most: usize,
+    queues: Mutex<HashMap<Ordered, Queue>>,
 }
 
 /// What is kept in order among themselves.
@@ -25,11 +20,23 @@ struct Keys {
 enum Ordered {
     Key(TopicName, Bytes),
     Partition(TopicName, i32),
+    /// Without a key: they are queued in the order in which they come, and that is all.
+    Topic(TopicName),
 }
 
-struct Last {
-    number: u64,
-    ended: oneshot::Receiver<()>,
+struct Queue {
+    room: Arc<Semaphore>,
+    /// Those that are in it, or wait for room.
+    inside: usize,
+    /// Ends with the turn that was taken last.
+    last: Option<oneshot::Receiver<()>>,
+}
+
+/// A message's place in the queue of its key.
+pub(super) struct Place {
+    turns: Arc<Turns>,
+    of: Ordered,
+    room: Option<OwnedSemaphorePermit>,
 }
 
 /// A message's turn: it comes when the one before has ended, and ends when this is dropped.
@@ -37,34 +44,71 @@ struct Last {
 /// One that is dropped before it has come lets the next one go beside the one before: that is done only where
 /// nothing is sent any more.
 pub(super) struct Turn {
-    turns: Arc<Turns>,
-    of: Ordered,
-    number: u64,
     before: Option<oneshot::Receiver<()>>,
     /// Dropped with it, which is what the next one waits for.
     _ends: oneshot::Sender<()>,
+    place: Place,
 }
 
 impl Turns {
-    /// The turn after all that were taken for the same key; none where nothing asks for order.
-    pub(super) fn take(self: &Arc<Self>, record: &Record) -> Option<Turn> {
+    /// At least one message of a key, and at most so many.
+    pub(super) fn new(most: usize) -> Arc<Self> {
+        let most = most.clamp(1, Semaphore::MAX_PERMITS);
+        Arc::new(Self { most, queues: Mutex::default() })
+    }
+
+    /// Waits for a place behind all that came before for the same key.
+    pub(super) async fn enter(self: &Arc<Self>, record: &Record) -> Place {
+        let (mut place, room) = self.join(record);
+        // It is never closed.
+        place.room = room.acquire_owned().await.ok();
+        place
+    }
+
+    fn join(self: &Arc<Self>, record: &Record) -> (Place, Arc<Semaphore>) {
         let topic = || record.topic.clone();
         let of = match (record.partition, &record.key) {
             (Some(partition), _) => Ordered::Partition(topic(), partition),
             (None, Some(key)) => Ordered::Key(topic(), key.clone()),
-            (None, None) => return None,
+            (None, None) => Ordered::Topic(topic()),
         };
-        let (ends, ended) = oneshot::channel();
-        let mut keys = self.keys();
-        keys.taken += 1;
-        let number = keys.taken;
-        let before = keys.last.insert(of.clone(), Last { number, ended }).map(|last| last.ended);
-        drop(keys);
-        Some(Turn { turns: self.clone(), of, number, before, _ends: ends })
+        let mut queues = self.queues();
+        let queue = queues.entry(of.clone()).or_insert_with(|| Queue {
+            room: Arc::new(Semaphore::new(self.most)),
+            inside: 0,
+            last: None,
+        });
+        queue.inside += 1;
+        (Place { turns: self.clone(), of, room: None }, queue.room.clone())
     }
 
-    fn keys(&self) -> MutexGuard<'_, Keys> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queues(&self) -> MutexGuard<'_, HashMap<Ordered, Queue>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// The turn after all that were taken before.
+    pub(super) fn turn(self) -> Turn {
+        let (ends, ended) = oneshot::channel();
+        let mut queues = self.turns.queues();
+        let before = queues.get_mut(&self.of).and_then(|queue| queue.last.replace(ended));
+        drop(queues);
+        Turn { before, _ends: ends, place: self }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut queues = self.turns.queues();
+        if let Some(queue) = queues.get_mut(&self.of) {
+            queue.inside -= 1;
+            if queue.inside == 0 {
+                queues.remove(&self.of);
+            }
+        }
+        // The room is given back with the queue known to be there, or gone.
+        self.room = None;
     }
 }
 
@@ -77,15 +121,10 @@ impl Turn {
             self.before = None;
         }
     }
-}
 
-impl Drop for Turn {
-    fn drop(&mut self) {
-        if let Entry::Occupied(last) = self.turns.keys().last.entry(self.of.clone())
-            && last.get().number == self.number
-        {
-            last.remove();
-        }
+    /// Whether a later message must not be stored before this one, also when this one is sent again.
+    pub(super) fn is_strict(&self) -> bool {
+        !matches!(self.place.of, Ordered::Topic(_))
     }
 }
 
@@ -96,25 +135,33 @@ mod tests {
     use super::*;
     use crate::event::Headers;
 
-    fn turn(turns: &Arc<Turns>, partition: Option<i32>, key: Option<&'static str>) -> Option<Turn> {
-        turns.take(&Record {
+    fn place(
+        turns: &Arc<Turns>,
+        partition: Option<i32>,
+        key: Option<&'static str>,
+    ) -> Option<Place> {
+        let record = Record {
             topic: TopicName::from_static("t"),
             partition,
             key: key.map(Bytes::from),
             payload: None,
             headers: Headers::default(),
             timestamp: None,
-        })
+        };
+        turns.enter(&record).now_or_never()
+    }
+
+    fn turn(turns: &Arc<Turns>, partition: Option<i32>, key: Option<&'static str>) -> Turn {
+        place(turns, partition, key).unwrap().turn()
     }
 
     #[test]
     fn a_turn_comes_when_the_one_before_of_its_key_has_ended_and_no_key_waits_for_another() {
-        let turns = Arc::new(Turns::default());
-        let mut first = turn(&turns, None, Some("a")).unwrap();
-        let mut second = turn(&turns, None, Some("a")).unwrap();
-        let mut third = turn(&turns, None, Some("a")).unwrap();
-        let mut other = turn(&turns, None, Some("b")).unwrap();
-        assert!(turn(&turns, None, None).is_none(), "nothing asks for order");
+        let turns = Turns::new(10);
+        let mut first = turn(&turns, None, Some("a"));
+        let mut second = turn(&turns, None, Some("a"));
+        let mut third = turn(&turns, None, Some("a"));
+        let mut other = turn(&turns, None, Some("b"));
         assert!(first.come().now_or_never().is_some() && other.come().now_or_never().is_some());
         assert!(second.come().now_or_never().is_none());
         drop(first);
@@ -123,16 +170,32 @@ mod tests {
         drop(second);
         assert!(third.come().now_or_never().is_some());
         drop((third, other));
-        assert!(turns.keys().last.is_empty(), "nothing is kept");
+        assert!(turns.queues().is_empty(), "nothing is kept");
     }
 
     #[test]
-    fn what_goes_to_a_partition_by_number_is_in_order_there() {
-        let turns = Arc::new(Turns::default());
-        let first = turn(&turns, Some(0), Some("a")).unwrap();
-        let mut second = turn(&turns, Some(0), Some("b")).unwrap();
-        assert!(second.come().now_or_never().is_none());
+    fn what_goes_to_a_partition_by_number_is_in_order_there_and_what_has_no_key_only_at_first() {
+        let turns = Turns::new(10);
+        let first = turn(&turns, Some(0), Some("a"));
+        let mut second = turn(&turns, Some(0), Some("b"));
+        assert!(second.come().now_or_never().is_none() && second.is_strict());
         drop(first);
         assert!(second.come().now_or_never().is_some());
+        let first = turn(&turns, None, None);
+        let mut second = turn(&turns, None, None);
+        assert!(second.come().now_or_never().is_none() && !second.is_strict());
+        drop(first);
+        assert!(second.come().now_or_never().is_some());
+    }
+
+    #[test]
+    fn only_so_many_of_a_key_wait_and_others_are_not_in_their_way() {
+        let turns = Turns::new(2);
+        let first = turn(&turns, None, Some("a"));
+        let _second = turn(&turns, None, Some("a"));
+        assert!(place(&turns, None, Some("a")).is_none());
+        assert!(place(&turns, None, Some("b")).is_some());
+        drop(first);
+        assert!(place(&turns, None, Some("a")).is_some());
     }
 }

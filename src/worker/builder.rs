@@ -4,24 +4,22 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::batch::{BatchAnswer, Batched, Item};
-use super::frame::{Failed, Frame, Hooks};
+use super::batch::{BatchAnswer, BatchProcessor, Batched};
+use super::frame::{Failed, Frame};
 use super::output::Output;
 use super::process::Processor;
 use super::running::Worker;
+use super::settings::{DeadLetters, Settings};
 use super::single::Single;
 use super::topics::{NoTopic, On, OutputTopic};
 use crate::consumer::{
-    BuildError, Consumer, ConsumerBuilder, Delivery, FailureKind, Input, InputTopics, Order, Own,
+    BuildError, ConsumerBuilder, Delivery, FailureKind, InputTopics, Order, Own,
 };
 use crate::event::{TopicName, TopicSpec};
 use crate::producer::Producer;
 use crate::retry::{Backoff, RetryPolicy};
 use crate::topic::Topic;
 use crate::transport::{TopicNeed, TopicSetup, Transport};
-
-/// Retries in place where only their backoff is said.
-const RETRIES: u32 = 2;
 
 /// Collects what a worker is made of; see [`Worker::builder`].
 ///
@@ -32,19 +30,6 @@ pub struct WorkerBuilder<In = Own, Out = NoTopic, W = ()> {
     output: Out,
     work: W,
     settings: Settings,
-}
-
-struct Settings {
-    name: String,
-    group: Option<String>,
-    consumer: ConsumerBuilder,
-    concurrency: usize,
-    max_retries: Option<u32>,
-    backoff: Option<Backoff>,
-    retry: Option<RetryPolicy>,
-    dead_letters: Option<DeadLetters>,
-    timeout: Duration,
-    hooks: Hooks,
 }
 
 /// The work of a worker, once it is said.
@@ -58,49 +43,9 @@ pub struct Work {
 
 type Install = Box<dyn FnOnce(ConsumerBuilder, &str, Arc<Frame>, usize) -> ConsumerBuilder + Send>;
 
-/// What becomes of inputs that ran out of retries; `true`, `false` or a topic's name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DeadLetters {
-    /// They go to the dead-letter topic that is named after the input topic.
-    On,
-    /// They are dropped: logged and counted.
-    Off,
-    /// They go to this topic.
-    To(TopicName),
-}
-
-impl From<bool> for DeadLetters {
-    fn from(on: bool) -> Self {
-        if on { Self::On } else { Self::Off }
-    }
-}
-
-impl From<TopicName> for DeadLetters {
-    fn from(name: TopicName) -> Self {
-        Self::To(name)
-    }
-}
-
 impl WorkerBuilder {
     pub(super) fn new(name: String) -> Self {
-        Self {
-            input: Own,
-            output: NoTopic,
-            work: (),
-            settings: Settings {
-                consumer: Consumer::configured(),
-                name,
-                group: None,
-                concurrency: 64,
-                max_retries: None,
-                backoff: None,
-                retry: None,
-                dead_letters: None,
-                timeout: Duration::from_secs(60),
-                hooks: Hooks::default(),
-            },
-        }
+        Self { input: Own, output: NoTopic, work: (), settings: Settings::new(name) }
     }
 }
 
@@ -164,30 +109,27 @@ impl<In, Out: OutputTopic> WorkerBuilder<In, Out> {
         self.working(install, <P::Output as Output<Out>>::topics(), None)
     }
 
-    /// What is done with inputs of one partition together: an async function that takes a `Vec` of [`Item`]s, at
-    /// most `size` of them, and answers an outcome for each, in their order. A batch that is not full begins
-    /// `wait` after its first item has come.
+    /// What is done with inputs of one partition together: an async function that takes a `Vec` of
+    /// [`Item`](super::Item)s, at most `size` of them, and answers an outcome for each, in their order; or a type
+    /// that is [`ProcessBatch`](super::ProcessBatch). A batch that is not full begins `wait` after its first item
+    /// has come.
     ///
     /// Batches of a partition are taken in its order, and run one after another. An item that failed is tried
     /// again without the others, in a later batch, and so gives up its place among those of its key.
     #[must_use]
-    pub fn process_batch<I, F, Fut>(
+    pub fn process_batch<Args: 'static, P: BatchProcessor<Args>>(
         self,
         size: usize,
         wait: Duration,
-        process: F,
+        process: P,
     ) -> WorkerBuilder<In, Out, Work>
     where
-        I: Input,
-        In: InputTopics<I> + Send + 'static + Clone,
-        F: Fn(Vec<Item<I>>) -> Fut + Send + Sync + 'static,
-        Fut: Future + Send + 'static,
-        Fut::Output: BatchAnswer,
-        <Fut::Output as BatchAnswer>::Output: Output<Out>,
+        In: InputTopics<P::Input> + Send + 'static + Clone,
+        <P::Answer as BatchAnswer>::Output: Output<Out>,
     {
         let input = self.input.clone();
         let install: Install = Box::new(move |consumer, name, frame, concurrency| {
-            let work = Batched::<_, _, Out>::new(process, size, wait, concurrency, frame);
+            let work = Batched::<P, Args, Out>::new(process, size, wait, concurrency, frame);
             consumer
                 .order(Order::Unordered)
                 // One batch that runs and one that gathers, of each partition.
@@ -195,7 +137,7 @@ impl<In, Out: OutputTopic> WorkerBuilder<In, Out> {
                 .begun_per_partition(size.saturating_mul(2))
                 .handle_on_named(input, name, work)
         });
-        let writes = <<Fut::Output as BatchAnswer>::Output as Output<Out>>::topics();
+        let writes = <<P::Answer as BatchAnswer>::Output as Output<Out>>::topics();
         self.working(install, writes, Some((size, wait)))
     }
 
@@ -372,47 +314,5 @@ impl<In, Out> WorkerBuilder<In, Out, Work> {
             .writes(work.writes)
             .build(transport)?;
         Ok(Worker::new(name, consumer, transport.admin()))
-    }
-}
-
-impl Settings {
-    fn check(&self) -> Result<(), BuildError> {
-        let name = &self.name;
-        let setting = |problem: String| Err(BuildError::Setting(problem));
-        if name.trim().is_empty() {
-            return setting("a worker must have a name".into());
-        }
-        if self.consumer.has_inbox() {
-            return setting(format!(
-                "worker {name:?} has an inbox; what it publishes cannot be part of a transaction, so use a \
-                 consumer, whose handlers can"
-            ));
-        }
-        if self.concurrency == 0 || self.timeout.is_zero() {
-            return setting(format!(
-                "worker {name:?}: concurrency starts at 1, and the timeout must not be zero"
-            ));
-        }
-        if self.retry.is_some() && (self.max_retries.is_some() || self.backoff.is_some()) {
-            return setting(format!(
-                "worker {name:?} has both a retry policy and retries of its own; say them in the policy, with \
-                 `.immediate(…)` and `.backoff(…)`, or leave the policy out"
-            ));
-        }
-        Ok(())
-    }
-
-    fn policy(&self, default: RetryPolicy) -> RetryPolicy {
-        let policy = match (&self.retry, self.max_retries, self.backoff) {
-            (Some(policy), ..) => policy.clone(),
-            (None, None, None) => default,
-            (None, retries, backoff) => RetryPolicy::none()
-                .immediate(retries.unwrap_or(RETRIES))
-                .backoff(backoff.unwrap_or_default()),
-        };
-        match &self.dead_letters {
-            None => policy,
-            Some(said) => policy.dead_letter(*said != DeadLetters::Off),
-        }
     }
 }

@@ -205,11 +205,17 @@ impl Outputs {
                 let (class, why) = (failure.class(), chain(&failure));
                 let is_out =
                     |id: &EventId| failure.unpublished.iter().any(|e| e.metadata.id == *id);
-                for (id, input) in ids.iter().zip(&self.event_inputs) {
-                    // None is named where nothing was sent.
-                    if failure.unpublished.is_empty() || is_out(id) {
-                        failed.push((*input, unpublished(class, why.clone())));
-                    }
+                // None is named where nothing was sent.
+                let all = failure.unpublished.is_empty();
+                let out = ids.iter().zip(&self.event_inputs).filter(|(id, _)| all || is_out(id));
+                let mut first = None;
+                for (_, input) in out {
+                    // Only of the first it is said what it failed with; the others may have had no chance.
+                    let class = match first.get_or_insert(input) == &input {
+                        true => class,
+                        false => ErrorClass::Retriable,
+                    };
+                    failed.push((*input, unpublished(class, why.clone())));
                 }
             }
         }

@@ -37,8 +37,10 @@ fn setters() -> BTreeMap<String, Vec<Setter>> {
             } else if line.starts_with("    pub fn ") || line.starts_with("    pub const fn ") {
                 let mut signature = text.to_owned();
                 while !signature.contains('{') {
+                    signature += " ";
                     signature += lines.next().expect("a method has a body").trim_start();
                 }
+                let signature = signature.replace("( ", "(");
                 let setter = owner.as_ref().zip(setter(&signature, &doc));
                 if let Some((owner, setter)) = setter {
                     found.entry(owner.clone()).or_default().push(setter);
@@ -72,41 +74,56 @@ fn owner_of(line: &str) -> Option<String> {
 }
 
 fn setter(signature: &str, doc: &[&str]) -> Option<Setter> {
+    // An arrow closes nothing.
+    let signature = signature.replace("->", "→");
     let (_, rest) = signature.split_once("fn ")?;
     let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-    let (_, rest) = rest.split_once("self")?;
-    let (arguments, answer) = rest.rsplit_once("->")?;
-    let by_value = signature.contains("(mut self") || signature.contains("(self");
-    let answer = answer.trim_start().trim_start_matches("Result<");
+    let (_, rest) = rest.split_once("(self").or_else(|| rest.split_once("(mut self"))?;
+    let arguments = inside(rest);
+    let answer = rest[arguments.len()..].strip_prefix(')')?.trim_start().strip_prefix('→')?.trim();
+    let answer = answer.trim_start_matches("Result<");
     let itself = answer.starts_with("Self")
         || answer.split('<').next().is_some_and(|it| it.ends_with("Builder"));
     // A name that a macro fills in is none.
-    (by_value && itself && !name.is_empty()).then(|| Setter {
+    (itself && !name.is_empty()).then(|| Setter {
         name,
         takes: takes(arguments),
         doc: doc.join(" "),
     })
 }
 
-/// In what it is counted, or of which type it is.
-fn takes(arguments: &str) -> String {
+/// What stands before the parenthesis that closes it.
+fn inside(text: &str) -> &str {
     let mut depth = 0;
-    let mut kinds = vec![String::new()];
-    for char in arguments.chars() {
+    let end = text.find(|char| {
+        depth += i32::from(char == '(') - i32::from(char == ')');
+        depth < 0
+    });
+    &text[..end.unwrap_or(text.len())]
+}
+
+/// The parts between commas that stand in no brackets.
+fn parts(text: &str) -> Vec<&str> {
+    let (mut depth, mut begin, mut parts) = (0, 0, Vec::new());
+    for (at, char) in text.char_indices() {
         match char {
-            '(' | '<' => depth += 1,
-            ')' | '>' => depth -= 1,
-            ',' if depth == 0 => kinds.push(String::new()),
+            '(' | '<' | '[' => depth += 1,
+            ')' | '>' | ']' => depth -= 1,
+            ',' if depth == 0 => {
+                parts.push(&text[begin..at]);
+                begin = at + 1;
+            }
             _ => {}
         }
-        // What closes the list of arguments.
-        if depth < 0 {
-            break;
-        }
-        kinds.last_mut().unwrap().push(char);
     }
-    let kinds = kinds.iter().filter_map(|kind| kind.split_once(": ")).map(|(_, kind)| kind.trim());
-    kinds.map(kind).collect::<Vec<_>>().join(", ")
+    parts.push(&text[begin..]);
+    parts
+}
+
+/// In what it is counted, or of which type it is.
+fn takes(arguments: &str) -> String {
+    let kinds = parts(arguments).into_iter().filter_map(|part| part.split_once(": "));
+    kinds.map(|(_, it)| kind(it.trim())).collect::<Vec<_>>().join(", ")
 }
 
 fn kind(kind: &str) -> String {

@@ -8,7 +8,7 @@ use tidings::error::ErrorClass;
 use tidings::event::{TopicName, header};
 use tidings::producer::*;
 use tidings::retry::Backoff;
-use tidings::transport::memory::{Fault, MemoryBroker, MemoryConfig};
+use tidings::transport::memory::{Fault, MemoryBroker, MemoryConfig, TopicConfig};
 use tidings::transport::{ProduceError, Received};
 use tokio::time::Instant;
 
@@ -251,6 +251,40 @@ async fn with_the_broker_away_memory_stays_bounded_and_every_try_comes_to_its_on
     assert_eq!(numbers(&broker, "a"), (0..8).chain([11]).collect::<Vec<_>>());
     let counts = producer.counts();
     assert_eq!((counts.acknowledged(), counts.failed()), (9, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_does_not_get_on_leaves_the_memory_to_others() {
+    let broker = MemoryBroker::new();
+    let producer = producer(&broker).key_queue(3).retries(5).build();
+    broker.inject(Fault::ProduceTimesOut { stored: false });
+    for n in 0..3 {
+        producer.send_and_forget(click("a", n)).await.unwrap();
+    }
+    let waiting = producer.send_and_forget(click("a", 3));
+    tokio::pin!(waiting);
+    assert!((&mut waiting).now_or_never().is_none());
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    let error = waiting.await.unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Retriable, "{error}");
+    producer.send(click("b", 0)).await.unwrap();
+    settled(&producer).await;
+    assert_eq!((numbers(&broker, "a"), numbers(&broker, "b")), (vec![0, 1, 2], vec![0]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_without_a_key_are_stored_as_they_were_given_where_there_is_one_partition() {
+    for retries in [0, 3] {
+        let broker = MemoryBroker::new();
+        let mut one = TopicConfig::default();
+        one.partitions = 1;
+        broker.create_topic(CLICKS, one);
+        let producer = producer(&broker).retries(retries).build();
+        let all = (0..500).map(|n| Message::new(CLICKS, &n).unwrap());
+        producer.send_all(all.collect()).await.unwrap();
+        let stored = broker.records(&CLICKS).into_iter().map(|record| record.payload.unwrap());
+        assert!(stored.eq((0..500).map(|n| n.to_string())), "retries: {retries}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

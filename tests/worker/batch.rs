@@ -10,7 +10,7 @@ use tidings::producer::{Message, Producer};
 use tidings::retry::Backoff;
 use tidings::topic::{TopicKind, TopicSpec};
 use tidings::transport::{TopicNeed, Transport};
-use tidings::worker::{Item, Worker};
+use tidings::worker::{Item, ProcessBatch, Worker};
 use tokio::time::Instant;
 
 use crate::stage::*;
@@ -301,4 +301,68 @@ async fn a_batch_that_can_never_fill_is_refused() {
         };
         assert!(error.to_string().contains(why), "{error}");
     }
+}
+
+/// Work on batches that is a type.
+struct Counting {
+    heard: Seen<String>,
+}
+
+impl ProcessBatch for Counting {
+    type Input = Value<Visit>;
+    type Output = Counted;
+
+    async fn process_batch(&self, items: Batch) -> Outcomes<Counted> {
+        let outcome = |item: Item<Value<Visit>>| match item.input.0.n {
+            0 => Err(HandlerError::permanent("nothing to count")),
+            n => Ok(Counted { n }),
+        };
+        items.into_iter().map(outcome).collect()
+    }
+
+    async fn on_error(&self, error: &HandlerError, delivery: &Delivery) {
+        self.heard.add(format!("{} {}", delivery.record().offset, error.message()));
+    }
+
+    async fn on_success(&self, delivery: &Delivery) {
+        self.heard.add(format!("{} done", delivery.record().offset));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_type_that_works_on_batches_hears_of_each_item() {
+    let (broker, client) = stage().await;
+    let heard = Seen::default();
+    let counting = Counting { heard: heard.clone() };
+    let builder = Worker::builder("batches").input::<Visits>().output::<Reports>();
+    let running = start(builder.process_batch(3, secs(1), counting), &client).await;
+    send(&client, numbered("home", [1, 0, 2])).await;
+    quiet(&broker).await;
+    assert_eq!(heard.all(), ["0 done", "1 nothing to count", "2 done"]);
+    assert_eq!(numbers(&broker.records(&Reports::NAME)), [1, 2]);
+    clean(&running.stop(secs(5)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_output_that_can_never_be_published_takes_no_other_item_along() {
+    let (broker, client) = stage().await;
+    let work = |batch: Batch| async move {
+        let report = |item: Item<Value<Visit>>| {
+            let Visit { page, n } = item.input.0;
+            // An event without a key that says that it has one cannot be published.
+            Ok(Reported { title: if n == 1 { String::new() } else { page }, n })
+        };
+        batch.into_iter().map(report).collect::<Outcomes<_>>()
+    };
+    let builder = Worker::builder("batches").input::<Visits>().output::<Reports>().process_batch(
+        3,
+        secs(1),
+        work,
+    );
+    let running = start(builder, &client).await;
+    send(&client, numbered("home", 0..3)).await;
+    quiet(&broker).await;
+    assert_eq!((running.status().done(), running.status().failed()), (2, 1));
+    assert_eq!(numbers(&broker.records(&Reports::NAME)), [0, 2]);
+    clean(&running.stop(secs(5)).await);
 }

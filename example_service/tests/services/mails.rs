@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use axum::Router;
-use axum::http::{Method, StatusCode};
+use axum::http::Method;
 use example_contracts::{UserCreated, UserDeactivated, UserRenamed};
 use example_service::email_service::{self, FailedTry, MailKind, Mails, StoredMail, Whose};
 use serde_json::json;
@@ -15,16 +14,9 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::shared::SOON;
-use crate::stage::{Mailbox, TIERS, ask, get, mails, users};
+use crate::stage::{Mailbox, TIERS, ask, get, mails, sign_up, users};
 
 const FAULTS: (&str, &str) = ("EMAIL_SERVICE__FAULTS", "true");
-
-async fn sign_up(users: &Router, email: &str) -> String {
-    let body = json!({ "email": email, "full_name": "Ada Lovelace" });
-    let (status, user) = ask(users, Method::POST, "/users", Some(body)).await;
-    assert_eq!(status, StatusCode::CREATED);
-    user["id"].as_str().unwrap().to_owned()
-}
 
 #[tokio::test]
 async fn a_user_is_greeted_and_in_the_end_taken_leave_of() {

@@ -4,6 +4,7 @@ mod commands;
 mod demo;
 mod mails;
 mod mapping;
+mod reports;
 #[path = "../../../tests/support/mod.rs"]
 mod shared;
 mod stage;

@@ -15,7 +15,7 @@ use example_service::email_service::{
 };
 use example_service::settings::Settings;
 use example_service::user_service::{self, Requests};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tidings::event::Source;
 use tidings::outbox::Relay;
@@ -81,6 +81,14 @@ pub(crate) async fn requests_on(kit: &TestKit, config: MemoryConfig) -> Requests
 /// The user service's routes.
 pub(crate) async fn users(kit: &TestKit) -> Router {
     user_service::router(requests(kit).await)
+}
+
+/// Somebody signs up; answers who.
+pub(crate) async fn sign_up(users: &Router, email: &str) -> String {
+    let body = json!({ "email": email, "full_name": "Ada Lovelace" });
+    let (status, user) = ask(users, Method::POST, "/users", Some(body)).await;
+    assert_eq!(status, StatusCode::CREATED);
+    user["id"].as_str().unwrap().to_owned()
 }
 
 /// The email service's mailbox, and what works for it.

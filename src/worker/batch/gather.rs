@@ -8,7 +8,7 @@ use futures::future::join_all;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::{BatchAnswer, Batches, Item};
+use super::{BatchAnswer, BatchProcessor, Batches, Item};
 use crate::consumer::HandlerError;
 use crate::event::Flow;
 use crate::task;
@@ -17,12 +17,12 @@ use crate::worker::output::Output;
 
 type Outcome = Result<(), HandlerError>;
 
-pub(super) struct Gather<F, I, To> {
-    pub(super) batches: Batches<F, To>,
+pub(super) struct Gather<P: BatchProcessor<Args>, Args, To> {
+    pub(super) batches: Batches<P, Args, To>,
     size: usize,
     wait: Duration,
     /// Partitions that have items: each has a task as long as it has any.
-    queues: Mutex<BTreeMap<TopicPartition, Queue<I>>>,
+    queues: Mutex<BTreeMap<TopicPartition, Queue<P::Input>>>,
 }
 
 struct Queue<I> {
@@ -40,18 +40,22 @@ struct Waiting<I> {
     tell: oneshot::Sender<Outcome>,
 }
 
-impl<F, I, To> Gather<F, I, To> {
-    pub(super) fn new(batches: Batches<F, To>, size: usize, wait: Duration) -> Self {
+impl<P: BatchProcessor<Args>, Args, To> Gather<P, Args, To> {
+    pub(super) fn new(batches: Batches<P, Args, To>, size: usize, wait: Duration) -> Self {
         Self { batches, size, wait, queues: Mutex::default() }
     }
 
-    fn queues(&self) -> MutexGuard<'_, BTreeMap<TopicPartition, Queue<I>>> {
+    fn queues(&self) -> MutexGuard<'_, BTreeMap<TopicPartition, Queue<P::Input>>> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The next batch of a partition, when it is full or its first item has waited long enough; `None`, and
     /// the partition is forgotten, where it has no item.
-    async fn next(&self, partition: &TopicPartition, news: &Notify) -> Option<Vec<Waiting<I>>> {
+    async fn next(
+        &self,
+        partition: &TopicPartition,
+        news: &Notify,
+    ) -> Option<Vec<Waiting<P::Input>>> {
         loop {
             let due = {
                 let mut queues = self.queues();
@@ -78,17 +82,12 @@ impl<F, I, To> Gather<F, I, To> {
     }
 }
 
-impl<F, I, Fut, To> Gather<F, I, To>
+impl<P: BatchProcessor<Args>, Args: 'static, To: 'static> Gather<P, Args, To>
 where
-    F: Fn(Vec<Item<I>>) -> Fut + Send + Sync + 'static,
-    I: Send + 'static,
-    Fut: Future + Send + 'static,
-    Fut::Output: BatchAnswer,
-    <Fut::Output as BatchAnswer>::Output: Output<To>,
-    To: 'static,
+    <P::Answer as BatchAnswer>::Output: Output<To>,
 {
     /// Puts an item into its partition's next batch, and waits for its outcome.
-    pub(super) async fn item(self: &Arc<Self>, item: Item<I>) -> Outcome {
+    pub(super) async fn item(self: &Arc<Self>, item: Item<P::Input>) -> Outcome {
         let record = item.delivery.record();
         let partition = TopicPartition { topic: record.topic.clone(), partition: record.partition };
         let (tell, told) = oneshot::channel();
@@ -98,7 +97,7 @@ where
         told.await.unwrap_or_else(|_| Err(HandlerError::outage("the batch was dropped")))
     }
 
-    fn add(self: &Arc<Self>, partition: TopicPartition, waiting: Waiting<I>) {
+    fn add(self: &Arc<Self>, partition: TopicPartition, waiting: Waiting<P::Input>) {
         let mut queues = self.queues();
         if let Some(queue) = queues.get_mut(&partition) {
             queue.waiting.push_back(waiting);

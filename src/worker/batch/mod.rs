@@ -2,6 +2,7 @@
 
 mod answer;
 mod gather;
+mod process;
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -11,11 +12,12 @@ use tokio::sync::Semaphore;
 
 pub use self::answer::BatchAnswer;
 use self::gather::Gather;
+pub use self::process::{BatchFn, BatchProcessor, ProcessBatch};
 use super::frame::Frame;
 use super::output::Output;
 use super::single::OfWorker;
 use crate::consumer::{
-    Delivery, Handled, Handler, HandlerError, Input, IntoOutcome, Needs, in_time,
+    Delivery, FromDelivery, Handled, Handler, HandlerError, IntoOutcome, Needs, in_time,
 };
 use crate::event::Flow;
 
@@ -29,22 +31,22 @@ pub struct Item<I> {
 }
 
 /// The work on batches as a handler of the consumer.
-pub(super) struct Batched<F, I, To> {
-    gather: Arc<Gather<F, I, To>>,
+pub(super) struct Batched<P: BatchProcessor<Args>, Args, To> {
+    gather: Arc<Gather<P, Args, To>>,
 }
 
 /// What all batches share.
-struct Batches<F, To> {
-    process: F,
+struct Batches<P, Args, To> {
+    process: P,
     frame: Arc<Frame>,
     /// How many batches run at once.
     slots: Semaphore,
-    to: PhantomData<fn() -> To>,
+    to: PhantomData<fn() -> (Args, To)>,
 }
 
-impl<F, I, To> Batched<F, I, To> {
+impl<P: BatchProcessor<Args>, Args, To> Batched<P, Args, To> {
     pub(super) fn new(
-        process: F,
+        process: P,
         size: usize,
         wait: Duration,
         concurrency: usize,
@@ -56,65 +58,61 @@ impl<F, I, To> Batched<F, I, To> {
     }
 }
 
-impl<F, I, Fut, To> Handler<OfWorker> for Batched<F, I, To>
+impl<P, Args, To> Handler<OfWorker> for Batched<P, Args, To>
 where
-    F: Fn(Vec<Item<I>>) -> Fut + Send + Sync + 'static,
-    I: Input,
-    Fut: Future + Send + 'static,
-    Fut::Output: BatchAnswer,
-    <Fut::Output as BatchAnswer>::Output: Output<To>,
+    P: BatchProcessor<Args>,
+    <P::Answer as BatchAnswer>::Output: Output<To>,
+    Args: 'static,
     To: 'static,
 {
-    type Input = I;
+    type Input = P::Input;
 
     fn name(&self) -> Option<&'static str> {
         None
     }
 
     fn needs(needs: &mut Needs) {
-        I::needs(needs);
+        P::Input::needs(needs);
+        P::needs(needs);
     }
 
     async fn call(&self, delivery: Delivery) -> Result<Handled, HandlerError> {
-        let frame = &self.gather.batches.frame;
+        let Batches { process, frame, .. } = &self.gather.batches;
         // What cannot be read is no item of any batch.
-        let done = match I::from_delivery(&delivery) {
+        let done = match P::Input::from_delivery(&delivery) {
             Ok(input) => self.gather.item(Item { input, delivery: delivery.clone() }).await,
             Err(error) => Err(error),
         };
         match done {
             Ok(()) => {
-                frame.succeeded(&delivery, std::future::ready(())).await;
+                frame.succeeded(&delivery, process.succeeded(&delivery)).await;
                 Ok(().into_outcome())
             }
             Err(error) => {
                 let error = delivery.classified(error);
-                frame.failed(&error, &delivery, std::future::ready(())).await;
+                frame.failed(&error, &delivery, process.failed(&error, &delivery)).await;
                 Err(error)
             }
         }
     }
 }
 
-impl<F, To> Batches<F, To> {
+impl<P: BatchProcessor<Args>, Args, To> Batches<P, Args, To>
+where
+    <P::Answer as BatchAnswer>::Output: Output<To>,
+{
     /// Works on a batch, and waits until what follows from it is acknowledged; answers how each item ended.
-    async fn work<I, Fut>(
+    async fn work(
         &self,
-        items: Vec<Item<I>>,
+        items: Vec<Item<P::Input>>,
         flows: Vec<Flow>,
-    ) -> Vec<Result<(), HandlerError>>
-    where
-        F: Fn(Vec<Item<I>>) -> Fut,
-        Fut: Future,
-        Fut::Output: BatchAnswer,
-        <Fut::Output as BatchAnswer>::Output: Output<To>,
-    {
+    ) -> Vec<Result<(), HandlerError>> {
         // It is never closed.
         let _slot = self.slots.acquire().await;
         let deliveries: Vec<_> = items.iter().map(|item| item.delivery.clone()).collect();
         let Some(first) = deliveries.first() else { return Vec::new() };
         let answered =
-            in_time(self.frame.timeout, async { (self.process)(items).await.outcomes() }).await;
+            in_time(self.frame.timeout, async { self.process.run(items).await.outcomes() }).await;
         let all = |error: HandlerError| {
             let error = first.classified(error);
             let again = |_| Err(HandlerError::said(error.kind(), error.message()));
