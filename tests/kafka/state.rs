@@ -3,10 +3,10 @@
 #[path = "../support/state.rs"]
 mod topic;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tidings::event::TopicName;
-use tidings::producer::Producer;
+use tidings::producer::{Message, Producer};
 use tidings::state::{AnyTopic, StateView, StateWriter};
 use tidings::transport::kafka::Kafka;
 use tidings::transport::{NewTopic, Transport};
@@ -176,4 +176,32 @@ async fn a_view_reads_partitions_that_are_added_and_begins_anew_with_a_topic_tha
     eventually("the view begins anew", long, anew).await;
     assert_eq!(view.status().counts().begun_anew(), 1);
     put_seen(&other, &topic, &view, "newer", 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_view_under_a_constant_load_is_level_in_the_end_and_never_begins_anew() {
+    let Some(broker) = kafka_address() else { return };
+    let kafka = client("state", &broker);
+    let topic = create(&kafka, "state.load", 3, &[]).await;
+    let view = start(&kafka, &topic).await;
+    let producer = Producer::new(&kafka);
+    // Longer than the view takes to look at its topic several times.
+    let (began, mut n) = (Instant::now(), 0);
+    while began.elapsed() < Duration::from_secs(14) {
+        for _ in 0..50 {
+            let message = Message::new(topic.clone(), &profile("load", n)).unwrap();
+            producer.send_and_forget(message.key(format!("k{}", n % 100))).await.unwrap();
+            n += 1;
+        }
+        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let level = || producer.counts().acknowledged() == u64::from(n);
+    eventually("all is acknowledged", SOON, level).await;
+    let read = || view.status().counts().values() == u64::from(n);
+    eventually("all is read", SOON, read).await;
+    assert_eq!(view.status().counts().begun_anew(), 0);
+    assert_eq!((view.len(), view.status().problems()), (100, vec![]));
+    assert_eq!(held(&view).iter().map(|(_, n)| *n).max(), Some(n - 1));
+    println!("{n} records in {:?}", began.elapsed());
 }

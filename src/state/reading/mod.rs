@@ -1,6 +1,8 @@
 //! The task behind a view: reads each partition from its beginning, follows, and looks at the topic
 //! from time to time.
 
+mod look;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +11,8 @@ use futures::future::{BoxFuture, select_all};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep_until};
 
+pub(super) use self::look::{Bounds, bounds};
+use self::look::{LOOK, LOOK_AGAIN, Looked};
 use super::error::StateStopped;
 use super::status::{Failing, StateViewStatus};
 use super::store::Store;
@@ -16,42 +20,11 @@ use crate::error::{ErrorClass, chain};
 use crate::event::TopicName;
 use crate::retry::Backoff;
 use crate::transport::{
-    Admin, Offsets, Position, ReadEvent, RecordBatch, TopicPartition, TopicReader, Transport,
-    TransportError, positions,
+    Admin, Offsets, ReadEvent, RecordBatch, TopicPartition, TopicReader, Transport, TransportError,
 };
 
-/// How often the topic is looked at: for more partitions, and whether it is still the same.
-const LOOK: Duration = Duration::from_secs(10);
-/// The same while something is wrong.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// How long a look may take.
-const WITHIN: Duration = Duration::from_secs(10);
-/// Looks in a row that must find the topic's end before what was read: a broker that has just become
-/// the leader may answer with an older end for a moment.
-const SURE: u32 = 2;
-/// A reader that was refused and says nothing since is opened anew after this.
-const DOUBT: Duration = Duration::from_secs(30);
 /// Until a reader that has ended is opened again.
 const REOPEN: Backoff = Backoff::exponential(Duration::from_secs(1)).cap(Duration::from_secs(30));
-
-/// Of each partition its first offset and its end.
-pub(super) type Bounds = Vec<(TopicPartition, i64, i64)>;
-
-/// Where each partition begins and ends now; `None` where the topic is not there.
-pub(super) async fn bounds(
-    admin: &dyn Admin,
-    topic: &TopicName,
-    within: Duration,
-) -> Result<Option<Bounds>, TransportError> {
-    let Some(ends) = positions(admin, topic, Position::Latest, within).await? else {
-        return Ok(None);
-    };
-    let places: Vec<_> =
-        ends.iter().map(|(partition, _)| (partition.clone(), Position::Earliest)).collect();
-    let firsts = admin.offsets(&places, within).await?;
-    let bounds = ends.into_iter().zip(firsts);
-    Ok(Some(bounds.map(|((partition, end), first)| (partition, first, end)).collect()))
-}
 
 pub(super) struct Reading<V> {
     transport: Arc<dyn Transport>,
@@ -86,12 +59,6 @@ struct Open {
     partitions: Vec<TopicPartition>,
     /// Since when it is refused and has said nothing else.
     refused: Option<Instant>,
-}
-
-enum Looked {
-    /// The ends, and where partitions begin that were not known.
-    Ends(Result<Option<(Offsets, Offsets)>, TransportError>),
-    Anew(Result<Option<Bounds>, TransportError>),
 }
 
 enum Woken {
@@ -299,112 +266,6 @@ impl<V: DeserializeOwned + Send + Sync + 'static> Reading<V> {
         if open.count() == 0 {
             self.status().caught_up();
         }
-    }
-
-    /// The topic has records where others were read: it was deleted and made anew, or cut.
-    fn begin_anew(&mut self) {
-        tracing::warn!(topic = %self.topic, "a state topic begins anew, and so does its view");
-        self.open.clear();
-        self.closed.clear();
-        self.reopen_at = None;
-        self.anew = true;
-        self.back = 0;
-        self.status().anew();
-        self.looking = None;
-        self.look_at = Instant::now();
-    }
-
-    fn look(&mut self) {
-        let (admin, topic) = (self.admin.clone(), self.topic.clone());
-        if self.anew {
-            let bounds = async move { Looked::Anew(bounds(&*admin, &topic, WITHIN).await) };
-            self.looking = Some(Box::pin(bounds));
-            return;
-        }
-        let known: Vec<_> = self.places.keys().cloned().collect();
-        let look = async move {
-            let Some(ends) = positions(&*admin, &topic, Position::Latest, WITHIN).await? else {
-                return Ok(None);
-            };
-            let new = ends.iter().filter(|(partition, _)| !known.contains(partition));
-            let new: Vec<_> =
-                new.map(|(partition, _)| (partition.clone(), Position::Earliest)).collect();
-            let firsts = admin.offsets(&new, WITHIN).await?;
-            let new = new.into_iter().map(|(partition, _)| partition).zip(firsts).collect();
-            Ok(Some((ends, new)))
-        };
-        self.looking = Some(Box::pin(async move { Looked::Ends(look.await) }));
-    }
-
-    fn looked(&mut self, looked: Looked) -> Result<(), StateStopped> {
-        self.look_at = Instant::now() + LOOK_AGAIN;
-        let gone = || format!("topic {} is not there any more", self.topic);
-        match looked {
-            Looked::Ends(Err(error)) | Looked::Anew(Err(error)) => {
-                self.fails(Failing::Look, chain(&error));
-            }
-            Looked::Ends(Ok(None)) | Looked::Anew(Ok(None)) => self.fails(Failing::Look, gone()),
-            Looked::Anew(Ok(Some(bounds))) => {
-                self.anew = false;
-                self.store.clear();
-                self.places.clear();
-                self.status().works(Failing::Look);
-                let from = self.note(bounds);
-                self.read_or_wait(from)?;
-                self.works();
-            }
-            Looked::Ends(Ok(Some((ends, new)))) => {
-                self.status().works(Failing::Look);
-                self.works();
-                let back = |(partition, end): &(TopicPartition, i64)| {
-                    self.places.get(partition).is_some_and(|place| *end < place.next)
-                };
-                self.back = if ends.iter().any(back) { self.back + 1 } else { 0 };
-                if self.back >= SURE {
-                    self.begin_anew();
-                    return Ok(());
-                }
-                self.more(&ends, new)?;
-                self.open_the_refused_anew()?;
-                if self.back == 0 && self.open.iter().all(|open| open.refused.is_none()) {
-                    self.look_at = Instant::now() + LOOK;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads partitions that were added, too.
-    fn more(&mut self, ends: &Offsets, new: Offsets) -> Result<(), StateStopped> {
-        if new.is_empty() {
-            return Ok(());
-        }
-        tracing::info!(topic = %self.topic, partitions = new.len(), "a state topic has more partitions");
-        let end = |partition: &TopicPartition| {
-            ends.iter().find(|(other, _)| other == partition).map_or(0, |(_, end)| *end)
-        };
-        let bounds = new.into_iter().map(|(partition, first)| {
-            let end = end(&partition);
-            (partition, first, end)
-        });
-        let bounds = bounds.collect();
-        let from = self.note(bounds);
-        self.read_or_wait(from)
-    }
-
-    /// Who was refused may hear nothing of being let in again.
-    fn open_the_refused_anew(&mut self) -> Result<(), StateStopped> {
-        let old = |open: &Open| open.refused.is_some_and(|since| since.elapsed() > DOUBT);
-        while let Some(at) = self.open.iter().position(old) {
-            let partitions = self.open.remove(at).partitions;
-            let next = |partition: TopicPartition| {
-                let next = self.places.get(&partition)?.next;
-                Some((partition, next))
-            };
-            let from = partitions.into_iter().filter_map(next).collect();
-            self.read_or_wait(from)?;
-        }
-        Ok(())
     }
 }
 
