@@ -81,7 +81,7 @@ impl<'a> Concluded<'a> {
         let done = self.handled.get(&(group, place));
         let unfinished = |handler: &&str| {
             let done = done.is_some_and(|done| done.contains(handler));
-            !done && !(duties.is_once() && self.claimed.contains(&stored.claim(group, handler)))
+            !(done || duties.is_once() && self.claimed.contains(&stored.claim(group, handler)))
         };
         let lacks = |handler: &str, attempt: u32| {
             let address = Address { group, handler, attempt };
