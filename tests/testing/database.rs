@@ -1,7 +1,7 @@
 //! The database in memory: transactions beside each other, delayed events, faults; and a relay on it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,7 +15,7 @@ use tidings::store::{
 use tidings::testing::MemoryDatabase;
 use tidings::testing::database::{DatabaseFault, MemoryStore};
 use tidings::transport::Transport;
-use tidings::transport::memory::{Fault, Memory, MemoryBroker};
+use tidings::transport::memory::{Fault, Memory, MemoryBroker, TopicConfig};
 use tokio::time::sleep;
 
 use crate::stage::*;
@@ -183,6 +183,8 @@ struct Seen {
     renewed: AtomicUsize,
     /// What is asked now is never answered.
     hangs: AtomicBool,
+    /// Released right before the next event is parked.
+    put_back: Mutex<Option<(MemoryStore, RowId)>>,
 }
 
 impl Seen {
@@ -267,6 +269,11 @@ impl OutboxSession for WatchedSession {
         failed: Option<(RowId, &str)>,
         behind: &[RowId],
     ) -> Result<bool, StoreError> {
+        sleep(Duration::from_millis(1)).await;
+        let put_back = self.1.put_back.lock().unwrap().take();
+        if let Some((store, row)) = put_back {
+            assert!(store.release(row).await.unwrap());
+        }
         self.0.park(shard, failed, behind).await
     }
 
@@ -281,6 +288,40 @@ impl OutboxSession for WatchedSession {
     async fn hint(&self) -> Hint {
         self.0.hint().await
     }
+}
+
+/// A relay that learnt so from the database tried to park again before it asked what was put back, was
+/// refused again, and did so for ever.
+#[tokio::test(start_paused = true)]
+async fn a_relay_that_parks_an_event_while_another_one_of_its_shard_is_released_goes_on() {
+    let desk = desk();
+    let mut config = TopicConfig::default();
+    config.max_record = 1;
+    desk.broker.create_topic(paid("").topic(), config);
+    let seen = Arc::new(Seen::default());
+    let store = Watched(desk.store.clone(), seen.clone());
+    let relay = Relay::builder(store).park_after(1).build(&desk.client).unwrap().start();
+    let append = async |event: Paid| {
+        let mut transaction = desk.store.open().await.unwrap();
+        desk.outbox.add(&mut transaction, event).await.unwrap();
+        desk.store.commit(transaction).await.unwrap();
+        sleep(secs(5)).await;
+    };
+    let shard = |event: &Paid| {
+        let key = event.partition_key().unwrap().unwrap();
+        let id = tidings::event::EventId::parse("any").unwrap();
+        Shard::of(event.topic().as_str(), Some(key.as_str().as_bytes()), &id)
+    };
+    let first = of_one_key(1);
+    let other = (0..).map(|n| Paid { order: format!("other {n}"), cents: 2 });
+    let other = other.into_iter().find(|other| shard(other) == shard(&first)).unwrap();
+    append(first).await;
+    let parked = desk.store.parked(10).await.unwrap();
+    assert_eq!(parked.len(), 1);
+    *seen.put_back.lock().unwrap() = Some((desk.store.clone(), parked[0].row));
+    append(other).await;
+    assert_eq!(desk.store.parked(10).await.unwrap().len(), 2, "both are refused for good");
+    assert!(relay.stop(secs(5)).await.is_clean());
 }
 
 /// A relay that was stopping heard of the shards that it gave up, took them again, and gave them up

@@ -75,7 +75,8 @@ impl Work {
     }
 
     pub(super) fn park(&mut self, session: &Session) {
-        if self.under_way.park || self.under_way.keys {
+        // What was put back must be known first: else this is refused, again and again.
+        if self.under_way.park || self.under_way.keys || self.keys_unknown {
             return;
         }
         let Some(what) = self.lanes.next_to_park() else { return };

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::super::super::database::Claimed;
 use super::super::contract::{Contract, Duties, Role};
 use super::super::journal::{Client, Entry, Place, What};
 use crate::event::{TopicName, header};
@@ -106,6 +107,17 @@ impl<'a> Books<'a> {
 }
 
 impl Stored<'_> {
+    /// What an inbox knows it by that a handler has handled.
+    pub(super) fn claim(&self, group: &str, handler: &str) -> Claimed {
+        let said = |name| self.record.headers.get_str(name).unwrap_or_default().to_owned();
+        Claimed {
+            group: group.to_owned(),
+            handler: handler.to_owned(),
+            source: said(header::SOURCE),
+            event: said(header::ID),
+        }
+    }
+
     pub(super) fn event_type(&self) -> &str {
         self.record.headers.get_str(header::TYPE).unwrap_or_default()
     }

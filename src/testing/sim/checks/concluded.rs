@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::super::super::database::{Claimed, Ended};
 use super::super::contract::{Duties, Role};
 use super::super::journal::{Did, Place, Stepped, What};
 use super::books::{Address, Books};
@@ -13,6 +14,9 @@ use crate::transport::memory::Operation;
 pub(super) struct Concluded<'a> {
     /// By group and place: handlers that are done with it.
     handled: HashMap<(&'a str, &'a Place), HashSet<&'a str>>,
+    /// By group and handler, source and id: events whose claim is committed. Where that one's process died
+    /// right then, and the offset is stored with the claim, no step says so.
+    claimed: HashSet<&'a Claimed>,
     /// Passed over by the consumer itself.
     passed: HashSet<(&'a str, &'a Place)>,
     /// Copies on retry and dead-letter topics, by where they were first read.
@@ -39,6 +43,7 @@ impl<'a> Concluded<'a> {
                     (None, _) => {}
                 }
             }
+            What::Transaction(Ended { committed: true, claims, .. }) => self.claimed.extend(claims),
             What::Step { place, step: Stepped { group, handler, did, .. }, .. } => {
                 match (did, handler) {
                     (Did::Finish | Did::Duplicate | Did::Drop { .. }, Some(handler)) => {
@@ -74,7 +79,10 @@ impl<'a> Concluded<'a> {
             return None;
         }
         let done = self.handled.get(&(group, place));
-        let unfinished = |handler: &&str| !done.is_some_and(|done| done.contains(handler));
+        let unfinished = |handler: &&str| {
+            let done = done.is_some_and(|done| done.contains(handler));
+            !(done || duties.is_once() && self.claimed.contains(&stored.claim(group, handler)))
+        };
         let lacks = |handler: &str, attempt: u32| {
             let address = Address { group, handler, attempt };
             !self.moved.contains(&(stored.origin.clone(), address))

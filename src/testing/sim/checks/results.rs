@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use super::super::super::database::{Claimed, Ended};
 use super::super::contract::Role;
 use super::super::journal::{Did, Place, Stepped, What};
 use super::books::Books;
@@ -11,7 +12,11 @@ pub(super) fn lost(books: &Books<'_>) -> Vec<Violation> {
     // By group, handler and where the event was first read.
     let mut handled: HashSet<(&str, &str, &Place)> = HashSet::new();
     let mut passed: HashSet<(&str, &Place)> = HashSet::new();
+    let mut claimed: HashSet<&Claimed> = HashSet::new();
     for entry in books.entries {
+        if let What::Transaction(Ended { committed: true, claims, .. }) = &entry.what {
+            claimed.extend(claims);
+        }
         let What::Step { place, step: Stepped { group, handler, did, .. }, .. } = &entry.what
         else {
             continue;
@@ -52,7 +57,12 @@ pub(super) fn lost(books: &Books<'_>) -> Vec<Violation> {
             let nobody = BTreeSet::from(["consumer".to_owned()]);
             let handlers = duties.handlers(&place.partition.topic, stored.event_type());
             let handlers = handlers.unwrap_or(&nobody).iter();
-            for handler in handlers.filter(|h| !handled.contains(&(group, &***h, place))) {
+            // The process that committed a claim may have died before it said so.
+            let is_done = |handler: &str| {
+                handled.contains(&(group, handler, place))
+                    || duties.is_once() && claimed.contains(&stored.claim(group, handler))
+            };
+            for handler in handlers.filter(|handler| !is_done(handler)) {
                 let what =
                     format!("{group}'s {handler} never finished {place}, and no copy is kept");
                 let at = books.entries.len();

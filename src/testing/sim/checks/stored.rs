@@ -7,7 +7,6 @@ use super::super::journal::{Did, EPOCH, Place, Promise, Stepped, What};
 use super::books::Books;
 use super::{Class, Violation};
 use crate::clock::millis;
-use crate::event::header;
 
 /// An event of an outbox, and the entry of the transaction that committed it.
 struct Row<'a> {
@@ -160,14 +159,7 @@ fn effects(books: &Books<'_>) -> Vec<Violation> {
                     Stepped { group, handler: Some(handler), did: Did::Finish | Did::Duplicate, .. },
                 ..
             } if books.contract.group(group).is_some_and(|duties| duties.is_once()) => {
-                let headers = &books.records[place].record.headers;
-                let said = |name| headers.get_str(name).unwrap_or_default().to_owned();
-                let claim = Claimed {
-                    group: group.clone(),
-                    handler: handler.clone(),
-                    source: said(header::SOURCE),
-                    event: said(header::ID),
-                };
+                let claim = books.records[place].claim(group, handler);
                 if !claimed.contains_key(&claim) {
                     let what = format!(
                         "{group}'s {handler} is done with {place}, and nothing of it is committed"
