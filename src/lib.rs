@@ -4,7 +4,7 @@
 //! A service says what happened in a *domain event*. An [event mapper](mapper) turns it into
 //! *integration events*: contracts with a name, a version, a topic and a partition key. The
 //! [mediator] has them published once the command that raised them has succeeded. Other services
-//! read them with a [consumer].
+//! read them with a [consumer](mod@consumer).
 //!
 #![cfg_attr(all(feature = "macros", feature = "json", feature = "kafka"), doc = "```no_run")]
 #![cfg_attr(not(all(feature = "macros", feature = "json", feature = "kafka")), doc = "```ignore")]
@@ -52,7 +52,7 @@
 //! | --- | --- |
 //! | 6 edges | `web`: axum lifespan and health; `cli`: the command line; `testing`: the test kit, the simulator, the conformance suite for transports |
 //! | 5 adapters | `transport::kafka`: the only place that names librdkafka; `transport::memory`: for tests; `store::postgres`, `store::sqlite`: the only ones that name `sqlx` |
-//! | 4 runtime | [`publisher`], [`producer`], [`consumer`], [`worker`], [`outbox`], [`inbox`], [`state`], [`telemetry`] |
+//! | 4 runtime | [`publisher`], [`producer`](mod@producer), [`consumer`](mod@consumer), [`worker`](mod@worker), [`outbox`], [`inbox`], [`state`], [`telemetry`] |
 //! | 3 ports | [`transport`]: producer, source, admin, record; [`store`]: outbox, inbox |
 //! | 2 application | [`mediator`], [`mapper`] |
 //! | 1 formats | [`codec`], [`topic`], [`retry`] |
@@ -76,7 +76,7 @@
 //! | `otel` | no | metrics, and trace context between `tracing` spans and event headers, as OpenTelemetry has it |
 //! | `testing` | no | the memory transport with virtual time; `testing`: the test kit, the simulator, and the conformance suite for transports |
 // Without a format `Format` has no values, and what takes one is never reached.
-#![cfg_attr(not(feature = "json"), allow(dead_code, unused_variables))]
+#![cfg_attr(not(feature = "json"), allow(dead_code, unreachable_code, unused_variables))]
 
 #[cfg(feature = "cli")]
 pub mod cli;

@@ -222,6 +222,24 @@ async fn a_record_of_wolverine_is_read_on_a_topic_of_one_event() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_cloud_event_as_a_document_is_one_where_its_content_type_says_so() {
+    for (content_type, handled) in [("application/cloudevents+json", 1), ("application/json", 0)] {
+        let kit = TestKit::new();
+        let stock = Stock(Arc::new(Mutex::new(["pen".to_owned()].into())));
+        kit.start(warehouse(stock, &kit.transport("warehouse")).unwrap()).await;
+        let record = format!(
+            r#"{{ "topic": "orders", "key": "7", "headers": [["content-type", "{content_type}"]],
+                  "payload": {{ "json": {{"specversion":"1.0","id":"0193","source":"shop","type":"order_placed",
+                                          "data":{{"order":"7","itemCode":"pen"}}}} }} }}"#
+        );
+        kit.replay(&Fixture::from_json(&record).unwrap()).await;
+        kit.settled().await;
+        let orders = kit.expect::<OrderPlaced>();
+        orders.handled_by("reserve", handled).quarantined(1 - handled, "");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_reserved_is_tallied_in_batches() {
     let kit = TestKit::new();
     let running = tallying(&kit.transport("tallying")).unwrap().start().await.unwrap();

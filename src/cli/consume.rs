@@ -191,7 +191,9 @@ async fn as_member(
                 if error.class == crate::error::ErrorClass::Retriable {
                     tracing::warn!(error = crate::error::chain(&error), "reading goes on");
                 } else {
-                    result = Err(error.into());
+                    let error = CliError::from(error);
+                    let text = format!("group {group} cannot read {topic}: {}", error.text);
+                    result = Err(CliError::new(error.exit, text));
                 }
             }
             None => result = Err(CliError::new(Exit::Refused, "the client has left the group")),

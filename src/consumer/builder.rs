@@ -301,8 +301,8 @@ impl ConsumerBuilder {
     }
 
     /// Declares topics: main topics whose name is known only at run time, or those beside a main topic
-    /// where they are to be other than [`TopicPlan::declared`] says. They win over what an event's own
-    /// topic says. A topic that this consumer does not need is not looked at.
+    /// where they are to be other than [`TopicPlan::declared`](crate::topic::TopicPlan::declared) says. They
+    /// win over what an event's own topic says. A topic that this consumer does not need is not looked at.
     #[must_use]
     pub fn declare(mut self, topics: impl IntoIterator<Item = TopicSpec>) -> Self {
         self.declared.extend(topics);

@@ -15,6 +15,20 @@ use crate::transport::Delivered;
 /// Writes to a state topic through a [`Producer`]. Cheap to clone.
 ///
 /// Of one producer, what is written under a key is stored in the order of the calls. A value is encoded as JSON.
+///
+/// What the topic does not carry is not written to it:
+///
+#[cfg_attr(feature = "macros", doc = "```compile_fail,E0277")]
+#[cfg_attr(not(feature = "macros"), doc = "```ignore")]
+/// # use tidings::state::StateWriter;
+/// # fn f(producer: tidings::producer::Producer) {
+/// #[derive(tidings::Topic)]
+/// #[topic(kind = state, name = "profiles", carries(String))]
+/// struct Profiles;
+///
+/// StateWriter::<Profiles, u32>::new(producer);
+/// # }
+/// ```
 pub struct StateWriter<T, V> {
     producer: Producer,
     topic: TopicName,

@@ -19,7 +19,7 @@
 //! let builder = Worker::builder("greetings").process(greet).concurrency(8).max_retries(3);
 //! ```
 //!
-//! A worker is a [consumer](crate::consumer) with one handler. The offset of an input is committed only once
+//! A worker is a [consumer](mod@crate::consumer) with one handler. The offset of an input is committed only once
 //! what its work answered is acknowledged: so every input has its output, and after a crash it may have it
 //! twice. Outputs carry their input's correlation, it as their cause, its trace, and its key unless they have
 //! one of their own.

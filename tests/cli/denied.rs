@@ -14,22 +14,25 @@ async fn what_is_denied_is_told_in_one_line_and_nothing_is_half_done() {
         return;
     };
     let cluster = Cluster(broker.address.clone());
-    let deny = |resource: [&'static str; 2], operation: &'static str| {
+    let rule = |resource: [&'static str; 2], who: &'static str, operation: &'static str| {
         let broker = &broker;
         async move {
             let [kind, name] = resource;
-            let who = ["--deny-principal", "User:ANONYMOUS", "--operation", operation, "--force"];
             let what = ["AclCommand", "--bootstrap-server", &broker.address, "--add", kind, name];
-            broker.tool(&[&what[..], &who].concat()).await;
+            let rule = [who, "User:ANONYMOUS", "--operation", operation, "--force"];
+            broker.tool(&[&what[..], &rule].concat()).await;
         }
     };
+    let deny = "--deny-principal";
     for topic in ["hidden", "read-only", "open"] {
         cluster.run(&["create-topic", topic, "--partitions", "1", "--replication", "auto"]).ok();
     }
-    deny(["--topic", "hidden"], "All").await;
-    deny(["--topic", "read-only"], "Write").await;
-    deny(["--topic", "forbidden"], "Create").await;
-    deny(["--group", "strangers"], "All").await;
+    rule(["--topic", "hidden"], deny, "All").await;
+    // Where there is a rule, what no rule allows is denied.
+    rule(["--topic", "read-only"], "--allow-principal", "All").await;
+    rule(["--topic", "read-only"], deny, "Write").await;
+    rule(["--topic", "forbidden"], deny, "Create").await;
+    rule(["--group", "strangers"], deny, "All").await;
 
     for arguments in [&["topic", "show", "hidden"][..], &["consume", "hidden", "--to-end"]] {
         let error = cluster.run(arguments).fails(3);

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use axum::Router;
-use axum::http::{Method, StatusCode};
+use axum::http::Method;
 use example_contracts::{UserCreated, UserDeactivated, UserRenamed};
 use example_service::email_service::{self, FailedTry, MailKind, Mails, StoredMail, Whose};
 use serde_json::json;

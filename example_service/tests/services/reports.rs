@@ -45,7 +45,10 @@ async fn who_comes_and_goes_is_in_the_report_and_who_is_there_has_a_profile() {
         let mine = entries.iter().filter(|entry| entry.event.user_id.to_string() == user);
         mine.map(|entry| entry.event.change).collect::<Vec<_>>()
     };
-    assert_eq!((of(&ada), of(&grace)), (vec![Change::SignedUp], vec![Change::SignedUp, Change::Left]));
+    assert_eq!(
+        (of(&ada), of(&grace)),
+        (vec![Change::SignedUp], vec![Change::SignedUp, Change::Left])
+    );
     let months: Vec<_> = entries.iter().map(|entry| &*entry.event.month).collect();
     assert!(months.iter().all(|month| month.len() == "2026-11".len()), "{months:?}");
 
