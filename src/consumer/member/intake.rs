@@ -181,18 +181,23 @@ impl Lanes {
                 hasher.write(key);
             }
             (Order::ByKey, None) => hasher.write_u64(self.single()),
-            (Order::ByPartition, _) => hasher.write_u64(assignment.id),
-            (Order::Unordered, _) => {
+            (Order::ByPartition, _) => {
                 hasher.write_u64(assignment.id);
-                let shard = hasher.finish() % self.shards;
-                let mut hasher = self.keyed.clone();
+                return self.with_others(assignment, hasher.finish());
+            }
+            (Order::Unordered, _) => {
                 hasher.write_u64(self.single());
-                // A partition is one shard's, so that its records begin in their order.
-                let lane = hasher.finish() >> 1;
-                return lane - lane % self.shards + shard;
+                return self.with_others(assignment, hasher.finish());
             }
         }
         hasher.finish()
+    }
+
+    /// A lane on the shard that all of a partition is on: one after the other, so that each shard has its share of
+    /// the partitions.
+    fn with_others(&self, assignment: &Assignment, hash: u64) -> u64 {
+        let lane = hash >> 1;
+        lane - lane % self.shards + assignment.id % self.shards
     }
 
     fn single(&mut self) -> u64 {
