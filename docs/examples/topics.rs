@@ -64,7 +64,8 @@ pub fn stages() -> Result<[TopicSpec; 2], BoxError> {
 /// Makes the topics that this service publishes to, where they are missing.
 pub async fn for_publisher(kafka: &Kafka) -> Result<(), TopicsError> {
     let setup = TopicSetup::Create { partitions: Some(6), replication: None };
-    Publisher::prepare_topics(kafka, UserCreated::topics(), setup, Duration::from_secs(30)).await
+    let needs = TopicNeed::of::<UserCreated>();
+    Publisher::prepare_topics(kafka, needs, setup, Duration::from_secs(30)).await
 }
 // ANCHOR_END: publisher
 

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use axum::Router;
 use example_contracts::UserCreated;
-use tidings::IntegrationEvent;
 use tidings::error::BoxError;
 use tidings::event::Source;
 use tidings::outbox::{Outbox, Relay};
 use tidings::publisher::Publisher;
 use tidings::store::postgres::PostgresStore;
 use tidings::store::sqlite::SqliteStore;
+use tidings::transport::TopicNeed;
 use tidings::transport::kafka::Kafka;
 use tidings::web::{Health, Lifespan, ServeError, Stopped};
 use tokio::net::TcpListener;
@@ -53,7 +53,7 @@ impl Service {
         let listener = bind(address).await?;
         let kafka = broker.client(user_service::NAME, settings)?;
         // Who publishes must not depend on a reader having been there first.
-        Publisher::prepare_topics(&kafka, UserCreated::topics(), TOPICS, START).await?;
+        Publisher::prepare_topics(&kafka, TopicNeed::of::<UserCreated>(), TOPICS, START).await?;
         let place = Place::of(settings.user_database())?;
         let schema = &user_service::SCHEMA;
         let parts = match place.kind() {

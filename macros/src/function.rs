@@ -1,6 +1,6 @@
 //! What the attributes on functions share: the function, its companion, and topics.
 
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::meta::ParseNestedMeta;
@@ -9,8 +9,8 @@ use syn::{Error, FnArg, GenericParam, ItemFn, LitStr, Path, Result, ReturnType, 
 
 use crate::attribute::text;
 
-/// Arguments that are added to a function's own.
-const OURS: [&str; 2] = ["publisher", "producer"];
+/// Names of what is generated around a function's own arguments.
+const OURS: [&str; 5] = ["publisher", "producer", "event", "value", "message"];
 
 /// An async function that an attribute stands on; it stays as it is.
 pub(crate) struct Function {
@@ -110,16 +110,17 @@ impl Function {
         }
     }
 
-    /// Its arguments under names of their own, for a function that calls it.
+    /// Its arguments for a function that calls it: under their names, which there stand for nothing else.
     pub(crate) fn arguments(&self) -> (Vec<TokenStream>, Vec<Ident>) {
         let named = self.item.sig.inputs.iter().enumerate().filter_map(|(at, argument)| {
             let FnArg::Typed(argument) = argument else { return None };
-            let name = match &*argument.pat {
+            let mut name = match &*argument.pat {
                 syn::Pat::Ident(pattern) if !OURS.iter().any(|ours| pattern.ident == ours) => {
                     pattern.ident.clone()
                 }
                 _ => format_ident!("argument_{at}"),
             };
+            name.set_span(Span::mixed_site());
             let kind = &argument.ty;
             Some((quote!(#name: #kind), name))
         });

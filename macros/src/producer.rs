@@ -3,7 +3,7 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Error, GenericArgument, Path, PathArguments, Result, Type};
+use syn::{Error, GenericArgument, Ident, Path, PathArguments, Result, Type};
 
 use crate::attribute::{FieldPath, each_argument};
 use crate::function::{Function, TopicRef, topic_name};
@@ -42,12 +42,14 @@ pub(crate) fn expand(arguments: TokenStream, function: TokenStream) -> Result<To
         (&function.item.vis, &function.item.sig.ident, &function.item.sig.generics);
     let (parameters, _, limits) = generics.split_for_impl();
     let (arguments, names) = function.arguments();
+    let names_of_ours = Names::new();
+    let Names { publisher, producer, event, value, message } = &names_of_ours;
     let call = match fails {
         true => quote_spanned!(answer.span()=> #ident(#(#names),*).await?),
         false => quote_spanned!(answer.span()=> #ident(#(#names),*).await),
     };
     let Some(key) = key else {
-        let publish = publish(topic.as_ref(), fails);
+        let publish = publish(topic.as_ref(), fails, &names_of_ours);
         let error = match fails {
             true => quote!(::tidings::error::BoxError),
             false => quote!(::tidings::publisher::PublishError),
@@ -58,10 +60,10 @@ pub(crate) fn expand(arguments: TokenStream, function: TokenStream) -> Result<To
             /// # Errors
             /// When the function fails, or what it answered is not acknowledged.
             #vis async fn publish #parameters (
-                publisher: &::tidings::publisher::Publisher,
+                #publisher: &::tidings::publisher::Publisher,
                 #(#arguments),*
             ) -> ::core::result::Result<::tidings::publisher::Published, #error> #limits {
-                let event = #call;
+                let #event = #call;
                 #publish
             }
         }));
@@ -72,34 +74,57 @@ pub(crate) fn expand(arguments: TokenStream, function: TokenStream) -> Result<To
             "a plain message does not know its topic; say it: `topic = Clicks`, or `topic = \"..\"`",
         ));
     };
-    let message = message(&topic);
-    let key = keyed(key);
+    let made = made(&topic, value);
+    let key = keyed(key, value);
     Ok(function.with(&quote! {
         /// Sends what the function answers; `Ok` once the broker has acknowledged it.
         ///
         /// # Errors
         /// When the function fails, or what it answered cannot be encoded or is not acknowledged.
         #vis async fn send #parameters (
-            producer: &::tidings::producer::Producer,
+            #producer: &::tidings::producer::Producer,
             #(#arguments),*
         ) -> ::core::result::Result<::tidings::producer::Sent, ::tidings::error::BoxError> #limits {
-            let value = #call;
-            let message = #message?;
-            ::core::result::Result::Ok(producer.send(message #key).await?)
+            let #value = #call;
+            let #message = #made?;
+            ::core::result::Result::Ok(#producer.send(#message #key).await?)
         }
     }))
 }
 
-/// Publishes `event`.
-fn publish(topic: Option<&TopicRef>, fails: bool) -> TokenStream {
+/// What the generated code calls its own: names that nobody else's can be taken for.
+struct Names {
+    publisher: Ident,
+    producer: Ident,
+    event: Ident,
+    value: Ident,
+    message: Ident,
+}
+
+impl Names {
+    fn new() -> Self {
+        let ours = |name| Ident::new(name, Span::mixed_site());
+        Self {
+            publisher: ours("publisher"),
+            producer: ours("producer"),
+            event: ours("event"),
+            value: ours("value"),
+            message: ours("message"),
+        }
+    }
+}
+
+/// Publishes the event.
+fn publish(topic: Option<&TopicRef>, fails: bool, names: &Names) -> TokenStream {
+    let Names { publisher, event, .. } = names;
     let published = match topic {
-        None => quote!(publisher.publish(event).await),
+        None => quote!(#publisher.publish(#event).await),
         Some(TopicRef::Type(topic)) => {
-            quote_spanned!(topic.span()=> publisher.publish_to(#topic, event).await)
+            quote_spanned!(topic.span()=> #publisher.publish_to(#topic, #event).await)
         }
         Some(TopicRef::Name(name)) => {
             let name = topic_name(name);
-            quote!(publisher.publish_to_named(#name, event).await)
+            quote!(#publisher.publish_to_named(#name, #event).await)
         }
     };
     match fails {
@@ -108,26 +133,26 @@ fn publish(topic: Option<&TopicRef>, fails: bool) -> TokenStream {
     }
 }
 
-/// A message that holds `value`.
-fn message(topic: &TopicRef) -> TokenStream {
+/// A message that holds the value.
+fn made(topic: &TopicRef, value: &Ident) -> TokenStream {
     match topic {
         TopicRef::Type(topic) => {
-            quote_spanned!(topic.span()=> ::tidings::producer::Message::on::<#topic>(&value))
+            quote_spanned!(topic.span()=> ::tidings::producer::Message::on::<#topic>(&#value))
         }
         TopicRef::Name(name) => {
             let name = topic_name(name);
-            quote!(::tidings::producer::Message::new(#name, &value))
+            quote!(::tidings::producer::Message::new(#name, &#value))
         }
     }
 }
 
-fn keyed(key: Key) -> Option<TokenStream> {
+fn keyed(key: Key, value: &Ident) -> Option<TokenStream> {
     match key {
         Key::Field(FieldPath(members)) => {
             let span = members[0].span();
-            Some(quote_spanned!(span=> .key(::core::clone::Clone::clone(&value #(.#members)*))))
+            Some(quote_spanned!(span=> .key(::core::clone::Clone::clone(&#value #(.#members)*))))
         }
-        Key::Computed(path) => Some(quote_spanned!(path.span()=> .key(#path(&value)))),
+        Key::Computed(path) => Some(quote_spanned!(path.span()=> .key(#path(&#value)))),
         Key::None => None,
     }
 }

@@ -259,10 +259,19 @@ impl<In, Out, W> WorkerBuilder<In, Out, W> {
         self.consumer(|consumer| consumer.topics(setup))
     }
 
-    /// Declares topics whose name is known only at run time.
+    /// Declares topics that it reads or that lie beside them; as
+    /// [`ConsumerBuilder::declare`](crate::consumer::ConsumerBuilder::declare).
     #[must_use]
     pub fn declare(self, topics: impl IntoIterator<Item = TopicSpec>) -> Self {
         self.consumer(|consumer| consumer.declare(topics))
+    }
+
+    /// Names topics that its work writes to and that nothing else says: those of the `Message`s that it answers, or of what
+    /// it publishes by itself. They are verified or made at start, as the others are.
+    #[must_use]
+    pub fn writes(mut self, topics: impl IntoIterator<Item: Into<TopicNeed>>) -> Self {
+        self.settings.writes.extend(topics.into_iter().map(Into::into));
+        self
     }
 
     /// Sets whatever else can be set about the consumer that the worker is. What the worker itself sets wins:
@@ -280,8 +289,9 @@ impl<In, Out> WorkerBuilder<In, Out, Work> {
     /// # Errors
     /// The first mistake that was found.
     pub fn build<T: Transport + Clone>(self, transport: &T) -> Result<Worker, BuildError> {
-        let Self { work, settings, .. } = self;
+        let Self { mut work, mut settings, .. } = self;
         settings.check()?;
+        work.writes.append(&mut settings.writes);
         let Settings { name, group, concurrency, .. } = &settings;
         let setting = |problem: String| Err(BuildError::Setting(problem));
         if let Some((size, wait)) = work.batch {

@@ -6,6 +6,7 @@ use super::frame::Hooks;
 use crate::consumer::{BuildError, Consumer, ConsumerBuilder};
 use crate::event::TopicName;
 use crate::retry::{Backoff, RetryPolicy};
+use crate::transport::TopicNeed;
 
 /// Retries in place where only their backoff is said.
 const RETRIES: u32 = 2;
@@ -15,6 +16,8 @@ pub(super) struct Settings {
     pub(super) name: String,
     pub(super) group: Option<String>,
     pub(super) consumer: ConsumerBuilder,
+    /// Topics that nothing but the user knows of.
+    pub(super) writes: Vec<TopicNeed>,
     pub(super) concurrency: usize,
     pub(super) max_retries: Option<u32>,
     pub(super) backoff: Option<Backoff>,
@@ -52,6 +55,7 @@ impl Settings {
     pub(super) fn new(name: String) -> Self {
         Self {
             consumer: Consumer::configured(),
+            writes: Vec::new(),
             name,
             group: None,
             concurrency: 64,

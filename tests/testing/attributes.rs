@@ -102,6 +102,51 @@ async fn line_anywhere(line: Line) -> std::io::Result<Line> {
     Ok(line)
 }
 
+/// Names that are ordinary ones, and some that what is generated uses itself.
+mod ordinary {
+    use super::{Line, producer};
+
+    fn message(line: &Line) -> String {
+        line.order.clone()
+    }
+
+    fn value(line: &Line) -> String {
+        line.order.clone()
+    }
+
+    #[producer(topic = "attributes.lines", unkeyed)]
+    pub(super) async fn line(line: Line) -> Line {
+        line
+    }
+
+    #[producer(topic = "attributes.lines", key_with = message)]
+    pub(super) async fn by_message(value: &str) -> Line {
+        Line { order: value.into(), pens: 1 }
+    }
+
+    #[producer(topic = "attributes.lines", key_with = value)]
+    pub(super) async fn by_value(message: &str) -> Line {
+        Line { order: message.into(), pens: 1 }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_of_arguments_and_functions_do_not_meet_those_of_the_attribute() {
+    let kit = TestKit::new();
+    let producer = Producer::new(&kit.transport("shop"));
+    ordinary::line::send(&producer, Line { order: "1".into(), pens: 1 }).await.unwrap();
+    ordinary::by_message::send(&producer, "2").await.unwrap();
+    ordinary::by_value::send(&producer, "3").await.unwrap();
+    let mut keys: Vec<_> = kit
+        .broker()
+        .records(&TopicName::from_static("attributes.lines"))
+        .into_iter()
+        .map(|record| record.key)
+        .collect();
+    keys.sort();
+    assert_eq!(keys, [None, Some("2".into()), Some("3".into())]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_a_function_answers_is_acknowledged_where_its_attribute_says() {
     let kit = TestKit::new();

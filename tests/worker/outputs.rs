@@ -5,7 +5,7 @@ use tidings::consumer::*;
 use tidings::event::{EventId, Flow, TopicName, header};
 use tidings::producer::{Message, Producer};
 use tidings::publisher::Publisher;
-use tidings::transport::memory::Fault;
+use tidings::transport::memory::{Fault, MemoryBroker};
 use tidings::transport::{Received, TopicNeed};
 use tidings::worker::{Process, Worker};
 
@@ -234,5 +234,26 @@ async fn a_type_that_is_a_worker_hears_of_its_failures_and_successes() {
     quiet(&broker).await;
     assert_eq!(key(&broker.records(&Reports::NAME)[0]), Some("visits of home"));
     assert_eq!(heard.all(), ["done 0", "permanent: nothing to report"]);
+    clean(&running.stop(secs(5)).await);
+}
+
+const ELSEWHERE: TopicName = TopicName::from_static("reports.elsewhere");
+
+/// A message says its topic only when it is there.
+async fn forward(Value(visit): Value<Visit>) -> Result<Message, HandlerError> {
+    Ok(Message::new(ELSEWHERE, &Counted { n: visit.n })?)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_that_a_worker_says_it_writes_to_is_made_at_start() {
+    let (broker, client) = stage().await;
+    let made = |broker: &MemoryBroker| broker.topics().iter().any(|(name, _)| *name == ELSEWHERE);
+    assert!(!made(&broker));
+    let builder = Worker::builder("messages").input::<Visits>().process(forward);
+    let running = start(builder.writes([ELSEWHERE]), &client).await;
+    assert!(made(&broker));
+    send(&client, [visit("home", 1)]).await;
+    quiet(&broker).await;
+    assert_eq!(numbers(&broker.records(&ELSEWHERE)), [1]);
     clean(&running.stop(secs(5)).await);
 }

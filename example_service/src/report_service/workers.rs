@@ -114,7 +114,7 @@ pub fn profiles<T: Transport + Clone>(transport: &T) -> Result<Worker, BuildErro
         .max_retries(10)
         .backoff(Backoff::exponential(RETRY).cap(RETRY * 50))
         .topics(TOPICS)
-        .declare([UserProfiles::spec()])
+        .writes([UserProfiles::spec()])
         .consumer(|consumer| consumer.start_wait(START))
         .build(transport)
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sqlx::SqliteConnection;
 
+use super::transaction::has_ended;
 use super::{Sql, SqliteStore, at, migrations};
 use crate::clock::millis;
 use crate::event::TopicName;
@@ -70,16 +71,21 @@ impl InboxTables for SqliteStore {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Of a transaction that the handler has committed SQLite refuses the commit.
     async fn standing(
         &self,
         connection: &mut SqliteConnection,
         claim: &Claim<'_>,
     ) -> Result<Standing, StoreError> {
         let query = of(sqlx::query(self.0.inbox.standing.safe()), claim);
-        let row = query.fetch_optional(connection).await;
+        let row = query.fetch_optional(&mut *connection).await;
         let row = row.map_err(StoreError::database("look at a claim"))?;
-        Ok(row.map_or(Standing::Lost, |_| Standing::Open))
+        // What the handler has ended must not be ended once more: the client would take the connection for one
+        // that is in a transaction for good.
+        match (row, has_ended(connection).await) {
+            (None, _) => Ok(Standing::Lost),
+            (Some(_), true) => Ok(Standing::Committed),
+            (Some(_), false) => Ok(Standing::Open),
+        }
     }
 
     async fn purge(&self, group: &str, window: Duration, most: u32) -> Result<u64, StoreError> {

@@ -16,8 +16,7 @@ impl OutboxTables for SqliteStore {
     ) -> Result<(), StoreError> {
         // A statement can end a transaction (`INSERT OR ROLLBACK`, a full disk). What follows would then
         // be committed each for itself, whatever becomes of the rest.
-        if sqlx::raw_sql("BEGIN").execute(&mut *connection).await.is_ok() {
-            let _ = sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await;
+        if has_ended(connection).await {
             let source = "a statement that failed has ended the transaction".into();
             return Err(StoreError::Refused { what: "store the events", source });
         }
@@ -29,6 +28,16 @@ impl OutboxTables for SqliteStore {
         self.tell_rows();
         stored.map_err(StoreError::database("store the events"))
     }
+}
+
+/// Whether a transaction that was begun is there no more: whoever was given it, or a statement that failed, has
+/// ended it.
+pub(super) async fn has_ended(connection: &mut SqliteConnection) -> bool {
+    let ended = sqlx::raw_sql("BEGIN").execute(&mut *connection).await.is_ok();
+    if ended {
+        let _ = sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await;
+    }
+    ended
 }
 
 impl Transactions for SqliteStore {

@@ -34,6 +34,10 @@ impl ClientLog {
 
     /// An error that the client reports and goes on from.
     pub(super) fn error(&self, error: &KafkaError, reason: &str) {
+        // Told as an event where somebody asked for it; it is no error.
+        if error.rdkafka_error_code() == Some(Code::PartitionEOF) {
+            return;
+        }
         let kind = error
             .rdkafka_error_code()
             .map_or_else(|| error.to_string(), |code| format!("{code:?}"));
