@@ -152,6 +152,10 @@ impl Sending {
             () = turn.come() => {}
             () = reached(phase, Phase::Cut) => return Err(ProduceError::Closed.into()),
         }
+        // It may have come because the close gave up the one before, which this one must not overtake.
+        if *phase.borrow() >= Phase::Cut {
+            return Err(ProduceError::Closed.into());
+        }
         let until_settled = core.retries > 0 && turn.is_strict();
         let mut turn = Some(turn);
         loop {

@@ -330,6 +330,27 @@ async fn a_close_goes_on_with_retries_while_it_has_time_and_lists_what_is_left()
     assert!(hasty.close(secs(1)).await.is_empty());
 }
 
+/// Whoever sends again what is on the list would reorder the key otherwise.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_of_a_key_is_stored_behind_a_message_that_a_close_gave_up() {
+    // Which of two tasks is faster is left to chance.
+    for round in 0..200 {
+        let broker = MemoryBroker::new();
+        let config = MemoryConfig::new("web").delivery_wait(Duration::from_millis(2));
+        let builder = Producer::builder(&broker.connect(config).unwrap()).retries(100);
+        let producer = builder.backoff(Backoff::fixed(secs(3_600))).build();
+        broker.inject(Fault::ProduceTimesOut { stored: false });
+        for n in 0..50 {
+            producer.send_and_forget(click("a", n)).await.unwrap();
+        }
+        while producer.counts().retried() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let left = producer.close(Duration::ZERO).await;
+        assert_eq!((left.len(), numbers(&broker, "a")), (50, vec![]), "round {round}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_breaker_refuses_at_once_while_the_broker_is_away_and_closes_with_a_probe() {
     let broker = MemoryBroker::new();
