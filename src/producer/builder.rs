@@ -70,6 +70,8 @@ impl ProducerBuilder {
     /// How often a message is tried again after a retriable failure, beyond what the client does by itself within its
     /// message time-out. Default: 0.
     ///
+    /// A retry that an open [`Breaker`](super::Breaker) refuses is not used up: it waits for the breaker.
+    ///
     /// With retries the later messages of a key (or of a partition by number) wait until the one before them is
     /// acknowledged or given up, so that none overtakes it: a key then goes as fast as the broker answers. Other keys
     /// go on.

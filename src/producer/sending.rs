@@ -27,6 +27,8 @@ use crate::transport::{Delivered, ProduceError};
 
 /// The longest error text of a status, in bytes.
 const REASON: usize = 256;
+/// The shortest wait after a refusal, which uses up no retry that would end it.
+const REFUSED: Duration = Duration::from_millis(100);
 
 /// What a message comes to.
 pub(super) type Outcome = Result<Sent, SendError>;
@@ -173,13 +175,22 @@ impl Sending {
                 Ok(delivered) => return Ok(delivered),
                 Err(error) => error,
             };
-            core.aside.note(history, number, &error);
-            let refused = number == 1 && matches!(error, AttemptError::BreakerOpen(_));
-            let last = refused || number > core.retries || error.class() != ErrorClass::Retriable;
-            if last || *phase.borrow() != Phase::Open {
+            let again = match &error {
+                // It was not tried: a retry that it has is still to be had.
+                AttemptError::BreakerOpen(open) => {
+                    self.delivery.attempt -= 1;
+                    (number > 1).then(|| open.retry_in.max(REFUSED))
+                }
+                error => {
+                    core.aside.note(history, number, error);
+                    let again = number <= core.retries && error.class() == ErrorClass::Retriable;
+                    again.then_some(Duration::ZERO)
+                }
+            };
+            let Some(least) = again.filter(|_| *phase.borrow() == Phase::Open) else {
                 return Err(error);
-            }
-            let after = core.backoff.jittered(number, &core.chance);
+            };
+            let after = core.backoff.jittered(number, &core.chance).max(least);
             self.put_off(after, &error);
             tokio::select! {
                 biased;
@@ -195,8 +206,9 @@ impl Sending {
         error: &AttemptError,
         phase: &watch::Receiver<Phase>,
     ) -> bool {
-        let tried = !matches!(error, AttemptError::BreakerOpen(_)) || self.delivery.attempt > 1;
-        tried && error.class() != ErrorClass::Fatal && *phase.borrow() == Phase::Open
+        self.delivery.attempt > 0
+            && error.class() != ErrorClass::Fatal
+            && *phase.borrow() == Phase::Open
     }
 
     fn put_off(&mut self, after: Duration, error: &AttemptError) {

@@ -377,15 +377,38 @@ async fn a_breaker_refuses_at_once_while_the_broker_is_away_and_closes_with_a_pr
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_in_retry_waits_for_an_open_breaker() {
+async fn a_message_in_retry_waits_for_an_open_breaker_and_keeps_its_retries() {
     let broker = MemoryBroker::new();
-    let breaker = Breaker::new().failures(2).open_for(secs(5));
-    let builder = producer(&broker).retries(100).backoff(Backoff::fixed(secs(1)));
-    let producer = builder.layer(breaker.clone()).build();
+    let breaker = Breaker::new().failures(1).away(secs(3_600)).open_for(secs(5));
+    let told = Told::default();
+    let builder = producer(&broker).retries(1).backoff(Backoff::fixed(secs(1))).dead_letters(DEAD);
+    let producer = builder.layer(breaker.clone()).handler(told.clone()).build();
     broker.inject(Fault::BrokerGone(secs(20)));
+    let began = Instant::now();
     producer.send(click("a", 0)).await.unwrap();
     assert_eq!(breaker.state(), BreakerState::Closed);
-    assert!(producer.counts().retried() > 5, "{:?}", producer.counts());
+    // The client's own second and the backoff; the first refusal waits for what is left of the 5 s.
+    assert_eq!(began.elapsed().as_secs(), 21);
+    let all = told.all();
+    let (last, before) = all.split_last().unwrap();
+    assert_eq!((last.as_str(), before.len()), ("success 2", 5));
+    assert!(before.iter().all(|told| told == "retry 1"), "{all:?}");
+    assert!(broker.records(&DEAD).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_ends_the_wait_for_a_breaker_and_names_the_message() {
+    let broker = MemoryBroker::new();
+    // It may be asked at once, which must not keep a thread busy.
+    let breaker = Breaker::new().failures(1).open_for(Duration::ZERO);
+    let builder = producer(&broker).retries(1).backoff(Backoff::fixed(Duration::ZERO));
+    let producer = builder.layer(breaker.clone()).build();
+    broker.inject(Fault::BrokerGone(secs(3_600)));
+    let id = producer.send_and_forget(click("a", 0)).await.unwrap();
+    tokio::time::sleep(secs(60)).await;
+    assert!(matches!(producer.status(&id), Some(DeliveryStatus::RetryScheduled { .. })));
+    assert!(producer.counts().retried() < 700, "{:?}", producer.counts());
+    assert_eq!(producer.close(secs(1)).await, [id]);
 }
 
 #[tokio::test(start_paused = true)]
