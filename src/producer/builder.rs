@@ -144,8 +144,8 @@ impl ProducerBuilder {
         self
     }
 
-    /// A topic of the service, or of many, that is told of each message that is given up: one line of JSON without
-    /// key or value. Default: none.
+    /// A topic of the service, or of many, that is told of each message that was tried and is given up: one line of JSON
+    /// without key or value. Default: none.
     #[cfg(feature = "json")]
     #[must_use]
     pub fn errors(mut self, topic: TopicName) -> Self {

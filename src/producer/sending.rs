@@ -124,6 +124,10 @@ impl Sending {
             Ok(delivered) => return Ok(self.acknowledged(delivered)),
             Err(error) => error,
         };
+        if self.delivery.attempt == 0 {
+            // While the broker is away nothing but its caller is to be burdened with it.
+            return Err(self.failed(error, None));
+        }
         let dead_letter = match self.is_for_the_dead_letters(&error, &phase) {
             true => {
                 let core = self.core.clone();
@@ -200,15 +204,13 @@ impl Sending {
         }
     }
 
-    /// Where no broker takes anything any more, or nothing was tried, nothing is put aside.
+    /// Where no broker takes anything any more, nothing is put aside.
     fn is_for_the_dead_letters(
         &self,
         error: &AttemptError,
         phase: &watch::Receiver<Phase>,
     ) -> bool {
-        self.delivery.attempt > 0
-            && error.class() != ErrorClass::Fatal
-            && *phase.borrow() == Phase::Open
+        error.class() != ErrorClass::Fatal && *phase.borrow() == Phase::Open
     }
 
     fn put_off(&mut self, after: Duration, error: &AttemptError) {

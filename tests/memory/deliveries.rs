@@ -377,6 +377,28 @@ async fn a_breaker_refuses_at_once_while_the_broker_is_away_and_closes_with_a_pr
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_breaker_refuses_is_told_to_its_caller_and_puts_nothing_in_the_clients_queue() {
+    let broker = MemoryBroker::new();
+    let breaker = Breaker::new().failures(1).away(secs(3_600)).open_for(secs(600));
+    let builder = producer(&broker).dead_letters(DEAD).errors(ERRORS);
+    let producer = builder.layer(breaker.clone()).build();
+    broker.inject(Fault::BrokerGone(secs(300)));
+    producer.send(click("a", 0)).await.unwrap_err();
+    assert_eq!(breaker.state(), BreakerState::Open);
+    tokio::time::sleep(secs(10)).await;
+    let before = broker.backlog().queued;
+    for n in 0..200 {
+        let error = producer.send(click("a", n)).await.unwrap_err();
+        let SendError::NotAcknowledged { attempts: 0, dead_letter: None, .. } = &error else {
+            panic!("{error:?}")
+        };
+        assert!(error.is_refused());
+    }
+    assert_eq!(broker.backlog().queued, before);
+    assert_eq!(producer.counts().refused(), 200);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_in_retry_waits_for_an_open_breaker_and_keeps_its_retries() {
     let broker = MemoryBroker::new();
     let breaker = Breaker::new().failures(1).away(secs(3_600)).open_for(secs(5));
