@@ -127,7 +127,8 @@ impl Producer {
     }
 
     /// Takes nothing more, sends what it has, retries included, and after `within` (and at most a few seconds) gives up
-    /// on the rest. Answers the ids of the messages that were not acknowledged; later calls answer nothing.
+    /// on the rest. Answers the ids of the messages that were not acknowledged, without those that lie among the dead
+    /// letters; later calls answer nothing.
     ///
     /// It closes the producer of the transport, and with it every publisher there: what these had not sent is on the
     /// list, too.

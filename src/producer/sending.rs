@@ -239,7 +239,7 @@ impl Sending {
             false if error.is_refused() => SendOutcome::Refused,
             false => SendOutcome::Failed,
         };
-        if self.taken {
+        if self.taken && !lies {
             self.core.left_behind(&self.delivery);
         }
         if outcome != SendOutcome::Refused {
@@ -281,7 +281,7 @@ impl Drop for Sending {
 }
 
 impl Core {
-    /// After a close each message that is given up is one that is left.
+    /// After a close each message that is given up, and safe nowhere, is one that is left.
     fn left_behind(&self, delivery: &DeliveryContext) {
         if self.closed.load(Ordering::SeqCst) {
             let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);

@@ -330,6 +330,22 @@ async fn a_close_goes_on_with_retries_while_it_has_time_and_lists_what_is_left()
     assert!(hasty.close(secs(1)).await.is_empty());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_message_that_is_safe_among_the_dead_letters_is_not_what_a_close_left() {
+    let broker = MemoryBroker::new();
+    let builder = producer(&broker).retries(1).backoff(Backoff::fixed(secs(1))).dead_letters(DEAD);
+    let producer = builder.build();
+    // Its second time-out is over at 3 s; the dead letter's own would be at 4 s.
+    broker.inject(Fault::BrokerGone(Duration::from_millis(3_500)));
+    let id = producer.send_and_forget(click("a", 0)).await.unwrap();
+    assert_eq!(producer.close(secs(60)).await, []);
+    assert_eq!(broker.records(&DEAD).len(), 1);
+    let status = producer.status(&id);
+    let Some(DeliveryStatus::Failed { dead_letter: Some(_), .. }) = status else {
+        panic!("{status:?}")
+    };
+}
+
 /// Whoever sends again what is on the list would reorder the key otherwise.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_of_a_key_is_stored_behind_a_message_that_a_close_gave_up() {
