@@ -112,6 +112,29 @@ async fn a_message_in_retry_keeps_those_of_its_key_behind_it_and_no_others() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_keeps_its_order_whichever_of_its_messages_name_their_partition() {
+    let named = |n, by_number| match by_number {
+        true => click("a", n).partition(0),
+        false => click("a", n),
+    };
+    for first_by_number in [true, false] {
+        let broker = MemoryBroker::new();
+        let mut one = TopicConfig::default();
+        one.partitions = 1;
+        broker.create_topic(CLICKS, one);
+        let producer = producer(&broker).retries(5).build();
+        broker.inject(Fault::ProduceTimesOut { stored: false });
+        producer.send_and_forget(named(0, first_by_number)).await.unwrap();
+        while producer.counts().retried() == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        producer.send_and_forget(named(1, !first_by_number)).await.unwrap();
+        settled(&producer).await;
+        assert_eq!(numbers(&broker, "a"), [0, 1], "the first names it: {first_by_number}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn retries_wait_longer_each_time_up_to_the_cap_and_end_at_their_limit() {
     let broker = MemoryBroker::new();
     let told = Told::default();
