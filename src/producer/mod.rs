@@ -37,9 +37,11 @@ pub use key::MessageKey;
 pub use message::{InvalidMessage, Message};
 pub use rate::{InvalidRateLimit, RateLimit, RateLimited};
 
+use self::aside::Aside;
 use self::core::Core;
 /// What a message is known by: `message-id` on the wire.
 pub use crate::event::EventId as MessageId;
+use crate::event::{Profile, TopicKind, TopicName, TopicSpec};
 use crate::transport::{Delivered, Transport};
 
 /// Sends plain messages. Cheap to clone; all clones share one bounded memory.
@@ -119,6 +121,20 @@ impl Producer {
         let Some(first) = messages.first() else { return Ok(Vec::new()) };
         let span = self.span(first, messages.len());
         self.send_together(messages).instrument(span).await
+    }
+
+    /// The topics of its dead letters and of its errors, with the profiles `dlq` and `error`: for
+    /// [`Publisher::prepare_topics`](crate::publisher::Publisher::prepare_topics), which finds out before the first
+    /// message is given up whether they are there.
+    pub fn topics_beside(&self) -> Vec<TopicSpec> {
+        let Aside { dead_letters, errors, .. } = &self.0.aside;
+        let all = [(dead_letters, Profile::dlq()), (errors, Profile::error())];
+        let spec = |name: &TopicName, profile| {
+            TopicSpec::new(name.clone(), TopicKind::Event).profile(profile)
+        };
+        all.into_iter()
+            .filter_map(|(name, profile)| name.as_ref().map(|name| spec(name, profile)))
+            .collect()
     }
 
     /// Why it is not ready; `None` when the broker answers.

@@ -7,9 +7,11 @@ use futures::FutureExt;
 use tidings::error::ErrorClass;
 use tidings::event::{TopicName, header};
 use tidings::producer::*;
+use tidings::publisher::Publisher;
 use tidings::retry::Backoff;
+use tidings::topic::Replication;
 use tidings::transport::memory::{Fault, MemoryBroker, MemoryConfig, TopicConfig};
-use tidings::transport::{ProduceError, Received};
+use tidings::transport::{ProduceError, Received, TopicSetup};
 use tokio::time::Instant;
 
 use crate::stage::secs;
@@ -215,6 +217,25 @@ async fn a_dead_letter_has_key_value_and_headers_byte_for_byte_and_its_history()
     assert_eq!(report["dead_letter"]["topic"], "web.dlq");
     let counts = producer.counts();
     assert_eq!((counts.dead_lettered(), counts.failed(), counts.acknowledged()), (1, 1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_topics_of_dead_letters_and_errors_are_known_and_can_be_verified_or_made() {
+    let broker = MemoryBroker::builder().auto_create(false).build();
+    let client = broker.client("web").unwrap();
+    assert!(Producer::new(&client).topics_beside().is_empty());
+    let producer = Producer::builder(&client).dead_letters(DEAD).errors(ERRORS).build();
+    let topics = || {
+        let declared = producer.topics_beside().into_iter();
+        declared.map(|spec| spec.replication(Replication::Auto))
+    };
+    let (verify, create) =
+        (TopicSetup::Verify, TopicSetup::Create { partitions: None, replication: None });
+    let missing = Publisher::prepare_topics(&client, topics(), verify, secs(5)).await.unwrap_err();
+    let missing = missing.to_string();
+    assert!(missing.contains("web.dlq") && missing.contains("errors"), "{missing}");
+    Publisher::prepare_topics(&client, topics(), create, secs(5)).await.unwrap();
+    Publisher::prepare_topics(&client, topics(), verify, secs(5)).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
