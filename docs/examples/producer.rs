@@ -80,6 +80,16 @@ async fn follow(producer: &Producer) -> Result<(), BoxError> {
 }
 // ANCHOR_END: deliveries
 
+// ANCHOR: beside
+use tidings::publisher::Publisher;
+use tidings::transport::{TopicSetup, TopicsError};
+
+async fn prepare(transport: &dyn Transport, producer: &Producer) -> Result<(), TopicsError> {
+    let (topics, setup) = (producer.topics_beside(), TopicSetup::Verify);
+    Publisher::prepare_topics(transport, topics, setup, Duration::from_secs(30)).await
+}
+// ANCHOR_END: beside
+
 // ANCHOR: layers
 use tidings::producer::{Breaker, BreakerState, RateLimit};
 

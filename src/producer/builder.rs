@@ -70,7 +70,9 @@ impl ProducerBuilder {
     /// How often a message is tried again after a retriable failure, beyond what the client does by itself within its
     /// message time-out. Default: 0.
     ///
-    /// With retries the later messages of a key (or of a partition by number) wait until the one before them is
+    /// A retry that an open [`Breaker`](super::Breaker) refuses is not used up: it waits for the breaker.
+    ///
+    /// With retries the later messages of a key (and to a partition by number) wait until the one before them is
     /// acknowledged or given up, so that none overtakes it: a key then goes as fast as the broker answers. Other keys
     /// go on.
     #[must_use]
@@ -95,7 +97,7 @@ impl ProducerBuilder {
         self
     }
 
-    /// How many messages of one key (or to one partition by number) may wait for each other, so that a key that does not
+    /// How many messages of one key (and to one partition by number) may wait for each other, so that a key that does not
     /// get on leaves the memory to others. A send that finds no place waits for it up to the send wait. Default: 1,000.
     #[must_use]
     pub fn key_queue(mut self, messages: usize) -> Self {
@@ -142,8 +144,8 @@ impl ProducerBuilder {
         self
     }
 
-    /// A topic of the service, or of many, that is told of each message that is given up: one line of JSON without
-    /// key or value. Default: none.
+    /// A topic of the service, or of many, that is told of each message that was tried and is given up: one line of JSON
+    /// without key or value. Default: none.
     #[cfg(feature = "json")]
     #[must_use]
     pub fn errors(mut self, topic: TopicName) -> Self {

@@ -57,7 +57,7 @@ pub(super) enum Phase {
 
 impl Core {
     /// Takes nothing more, sends what it has, and after `within` gives up on the rest. Answers the ids of what was
-    /// given up, by this producer and by others of the same transport.
+    /// given up and is safe nowhere, by this producer and by others of the same transport.
     pub(super) async fn close(&self, within: Duration) -> Vec<MessageId> {
         if self.closed.swap(true, Ordering::SeqCst) {
             return Vec::new();

@@ -25,7 +25,7 @@ pub struct Measured<'a> {
 pub enum SendOutcome {
     /// Acknowledged; the message's end.
     Acknowledged,
-    /// An attempt failed and there will be another one.
+    /// An attempt failed, or an open breaker refused a retry, and there will be another one.
     Retried,
     /// Given up; the message's end.
     Failed,

@@ -21,7 +21,7 @@ pub trait DeliveryHandler: Send + Sync + 'static {
     /// It is given up.
     fn on_failure(&self, _delivery: &DeliveryContext, _error: &SendError) {}
 
-    /// An attempt failed, and there will be another one.
+    /// An attempt failed, or an open breaker refused a retry, and there will be another one.
     fn on_retry_scheduled(&self, _delivery: &DeliveryContext) {}
 }
 
@@ -88,9 +88,9 @@ pub enum DeliveryStatus {
         /// Where it lies among the dead letters, if it does.
         dead_letter: Option<Delivered>,
     },
-    /// An attempt failed and there will be another one.
+    /// An attempt failed, or an open breaker refused a retry, and there will be another one.
     RetryScheduled {
-        /// How long after the failure.
+        /// How long after that.
         after: Duration,
         /// What went wrong, in one line of at most 256 bytes.
         reason: Arc<str>,

@@ -21,7 +21,7 @@ pub enum SendError {
     NotAcknowledged {
         /// Which one.
         id: MessageId,
-        /// How often it was tried; 0 where it found no room.
+        /// How often it was tried; 0 where it found no room, or an open breaker refused it.
         attempts: u32,
         /// Where it lies among the dead letters, if it does.
         dead_letter: Option<Delivered>,
@@ -61,7 +61,7 @@ impl SendError {
     pub fn is_refused(&self) -> bool {
         matches!(
             self,
-            Self::NotAcknowledged { attempts: 1, source: AttemptError::BreakerOpen(_), .. }
+            Self::NotAcknowledged { attempts: 0, source: AttemptError::BreakerOpen(_), .. }
         )
     }
 }

@@ -134,7 +134,8 @@ impl Message {
         }
     }
 
-    /// Messages of one key stay in order: bytes or text, 1 byte to 32 KiB. Default: none, and no order.
+    /// Messages of one key are sent in order, whatever partition they name: bytes or text, 1 byte to 32 KiB. Default:
+    /// none, and no order.
     #[must_use]
     pub fn key(mut self, key: impl Into<MessageKey>) -> Self {
         let key = key.into().into_bytes();
@@ -166,7 +167,8 @@ impl Message {
         self
     }
 
-    /// To this partition, whatever the key says. Default: the key decides, and chance where there is none.
+    /// To this partition, whatever the key says; messages that name one partition are sent in order, too. Default: the
+    /// key decides, and chance where there is none.
     #[must_use]
     pub fn partition(mut self, partition: i32) -> Self {
         if partition < 0 {

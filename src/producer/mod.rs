@@ -37,9 +37,11 @@ pub use key::MessageKey;
 pub use message::{InvalidMessage, Message};
 pub use rate::{InvalidRateLimit, RateLimit, RateLimited};
 
+use self::aside::Aside;
 use self::core::Core;
 /// What a message is known by: `message-id` on the wire.
 pub use crate::event::EventId as MessageId;
+use crate::event::{Profile, TopicKind, TopicName, TopicSpec};
 use crate::transport::{Delivered, Transport};
 
 /// Sends plain messages. Cheap to clone; all clones share one bounded memory.
@@ -121,13 +123,28 @@ impl Producer {
         self.send_together(messages).instrument(span).await
     }
 
+    /// The topics of its dead letters and of its errors, with the profiles `dlq` and `error`: for
+    /// [`Publisher::prepare_topics`](crate::publisher::Publisher::prepare_topics), which finds out before the first
+    /// message is given up whether they are there.
+    pub fn topics_beside(&self) -> Vec<TopicSpec> {
+        let Aside { dead_letters, errors, .. } = &self.0.aside;
+        let all = [(dead_letters, Profile::dlq()), (errors, Profile::error())];
+        let spec = |name: &TopicName, profile| {
+            TopicSpec::new(name.clone(), TopicKind::Event).profile(profile)
+        };
+        all.into_iter()
+            .filter_map(|(name, profile)| name.as_ref().map(|name| spec(name, profile)))
+            .collect()
+    }
+
     /// Why it is not ready; `None` when the broker answers.
     pub fn problem(&self) -> Option<String> {
         self.0.line.producer.reachable().err().map(|error| error.to_string())
     }
 
     /// Takes nothing more, sends what it has, retries included, and after `within` (and at most a few seconds) gives up
-    /// on the rest. Answers the ids of the messages that were not acknowledged; later calls answer nothing.
+    /// on the rest. Answers the ids of the messages that were not acknowledged, without those that lie among the dead
+    /// letters; later calls answer nothing.
     ///
     /// It closes the producer of the transport, and with it every publisher there: what these had not sent is on the
     /// list, too.

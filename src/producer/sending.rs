@@ -27,6 +27,8 @@ use crate::transport::{Delivered, ProduceError};
 
 /// The longest error text of a status, in bytes.
 const REASON: usize = 256;
+/// The shortest wait after a refusal, which uses up no retry that would end it.
+const REFUSED: Duration = Duration::from_millis(100);
 
 /// What a message comes to.
 pub(super) type Outcome = Result<Sent, SendError>;
@@ -122,6 +124,10 @@ impl Sending {
             Ok(delivered) => return Ok(self.acknowledged(delivered)),
             Err(error) => error,
         };
+        if self.delivery.attempt == 0 {
+            // While the broker is away nothing but its caller is to be burdened with it.
+            return Err(self.failed(error, None));
+        }
         let dead_letter = match self.is_for_the_dead_letters(&error, &phase) {
             true => {
                 let core = self.core.clone();
@@ -152,6 +158,10 @@ impl Sending {
             () = turn.come() => {}
             () = reached(phase, Phase::Cut) => return Err(ProduceError::Closed.into()),
         }
+        // It may have come because the close gave up the one before, which this one must not overtake.
+        if *phase.borrow() >= Phase::Cut {
+            return Err(ProduceError::Closed.into());
+        }
         let until_settled = core.retries > 0 && turn.is_strict();
         let mut turn = Some(turn);
         loop {
@@ -169,13 +179,22 @@ impl Sending {
                 Ok(delivered) => return Ok(delivered),
                 Err(error) => error,
             };
-            core.aside.note(history, number, &error);
-            let refused = number == 1 && matches!(error, AttemptError::BreakerOpen(_));
-            let last = refused || number > core.retries || error.class() != ErrorClass::Retriable;
-            if last || *phase.borrow() != Phase::Open {
+            let again = match &error {
+                // It was not tried: a retry that it has is still to be had.
+                AttemptError::BreakerOpen(open) => {
+                    self.delivery.attempt -= 1;
+                    (number > 1).then(|| open.retry_in.max(REFUSED))
+                }
+                error => {
+                    core.aside.note(history, number, error);
+                    let again = number <= core.retries && error.class() == ErrorClass::Retriable;
+                    again.then_some(Duration::ZERO)
+                }
+            };
+            let Some(least) = again.filter(|_| *phase.borrow() == Phase::Open) else {
                 return Err(error);
-            }
-            let after = core.backoff.jittered(number, &core.chance);
+            };
+            let after = core.backoff.jittered(number, &core.chance).max(least);
             self.put_off(after, &error);
             tokio::select! {
                 biased;
@@ -185,14 +204,13 @@ impl Sending {
         }
     }
 
-    /// Where no broker takes anything any more, or nothing was tried, nothing is put aside.
+    /// Where no broker takes anything any more, nothing is put aside.
     fn is_for_the_dead_letters(
         &self,
         error: &AttemptError,
         phase: &watch::Receiver<Phase>,
     ) -> bool {
-        let tried = !matches!(error, AttemptError::BreakerOpen(_)) || self.delivery.attempt > 1;
-        tried && error.class() != ErrorClass::Fatal && *phase.borrow() == Phase::Open
+        error.class() != ErrorClass::Fatal && *phase.borrow() == Phase::Open
     }
 
     fn put_off(&mut self, after: Duration, error: &AttemptError) {
@@ -221,7 +239,7 @@ impl Sending {
             false if error.is_refused() => SendOutcome::Refused,
             false => SendOutcome::Failed,
         };
-        if self.taken {
+        if self.taken && !lies {
             self.core.left_behind(&self.delivery);
         }
         if outcome != SendOutcome::Refused {
@@ -263,7 +281,7 @@ impl Drop for Sending {
 }
 
 impl Core {
-    /// After a close each message that is given up is one that is left.
+    /// After a close each message that is given up, and safe nowhere, is one that is left.
     fn left_behind(&self, delivery: &DeliveryContext) {
         if self.closed.load(Ordering::SeqCst) {
             let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);

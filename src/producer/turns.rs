@@ -15,7 +15,7 @@ pub(super) struct Turns {
     queues: Mutex<HashMap<Ordered, Queue>>,
 }
 
-/// What is kept in order among themselves.
+/// What is kept in order among themselves. A message with a key and a partition by number is in both queues.
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Ordered {
     Key(TopicName, Bytes),
@@ -32,9 +32,14 @@ struct Queue {
     last: Option<oneshot::Receiver<()>>,
 }
 
-/// A message's place in the queue of its key.
+/// A message's place in its queues: one, or two where it has a key and names its partition.
 pub(super) struct Place {
     turns: Arc<Turns>,
+    queues: [Option<Joined>; 2],
+}
+
+/// A queue that a message is in.
+struct Joined {
     of: Ordered,
     room: Option<OwnedSemaphorePermit>,
 }
@@ -44,9 +49,9 @@ pub(super) struct Place {
 /// One that is dropped before it has come lets the next one go beside the one before: that is done only where
 /// nothing is sent any more.
 pub(super) struct Turn {
-    before: Option<oneshot::Receiver<()>>,
+    before: [Option<oneshot::Receiver<()>>; 2],
     /// Dropped with it, which is what the next one waits for.
-    _ends: oneshot::Sender<()>,
+    _ends: [Option<oneshot::Sender<()>>; 2],
     place: Place,
 }
 
@@ -57,21 +62,28 @@ impl Turns {
         Arc::new(Self { most, queues: Mutex::default() })
     }
 
-    /// Waits for a place behind all that came before for the same key.
+    /// Waits for a place behind all that came before for the same key, and to the same partition by number.
     pub(super) async fn enter(self: &Arc<Self>, record: &Record) -> Place {
-        let (mut place, room) = self.join(record);
-        // It is never closed.
-        place.room = room.acquire_owned().await.ok();
+        let topic = || record.topic.clone();
+        let key = record.key.as_ref().map(|key| Ordered::Key(topic(), key.clone()));
+        let of = match (key, record.partition.map(|number| Ordered::Partition(topic(), number))) {
+            (None, None) => [Some(Ordered::Topic(topic())), None],
+            // All wait for room in this order, so that no two wait for each other.
+            both => both.into(),
+        };
+        let mut place = Place { turns: self.clone(), queues: [None, None] };
+        for (of, joined) in of.into_iter().zip(&mut place.queues) {
+            let Some(of) = of else { continue };
+            let room = self.join(&of);
+            let joined = joined.insert(Joined { of, room: None });
+            // It is never closed.
+            joined.room = room.acquire_owned().await.ok();
+        }
         place
     }
 
-    fn join(self: &Arc<Self>, record: &Record) -> (Place, Arc<Semaphore>) {
-        let topic = || record.topic.clone();
-        let of = match (record.partition, &record.key) {
-            (Some(partition), _) => Ordered::Partition(topic(), partition),
-            (None, Some(key)) => Ordered::Key(topic(), key.clone()),
-            (None, None) => Ordered::Topic(topic()),
-        };
+    /// Whoever has joined a queue leaves it by dropping its place.
+    fn join(&self, of: &Ordered) -> Arc<Semaphore> {
         let mut queues = self.queues();
         let queue = queues.entry(of.clone()).or_insert_with(|| Queue {
             room: Arc::new(Semaphore::new(self.most)),
@@ -79,7 +91,7 @@ impl Turns {
             last: None,
         });
         queue.inside += 1;
-        (Place { turns: self.clone(), of, room: None }, queue.room.clone())
+        queue.room.clone()
     }
 
     fn queues(&self) -> MutexGuard<'_, HashMap<Ordered, Queue>> {
@@ -90,9 +102,16 @@ impl Turns {
 impl Place {
     /// The turn after all that were taken before.
     pub(super) fn turn(self) -> Turn {
-        let (ends, ended) = oneshot::channel();
+        let (mut before, mut ends) = ([None, None], [None, None]);
+        // Behind the same ones in both queues: nothing else comes in between.
         let mut queues = self.turns.queues();
-        let before = queues.get_mut(&self.of).and_then(|queue| queue.last.replace(ended));
+        for (n, joined) in self.queues.iter().enumerate() {
+            let queue = joined.as_ref().and_then(|joined| queues.get_mut(&joined.of));
+            let Some(queue) = queue else { continue };
+            let (end, ended) = oneshot::channel();
+            before[n] = queue.last.replace(ended);
+            ends[n] = Some(end);
+        }
         drop(queues);
         Turn { before, _ends: ends, place: self }
     }
@@ -101,30 +120,34 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut queues = self.turns.queues();
-        if let Some(queue) = queues.get_mut(&self.of) {
-            queue.inside -= 1;
-            if queue.inside == 0 {
-                queues.remove(&self.of);
+        for Joined { of, .. } in self.queues.iter().flatten() {
+            if let Some(queue) = queues.get_mut(of) {
+                queue.inside -= 1;
+                if queue.inside == 0 {
+                    queues.remove(of);
+                }
             }
         }
         // The room is given back with the queue known to be there, or gone.
-        self.room = None;
+        self.queues = [None, None];
     }
 }
 
 impl Turn {
     /// Waits until it has come.
     pub(super) async fn come(&mut self) {
-        if let Some(before) = &mut self.before {
-            // The other end is dropped, never sent to.
-            let _ = before.await;
-            self.before = None;
+        for one in &mut self.before {
+            if let Some(before) = one {
+                // The other end is dropped, never sent to.
+                let _ = before.await;
+                *one = None;
+            }
         }
     }
 
     /// Whether a later message must not be stored before this one, also when this one is sent again.
     pub(super) fn is_strict(&self) -> bool {
-        !matches!(self.place.of, Ordered::Topic(_))
+        !self.place.queues.iter().flatten().any(|joined| matches!(joined.of, Ordered::Topic(_)))
     }
 }
 
@@ -186,6 +209,32 @@ mod tests {
         assert!(second.come().now_or_never().is_none() && !second.is_strict());
         drop(first);
         assert!(second.come().now_or_never().is_some());
+    }
+
+    #[test]
+    fn a_message_with_a_key_and_a_partition_by_number_is_behind_those_of_both() {
+        let turns = Turns::new(2);
+        let of_key = turn(&turns, None, Some("a"));
+        let to_partition = turn(&turns, Some(0), None);
+        let mut both = turn(&turns, Some(0), Some("a"));
+        let mut elsewhere = turn(&turns, Some(1), Some("b"));
+        assert!(elsewhere.come().now_or_never().is_some());
+        assert!(place(&turns, Some(1), Some("a")).is_none(), "there are two of the key");
+        assert!(place(&turns, Some(0), Some("b")).is_none(), "there are two to the partition");
+        assert!(both.come().now_or_never().is_none());
+        drop(of_key);
+        assert!(both.come().now_or_never().is_none());
+        drop(to_partition);
+        assert!(both.come().now_or_never().is_some() && both.is_strict());
+        let mut next_of_key = turn(&turns, None, Some("a"));
+        let mut next_to_partition = turn(&turns, Some(0), None);
+        assert!(next_of_key.come().now_or_never().is_none());
+        assert!(next_to_partition.come().now_or_never().is_none());
+        drop(both);
+        assert!(next_of_key.come().now_or_never().is_some());
+        assert!(next_to_partition.come().now_or_never().is_some());
+        drop((elsewhere, next_of_key, next_to_partition));
+        assert!(turns.queues().is_empty(), "nothing is kept");
     }
 
     #[test]

@@ -7,9 +7,11 @@ use futures::FutureExt;
 use tidings::error::ErrorClass;
 use tidings::event::{TopicName, header};
 use tidings::producer::*;
+use tidings::publisher::Publisher;
 use tidings::retry::Backoff;
+use tidings::topic::Replication;
 use tidings::transport::memory::{Fault, MemoryBroker, MemoryConfig, TopicConfig};
-use tidings::transport::{ProduceError, Received};
+use tidings::transport::{ProduceError, Received, TopicSetup};
 use tokio::time::Instant;
 
 use crate::stage::secs;
@@ -112,6 +114,29 @@ async fn a_message_in_retry_keeps_those_of_its_key_behind_it_and_no_others() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_keeps_its_order_whichever_of_its_messages_name_their_partition() {
+    let named = |n, by_number| match by_number {
+        true => click("a", n).partition(0),
+        false => click("a", n),
+    };
+    for first_by_number in [true, false] {
+        let broker = MemoryBroker::new();
+        let mut one = TopicConfig::default();
+        one.partitions = 1;
+        broker.create_topic(CLICKS, one);
+        let producer = producer(&broker).retries(5).build();
+        broker.inject(Fault::ProduceTimesOut { stored: false });
+        producer.send_and_forget(named(0, first_by_number)).await.unwrap();
+        while producer.counts().retried() == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        producer.send_and_forget(named(1, !first_by_number)).await.unwrap();
+        settled(&producer).await;
+        assert_eq!(numbers(&broker, "a"), [0, 1], "the first names it: {first_by_number}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn retries_wait_longer_each_time_up_to_the_cap_and_end_at_their_limit() {
     let broker = MemoryBroker::new();
     let told = Told::default();
@@ -192,6 +217,25 @@ async fn a_dead_letter_has_key_value_and_headers_byte_for_byte_and_its_history()
     assert_eq!(report["dead_letter"]["topic"], "web.dlq");
     let counts = producer.counts();
     assert_eq!((counts.dead_lettered(), counts.failed(), counts.acknowledged()), (1, 1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_topics_of_dead_letters_and_errors_are_known_and_can_be_verified_or_made() {
+    let broker = MemoryBroker::builder().auto_create(false).build();
+    let client = broker.client("web").unwrap();
+    assert!(Producer::new(&client).topics_beside().is_empty());
+    let producer = Producer::builder(&client).dead_letters(DEAD).errors(ERRORS).build();
+    let topics = || {
+        let declared = producer.topics_beside().into_iter();
+        declared.map(|spec| spec.replication(Replication::Auto))
+    };
+    let (verify, create) =
+        (TopicSetup::Verify, TopicSetup::Create { partitions: None, replication: None });
+    let missing = Publisher::prepare_topics(&client, topics(), verify, secs(5)).await.unwrap_err();
+    let missing = missing.to_string();
+    assert!(missing.contains("web.dlq") && missing.contains("errors"), "{missing}");
+    Publisher::prepare_topics(&client, topics(), create, secs(5)).await.unwrap();
+    Publisher::prepare_topics(&client, topics(), verify, secs(5)).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -331,6 +375,43 @@ async fn a_close_goes_on_with_retries_while_it_has_time_and_lists_what_is_left()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_that_is_safe_among_the_dead_letters_is_not_what_a_close_left() {
+    let broker = MemoryBroker::new();
+    let builder = producer(&broker).retries(1).backoff(Backoff::fixed(secs(1))).dead_letters(DEAD);
+    let producer = builder.build();
+    // Its second time-out is over at 3 s; the dead letter's own would be at 4 s.
+    broker.inject(Fault::BrokerGone(Duration::from_millis(3_500)));
+    let id = producer.send_and_forget(click("a", 0)).await.unwrap();
+    assert_eq!(producer.close(secs(60)).await, []);
+    assert_eq!(broker.records(&DEAD).len(), 1);
+    let status = producer.status(&id);
+    let Some(DeliveryStatus::Failed { dead_letter: Some(_), .. }) = status else {
+        panic!("{status:?}")
+    };
+}
+
+/// Whoever sends again what is on the list would reorder the key otherwise.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_of_a_key_is_stored_behind_a_message_that_a_close_gave_up() {
+    // Which of two tasks is faster is left to chance.
+    for round in 0..200 {
+        let broker = MemoryBroker::new();
+        let config = MemoryConfig::new("web").delivery_wait(Duration::from_millis(2));
+        let builder = Producer::builder(&broker.connect(config).unwrap()).retries(100);
+        let producer = builder.backoff(Backoff::fixed(secs(3_600))).build();
+        broker.inject(Fault::ProduceTimesOut { stored: false });
+        for n in 0..50 {
+            producer.send_and_forget(click("a", n)).await.unwrap();
+        }
+        while producer.counts().retried() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let left = producer.close(Duration::ZERO).await;
+        assert_eq!((left.len(), numbers(&broker, "a")), (50, vec![]), "round {round}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_breaker_refuses_at_once_while_the_broker_is_away_and_closes_with_a_probe() {
     let broker = MemoryBroker::new();
     let breaker = Breaker::new().failures(3).away(secs(3_600)).open_for(secs(10));
@@ -356,15 +437,60 @@ async fn a_breaker_refuses_at_once_while_the_broker_is_away_and_closes_with_a_pr
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_in_retry_waits_for_an_open_breaker() {
+async fn what_a_breaker_refuses_is_told_to_its_caller_and_puts_nothing_in_the_clients_queue() {
     let broker = MemoryBroker::new();
-    let breaker = Breaker::new().failures(2).open_for(secs(5));
-    let builder = producer(&broker).retries(100).backoff(Backoff::fixed(secs(1)));
+    let breaker = Breaker::new().failures(1).away(secs(3_600)).open_for(secs(600));
+    let builder = producer(&broker).dead_letters(DEAD).errors(ERRORS);
     let producer = builder.layer(breaker.clone()).build();
+    broker.inject(Fault::BrokerGone(secs(300)));
+    producer.send(click("a", 0)).await.unwrap_err();
+    assert_eq!(breaker.state(), BreakerState::Open);
+    tokio::time::sleep(secs(10)).await;
+    let before = broker.backlog().queued;
+    for n in 0..200 {
+        let error = producer.send(click("a", n)).await.unwrap_err();
+        let SendError::NotAcknowledged { attempts: 0, dead_letter: None, .. } = &error else {
+            panic!("{error:?}")
+        };
+        assert!(error.is_refused());
+    }
+    assert_eq!(broker.backlog().queued, before);
+    assert_eq!(producer.counts().refused(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_in_retry_waits_for_an_open_breaker_and_keeps_its_retries() {
+    let broker = MemoryBroker::new();
+    let breaker = Breaker::new().failures(1).away(secs(3_600)).open_for(secs(5));
+    let told = Told::default();
+    let builder = producer(&broker).retries(1).backoff(Backoff::fixed(secs(1))).dead_letters(DEAD);
+    let producer = builder.layer(breaker.clone()).handler(told.clone()).build();
     broker.inject(Fault::BrokerGone(secs(20)));
+    let began = Instant::now();
     producer.send(click("a", 0)).await.unwrap();
     assert_eq!(breaker.state(), BreakerState::Closed);
-    assert!(producer.counts().retried() > 5, "{:?}", producer.counts());
+    // The client's own second and the backoff; the first refusal waits for what is left of the 5 s.
+    assert_eq!(began.elapsed().as_secs(), 21);
+    let all = told.all();
+    let (last, before) = all.split_last().unwrap();
+    assert_eq!((last.as_str(), before.len()), ("success 2", 5));
+    assert!(before.iter().all(|told| told == "retry 1"), "{all:?}");
+    assert!(broker.records(&DEAD).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_ends_the_wait_for_a_breaker_and_names_the_message() {
+    let broker = MemoryBroker::new();
+    // It may be asked at once, which must not keep a thread busy.
+    let breaker = Breaker::new().failures(1).open_for(Duration::ZERO);
+    let builder = producer(&broker).retries(1).backoff(Backoff::fixed(Duration::ZERO));
+    let producer = builder.layer(breaker.clone()).build();
+    broker.inject(Fault::BrokerGone(secs(3_600)));
+    let id = producer.send_and_forget(click("a", 0)).await.unwrap();
+    tokio::time::sleep(secs(60)).await;
+    assert!(matches!(producer.status(&id), Some(DeliveryStatus::RetryScheduled { .. })));
+    assert!(producer.counts().retried() < 700, "{:?}", producer.counts());
+    assert_eq!(producer.close(secs(1)).await, [id]);
 }
 
 #[tokio::test(start_paused = true)]
