@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use super::HandlerError;
+use super::assignment::Assignment;
 use super::batch::BatchRecord;
 use super::classify::Classifiers;
 use crate::codec::cloudevents::Incoming;
@@ -26,6 +27,8 @@ pub struct Delivery {
     pub(super) shared: Arc<Shared>,
     /// The transaction that the handler runs in, where it asked for one.
     pub(super) held: Option<Arc<Held>>,
+    /// Where it stands, where the handler asked to hear of the revoke.
+    pub(super) assignment: Option<Arc<Assignment>>,
 }
 
 /// A record whose attributes are read.
@@ -80,6 +83,20 @@ impl Delivery {
     /// An error, of the kind that the consumer was told its type is.
     pub(crate) fn classified(&self, error: HandlerError) -> HandlerError {
         error.classified(&self.shared.classifiers)
+    }
+
+    /// Whether its partition is revoked, or its member stops; `false` where the handler did not
+    /// [ask](Needs::revoke) to hear of that.
+    pub(crate) fn is_revoked(&self) -> bool {
+        self.assignment.as_ref().is_some_and(|assignment| assignment.is_revoked())
+    }
+
+    /// Waits for that.
+    pub(crate) async fn revoked(&self) {
+        match &self.assignment {
+            Some(assignment) => assignment.revoked().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// The consumer group.
@@ -146,6 +163,7 @@ impl States {
 pub struct Needs {
     states: Vec<Named>,
     transactions: Vec<Named>,
+    pub(super) revoke: bool,
 }
 
 /// A type, and what it is called in messages.
@@ -160,6 +178,11 @@ impl Needs {
     /// A transaction of the store `S`: the handler runs in one.
     pub fn tx<S: InboxTables>(&mut self) {
         self.transactions.push((TypeId::of::<S>(), simple_type_name::<S>()));
+    }
+
+    /// To hear of it when the partition is revoked.
+    pub(crate) fn revoke(&mut self) {
+        self.revoke = true;
     }
 
     pub(super) fn missing(&self, states: &States) -> Option<&'static str> {

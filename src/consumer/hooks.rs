@@ -1,6 +1,8 @@
 //! What the user wants to hear of a consumer's life.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
 
 use super::builder::ConsumerBuilder;
 use crate::task;
@@ -25,6 +27,8 @@ pub(super) struct Hooks {
     revoked: Vec<HeardOf<[TopicPartition]>>,
     stopping: Vec<HeardOfMember>,
     stopped: Vec<Heard>,
+    /// Members that have begun to stop: one that panics then has said so already.
+    that_stop: Mutex<BTreeSet<usize>>,
 }
 
 impl Hooks {
@@ -75,6 +79,11 @@ impl Hooks {
 
     /// A member that stops is not started again: what it still has to do must be done.
     pub(super) fn stopping(&self, member: usize) {
+        let mut that_stop = self.that_stop.lock().unwrap_or_else(PoisonError::into_inner);
+        if !that_stop.insert(member) {
+            return;
+        }
+        drop(that_stop);
         self.stopping.iter().for_each(|hook| harmless("on_stopping", || hook(member)));
     }
 
@@ -172,7 +181,7 @@ impl ConsumerBuilder {
         self
     }
 
-    /// Called when a member begins to stop: it was told to, or cannot go on. A panic is logged.
+    /// Called once when a member begins to stop: it was told to, or cannot go on. A panic is logged.
     #[must_use]
     pub fn on_stopping(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
         self.hooks.stopping.push(Box::new(hook));

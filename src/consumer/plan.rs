@@ -62,8 +62,9 @@ impl MainTopic {
         self.routes.iter().find(is).map(|route| &*route.handlers)
     }
 
-    /// Whether a record without a payload has a handler here.
-    pub(super) fn takes_tombstones(&self) -> bool {
+    /// Whether a record has a handler here as it lies there: without a payload, or with attributes that
+    /// cannot be read.
+    pub(super) fn takes_raw(&self) -> bool {
         self.routes
             .iter()
             .any(|route| matches!(route.reads, Reads::Everything { tombstones: true, .. }))

@@ -54,15 +54,19 @@ impl Policies {
             Err(reading) => return reading,
         };
         let origin = Origin::of(record, on_tier);
-        let incoming =
-            match cloudevents::read(&record.headers, record.payload.clone(), origin.place()) {
-                Ok(incoming) => incoming,
-                Err(malformed) => return quarantine(malformed.to_string()),
-            };
+        let read = cloudevents::read(&record.headers, record.payload.clone(), origin.place());
+        let read = read.or_else(|malformed| match place.main.takes_raw() {
+            true => cloudevents::as_placed(record.payload.clone(), origin.place()),
+            false => Err(malformed),
+        });
+        let incoming = match read {
+            Ok(incoming) => incoming,
+            Err(malformed) => return quarantine(malformed.to_string()),
+        };
         if incoming.payload.is_none() {
             match self.tombstones {
                 Tombstones::Ignore => return Reading::Skip,
-                Tombstones::Quarantine if place.main.takes_tombstones() => {}
+                Tombstones::Quarantine if place.main.takes_raw() => {}
                 Tombstones::Quarantine => {
                     return quarantine("it is a tombstone (no payload)".into());
                 }

@@ -141,7 +141,7 @@ impl Seat {
                             let why = said(&*panic);
                             self.down(&why);
                             if self.wait_for_its_work(gone, &mut stop).await.is_err() {
-                                return MemberReport::of_nobody(why);
+                                return self.leave(why);
                             }
                             why
                         }
@@ -169,7 +169,7 @@ impl Seat {
             tokio::select! {
                 biased;
                 // An error says that nobody is left who could tell it.
-                _ = stop.wait_for(Option::is_some) => return MemberReport::of_nobody(why),
+                _ = stop.wait_for(Option::is_some) => return self.leave(why),
                 () = sleep(wait) => {}
             }
             Counts::one(&self.counts.restarts);
@@ -201,6 +201,12 @@ impl Seat {
         let why = format!("member {}: {why}", self.number);
         tracing::error!(why, group = %self.consumer.settings.group, "the consumer ends");
         self.seen.health.ended(why.clone());
+        self.leave(why)
+    }
+
+    /// The seat stays empty.
+    fn leave(&self, why: String) -> MemberReport {
+        self.consumer.hooks.stopping(self.number);
         MemberReport::of_nobody(why)
     }
 }

@@ -74,7 +74,7 @@ impl Finish {
 /// Where an event stands: its assignment, its place in the ledger there, and what it runs in.
 #[derive(Clone, Copy)]
 pub(super) struct Turn<'a> {
-    pub(super) assignment: &'a Assignment,
+    pub(super) assignment: &'a Arc<Assignment>,
     pub(super) place: u64,
     /// The event has one handler to run.
     pub(super) alone: bool,
@@ -107,7 +107,7 @@ impl Work {
     /// Works on a record until it is done, or its assignment is revoked.
     pub(super) async fn on(
         &self,
-        assignment: &Assignment,
+        assignment: &Arc<Assignment>,
         place: u64,
         record: &BatchRecord,
         slots: &Slots,
@@ -230,6 +230,7 @@ impl Work {
             attempt: failures.saturating_add(1),
             shared: self.shared.clone(),
             held: None,
+            assignment: handler.needs.revoke.then(|| turn.assignment.clone()),
         };
         let span = crate::handle_span!(
             self.system,

@@ -48,8 +48,9 @@ impl<T, V> StateViewBuilder<T, V> {
     /// 256 MiB.
     ///
     /// Counted are of each key: its bytes, those of its value's payload in place of what the value
-    /// owns, the value's own size, and 160 bytes for what lies around them. What the client has fetched
-    /// ahead is not among them.
+    /// owns, the value's own size, and 160 bytes for what lies around them; so are keys that were
+    /// removed, until the view has caught up, where the topic has several partitions. What the client
+    /// has fetched ahead is not among them.
     #[must_use]
     pub fn max_memory(mut self, bytes: usize) -> Self {
         self.settings.max_memory = bytes;

@@ -22,17 +22,6 @@ pub enum StateStartError {
         /// What it is declared as.
         kind: TopicKind,
     },
-    /// The topic does not keep the last record of each key.
-    #[error(
-        "topic {topic} has cleanup.policy={policy}, so state would be lost; a state topic has \
-         cleanup.policy=compact: change it, or start with `TopicSetup::Off` to take it as it is"
-    )]
-    NotCompacted {
-        /// The topic.
-        topic: TopicName,
-        /// Its cleanup policy.
-        policy: String,
-    },
     /// The topic is not there.
     #[error("topic {topic} is not there; create it, or start with `TopicSetup::Create`")]
     Missing {
@@ -55,7 +44,7 @@ impl StateStartError {
         match self {
             Self::Topics(error) => error.is_retriable(),
             Self::Transport { source, .. } => source.class == ErrorClass::Retriable,
-            Self::NotState { .. } | Self::NotCompacted { .. } | Self::Missing { .. } => false,
+            Self::NotState { .. } | Self::Missing { .. } => false,
         }
     }
 }

@@ -60,6 +60,17 @@ impl<V> Store<V> {
         let _ = self.changes.send(StateChange::Cleared);
     }
 
+    /// While several partitions are read from their beginning, which may be in any order.
+    pub(super) fn keep_tombstones(&self) {
+        self.table_mut().keep_tombstones();
+    }
+
+    pub(super) fn forget_tombstones(&self) {
+        let mut table = self.table_mut();
+        table.forget_tombstones();
+        self.count(&table);
+    }
+
     fn count(&self, table: &Table<V>) {
         use std::sync::atomic::Ordering::Relaxed;
         let counts = self.status.counts();
@@ -107,7 +118,9 @@ impl<V: DeserializeOwned> Store<V> {
                 }
                 Says::Tombstone => {
                     StateCounts::add(&counts.tombstones, 1);
-                    Ok(table.remove(key, origin).map(|key| StateChange::Removed { key }))
+                    table
+                        .remove(key, origin)
+                        .map(|removed| removed.map(|key| StateChange::Removed { key }))
                 }
                 Says::Unreadable(reason) => {
                     self.unreadable(record, &reason);

@@ -10,13 +10,15 @@ use crate::clock::Millis;
 /// what is free, counters of references, the allocator's rounding.
 const OVERHEAD: usize = 160;
 
-/// Entries by key. `None` as a value: nothing of the key could be read yet.
+/// Entries by key. `None` as a value: nothing of the key could be read yet, or it was removed.
 pub(super) struct Table<V> {
     entries: HashMap<StateKey, Entry<V>>,
     bytes: usize,
     values: usize,
     unreadable: usize,
     limit: usize,
+    /// A removed key stays as an entry without a value, for an older record of it may come yet.
+    keeps_tombstones: bool,
 }
 
 struct Entry<V> {
@@ -39,7 +41,30 @@ pub(super) struct Full;
 
 impl<V> Table<V> {
     pub(super) fn new(limit: usize) -> Self {
-        Self { entries: HashMap::new(), bytes: 0, values: 0, unreadable: 0, limit }
+        Self {
+            entries: HashMap::new(),
+            bytes: 0,
+            values: 0,
+            unreadable: 0,
+            limit,
+            keeps_tombstones: false,
+        }
+    }
+
+    /// Until [`forget_tombstones`](Self::forget_tombstones) it is known which keys were removed, and that counts
+    /// as memory.
+    pub(super) fn keep_tombstones(&mut self) {
+        self.keeps_tombstones = true;
+    }
+
+    pub(super) fn forget_tombstones(&mut self) {
+        self.keeps_tombstones = false;
+        let bytes = &mut self.bytes;
+        self.entries.retain(|_, entry| {
+            let stays = entry.value.is_some() || entry.unreadable;
+            *bytes -= if stays { 0 } else { entry.bytes };
+            stays
+        });
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Option<Arc<V>> {
@@ -76,13 +101,17 @@ impl<V> Table<V> {
     }
 
     /// Removes a key; answers it where it had a value.
-    pub(super) fn remove(&mut self, key: &[u8], origin: Origin) -> Option<StateKey> {
+    pub(super) fn remove(&mut self, key: &[u8], origin: Origin) -> Result<Option<StateKey>, Full> {
         if self.is_outdone(key, origin) {
-            return None;
+            return Ok(None);
         }
-        let (key, entry) = self.entries.remove_entry(key)?;
+        if self.keeps_tombstones {
+            let had_value = self.get(key).is_some();
+            return Ok(Some(self.set(key, None, 0, origin, false)?).filter(|_| had_value));
+        }
+        let Some((key, entry)) = self.entries.remove_entry(key) else { return Ok(None) };
         self.forget(&entry);
-        entry.value.map(|_| key)
+        Ok(entry.value.map(|_| key))
     }
 
     pub(super) fn clear(&mut self) {
@@ -169,6 +198,10 @@ mod tests {
         table.put(key.as_bytes(), value, 10, at(0, 0)).unwrap().unwrap();
     }
 
+    fn removed(table: &mut Table<u8>, key: &str, origin: Origin) -> Option<String> {
+        table.remove(key.as_bytes(), origin).unwrap().map(|key| key.to_string())
+    }
+
     #[test]
     fn what_is_put_again_or_removed_gives_its_memory_back() {
         let mut table = Table::new(10_000);
@@ -178,9 +211,13 @@ mod tests {
         assert_eq!((table.bytes(), table.len(), table.get(b"a").as_deref()), (one, 1, Some(&2)));
         put(&mut table, "", 3);
         assert_eq!((table.bytes(), table.len()), (2 * one - 1, 2));
-        assert_eq!(table.remove(b"a", at(0, 0)).unwrap(), "a");
-        assert_eq!(table.remove(b"a", at(0, 0)), None, "a tombstone of a key that is not there");
-        assert_eq!(table.remove(b"", at(0, 0)).unwrap(), "");
+        assert_eq!(removed(&mut table, "a", at(0, 0)), Some("a".into()));
+        assert_eq!(
+            removed(&mut table, "a", at(0, 0)),
+            None,
+            "a tombstone of a key that is not there"
+        );
+        assert_eq!(removed(&mut table, "", at(0, 0)), Some(String::new()));
         assert_eq!((table.bytes(), table.len()), (0, 0));
     }
 
@@ -209,7 +246,7 @@ mod tests {
         table.put_unreadable(b"b", at(0, 0)).unwrap();
         assert_eq!((table.len(), table.unreadable(), table.get(b"b")), (1, 2, None));
         assert_eq!(table.iter().count(), 1);
-        assert_eq!(table.remove(b"b", at(0, 0)), None, "it had no value");
+        assert_eq!(removed(&mut table, "b", at(0, 0)), None, "it had no value");
         put(&mut table, "a", 2);
         assert_eq!((table.bytes(), table.unreadable(), table.unreadable_keys()), (one, 0, vec![]));
     }
@@ -219,10 +256,33 @@ mod tests {
         let mut table = Table::new(10_000);
         table.put(b"a", 2, 10, at(3, 200)).unwrap().unwrap();
         assert!(table.put(b"a", 1, 10, at(0, 100)).unwrap().is_none());
-        assert_eq!(table.remove(b"a", at(0, 150)), None);
+        assert_eq!(removed(&mut table, "a", at(0, 150)), None);
         assert_eq!(table.get(b"a").as_deref(), Some(&2));
         table.put(b"a", 3, 10, at(3, 100)).unwrap().unwrap();
         assert_eq!(table.get(b"a").as_deref(), Some(&3), "in one partition the last one wins");
-        assert_eq!(table.remove(b"a", at(0, 300)).unwrap(), "a");
+        assert_eq!(removed(&mut table, "a", at(0, 300)), Some("a".into()));
+    }
+
+    #[test]
+    fn an_older_record_in_another_partition_brings_no_removed_key_back_while_tombstones_are_kept() {
+        let mut table = Table::new(700);
+        table.keep_tombstones();
+        put(&mut table, "b", 2);
+        let one = table.bytes();
+        assert_eq!(removed(&mut table, "a", at(3, 200)), None);
+        assert!(table.put(b"a", 1, 10, at(0, 100)).unwrap().is_none());
+        assert_eq!((table.len(), table.get(b"a"), table.iter().count()), (1, None, 1));
+        assert_eq!(removed(&mut table, "b", at(0, 300)), Some("b".into()));
+        assert_eq!(removed(&mut table, "b", at(0, 300)), None, "once");
+        assert!(table.bytes() > one, "what is kept counts");
+        table.put(b"a", 3, 10, at(0, 300)).unwrap().unwrap();
+        for key in ["c", "d"] {
+            let _ = table.remove(key.as_bytes(), at(0, 0));
+        }
+        assert_eq!(table.remove(b"e", at(0, 0)), Err(Full), "no more than is allowed");
+        table.forget_tombstones();
+        assert_eq!((table.bytes(), table.len(), table.get(b"a").as_deref()), (one, 1, Some(&3)));
+        assert_eq!(removed(&mut table, "a", at(0, 400)), Some("a".into()));
+        assert_eq!(table.bytes(), 0);
     }
 }

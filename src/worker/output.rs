@@ -11,7 +11,7 @@ use crate::consumer::Value;
 use crate::consumer::{Delivery, HandlerError};
 use crate::error::{ErrorClass, chain};
 use crate::event::{Envelope, EventId, Flow, IntegrationEvent, PartitionKey, TopicName};
-use crate::producer::{Message, MessageKey, Producer};
+use crate::producer::{Message, Producer};
 use crate::publisher::Publisher;
 use crate::topic::{CarriedBy, Topic};
 use crate::transport::TopicNeed;
@@ -165,8 +165,7 @@ impl Outputs {
             envelope.topic = topic.clone();
         }
         if envelope.key.is_none() {
-            let key = self.key.as_deref().and_then(|key| std::str::from_utf8(key).ok());
-            envelope.key = key.and_then(|key| PartitionKey::new(key).ok());
+            envelope.key = self.key.as_deref().map(event_key).transpose()?.flatten();
         }
         self.envelopes.push(envelope);
         self.event_inputs.push(self.input);
@@ -175,8 +174,8 @@ impl Outputs {
 
     /// Adds a plain message, under its own key or else its input's.
     fn message(&mut self, message: Message) -> Result<(), HandlerError> {
-        let fits = |key: &&Bytes| (1..=MessageKey::MAX_LEN).contains(&key.len());
-        let message = match (message.key_bytes(), self.key.as_ref().filter(fits)) {
+        let key = self.key.as_ref().filter(|key| !key.is_empty());
+        let message = match (message.key_bytes(), key) {
             (None, Some(key)) => message.key(key),
             _ => message,
         };
@@ -227,6 +226,22 @@ impl Outputs {
         }
         failed
     }
+}
+
+/// An input's key as that of an event without a key of its own; `None` where it is empty. Without a key that
+/// cannot be an event's the order would be lost.
+fn event_key(key: &[u8]) -> Result<Option<PartitionKey>, HandlerError> {
+    if key.is_empty() {
+        return Ok(None);
+    }
+    let no_key = |why: String| {
+        HandlerError::permanent(format!(
+            "the output has no key of its own, and its input's cannot be an event's: {why}; give the output's \
+             type a key, or answer a `Message` or a `Value`"
+        ))
+    };
+    let text = std::str::from_utf8(key).map_err(|_| no_key("it is not UTF-8".into()))?;
+    PartitionKey::new(text).map(Some).map_err(|error| no_key(error.to_string()))
 }
 
 /// What an input fails with of which something was not published. What may succeed later is an outage: the input is

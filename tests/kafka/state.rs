@@ -205,3 +205,30 @@ async fn a_view_under_a_constant_load_is_level_in_the_end_and_never_begins_anew(
     assert_eq!(held(&view).iter().map(|(_, n)| *n).max(), Some(n - 1));
     println!("{n} records in {:?}", began.elapsed());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_that_was_gone_and_comes_back_with_more_records_than_were_read_is_read_anew() {
+    let Some(broker) = OwnBroker::start(&[]).await else { return };
+    let kafka = client("state", &broker.address);
+    let topic = create(&kafka, "state.longer", 1, &[]).await;
+    for n in 0..5 {
+        put(&kafka, &topic, &format!("old{n}"), n).await;
+    }
+    let view = start(&kafka, &topic).await;
+    assert_eq!(view.len(), 5);
+    let tool = ["TopicCommand", "--bootstrap-server", &broker.address, "--topic", topic.as_str()];
+    broker.tool(&[&tool[..], &["--delete"]].concat()).await;
+    let long = Duration::from_secs(60);
+    let gone = || view.status().problems().iter().any(|p| p.contains("is not there any more"));
+    eventually("the view says that it is gone", long, gone).await;
+    assert_eq!(view.len(), 5, "it answers what it held");
+    create(&kafka, "state.longer", 1, &[]).await;
+    let other = client("writer", &broker.address);
+    for n in 0..20 {
+        put(&other, &topic, &format!("new{n:02}"), n).await;
+    }
+    let new: Vec<_> = (0..20).map(|n| (format!("new{n:02}"), n)).collect();
+    let anew = || held(&view) == new && view.status().is_ready();
+    eventually("the view holds what the new topic holds", long, anew).await;
+    assert_eq!(view.status().counts().begun_anew(), 1);
+}

@@ -233,7 +233,12 @@ async fn a_bug_on_a_task_that_handlers_run_on_restarts_the_member_of_that_task()
 async fn a_member_that_panics_too_often_ends_the_consumer_which_says_why() {
     let broker = MemoryBroker::new();
     let seen = Seen::default();
-    let builder = consumer(&seen, |_| 0).on_record(|_, _| panic!("always")).restarts(3, secs(600));
+    let said = Said::default();
+    let stops = said.clone();
+    let builder = consumer(&seen, |_| 0)
+        .on_record(|_, _| panic!("always"))
+        .on_stopping(move |n| stops.add(format!("stopping {n}")))
+        .restarts(3, secs(600));
     let mut running = start(builder, &client(&broker)).await;
     let status = running.status().clone();
     let began = tokio::time::Instant::now();
@@ -246,6 +251,7 @@ async fn a_member_that_panics_too_often_ends_the_consumer_which_says_why() {
     assert_eq!(status.counts().restarts(), 3);
     let report = running.stop(secs(1)).await;
     assert_eq!(report.failures, [why]);
+    assert_eq!(said.all(), ["stopping 0"]);
     assert!(seen.numbers().is_empty() && !broker.backlog().is_empty(), "nothing was committed");
 }
 
@@ -272,7 +278,11 @@ async fn panics_that_are_far_apart_do_not_add_up() {
 async fn a_stop_while_a_member_is_down_ends_at_once_and_says_why_it_was_down() {
     let broker = MemoryBroker::new();
     let transport = Panics::new(client(&broker));
-    let running = start(consumer(&Seen::default(), |_| 0), &transport).await;
+    let said = Said::default();
+    let stops = said.clone();
+    let builder =
+        consumer(&Seen::default(), |_| 0).on_stopping(move |n| stops.add(format!("stopping {n}")));
+    let running = start(builder, &transport).await;
     transport.commits(9);
     Publisher::new(&client(&broker)).publish(paid(1)).await.unwrap();
     until(&broker, || transport.left() < 9).await;
@@ -280,6 +290,7 @@ async fn a_stop_while_a_member_is_down_ends_at_once_and_says_why_it_was_down() {
     let report = running.stop(secs(30)).await;
     assert!(began.elapsed() < secs(1));
     assert!(report.failures[0].contains("a bug in a commit"), "{report:?}");
+    assert_eq!(said.all(), ["stopping 0"]);
 }
 
 #[tokio::test(start_paused = true)]

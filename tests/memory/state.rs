@@ -273,6 +273,21 @@ async fn partitions_that_are_added_are_read_too_and_the_younger_record_of_a_key_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_that_was_removed_after_partitions_were_added_is_in_no_new_view_either() {
+    let client = client();
+    send(&client, &Profiles::NAME, Some(1), Some("ada"), json("ada", 1)).await;
+    let old = start(&client).await;
+    client.broker().add_partitions(&Profiles::NAME, 5);
+    tokio::time::sleep(secs(60)).await;
+    // Its key goes to another partition now.
+    let at = send(&client, &Profiles::NAME, Some(0), Some("ada"), None).await;
+    old.reached(&at).await.unwrap();
+    let new = start(&client).await;
+    assert_eq!((held(&old), held(&new)), (vec![], vec![]));
+    assert_eq!(new.status().counts().bytes(), 0, "the tombstone is forgotten once all is read");
+}
+
+#[tokio::test(start_paused = true)]
 async fn changes_are_told_in_order_and_who_is_too_slow_is_told_how_many_it_missed() {
     let client = client();
     put(&client, "a", 1).await;

@@ -9,8 +9,9 @@ use tidings::event::{TopicName, header};
 use tidings::producer::{Message, Producer};
 use tidings::retry::Backoff;
 use tidings::topic::{TopicKind, TopicSpec};
+use tidings::transport::memory::Memory;
 use tidings::transport::{TopicNeed, Transport};
-use tidings::worker::{Item, ProcessBatch, Worker};
+use tidings::worker::{Item, ProcessBatch, RunningWorker, Worker};
 use tokio::time::Instant;
 
 use crate::stage::*;
@@ -259,6 +260,58 @@ async fn a_stop_finishes_what_runs_and_what_gathers_and_leaves_the_rest() {
     let done: Vec<_> = seen.all().concat();
     assert_eq!(done, (0..10).collect::<Vec<_>>());
     assert_eq!(broker.committed("batches", &first(Visits::NAME)), Some(10));
+}
+
+/// A worker whose batches fill for a minute, on a topic of several partitions.
+async fn slow_to_fill(client: &Memory, seen: &Seen<usize>) -> RunningWorker {
+    let noted = seen.clone();
+    let work = move |batch: Batch| {
+        noted.add(batch.len());
+        async move { batch.iter().map(|_| Ok(())).collect::<Outcomes>() }
+    };
+    let many = TopicSpec::new(TopicName::from_static("many"), TopicKind::Event).partitions(4);
+    let builder = Worker::builder("batches").input_named(many);
+    start(builder.process_batch(100, secs(60), work), client).await
+}
+
+async fn send_many(client: &Memory, count: u32) {
+    let messages = (0..count).map(|n| {
+        let page = format!("p{n}");
+        Message::new(TopicName::from_static("many"), &visit(&page, n)).unwrap().key(page)
+    });
+    Producer::new(client).send_all(messages.collect()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_only_gathers_does_not_hold_up_a_rebalance() {
+    let (broker, client) = stage().await;
+    let seen = Seen::default();
+    let first = slow_to_fill(&client, &seen).await;
+    send_many(&client, 20).await;
+    tokio::time::sleep(secs(1)).await;
+    assert!(seen.all().is_empty(), "they gather");
+    let began = Instant::now();
+    let other = broker.client("other").unwrap();
+    let second = slow_to_fill(&other, &seen).await;
+    eventually("the second has partitions", || second.status().consumer().partitions() > 0).await;
+    assert!(began.elapsed() < secs(5), "{:?}", began.elapsed());
+    clean(&first.stop(secs(5)).await);
+    clean(&second.stop(secs(5)).await);
+    assert_eq!(seen.all().iter().sum::<usize>(), 20, "each was worked on once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_begins_what_gathers_at_once() {
+    let (broker, client) = stage().await;
+    let seen = Seen::default();
+    let running = slow_to_fill(&client, &seen).await;
+    send_many(&client, 20).await;
+    tokio::time::sleep(secs(1)).await;
+    let began = Instant::now();
+    clean(&running.stop(secs(20)).await);
+    assert!(began.elapsed() < secs(5), "{:?}", began.elapsed());
+    assert_eq!(seen.all().iter().sum::<usize>(), 20);
+    assert!(broker.backlog().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,14 +1,17 @@
 //! What handlers read beside integration events.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use tidings::Topic;
 use tidings::consumer::*;
-use tidings::event::{Metadata, TopicName};
+use tidings::event::{Headers, Metadata, TopicName};
 use tidings::producer::{Message, Producer};
 use tidings::publisher::Publisher;
 use tidings::retry::RetryPolicy;
 use tidings::topic::{TopicKind, TopicSpec};
-use tidings::transport::Transport;
+use tidings::transport::{Receipt, Record, Transport};
+use tidings::worker::Worker;
 
 use crate::stage::*;
 
@@ -122,6 +125,43 @@ async fn a_raw_record_is_whatever_lies_there_and_a_record_without_a_payload_too(
     quiet(&broker).await;
     assert!(seen.all().is_empty(), "where they are to be ignored they are");
     stop(running).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_raw_record_is_what_lies_there_also_where_its_headers_are_no_cloud_event() {
+    let (broker, client) = stage().await;
+    let seen = Seen::default();
+    let noted = seen.clone();
+    let work = move |RawRecord(record): RawRecord, metadata: Metadata| {
+        noted.add((record, metadata));
+        async { Ok::<_, HandlerError>(()) }
+    };
+    let builder = Worker::builder("raw").input::<Visits>().process(work);
+    let running = start(builder, &client).await;
+    let mut headers = Headers::default();
+    headers.push("ce_specversion", "0.3");
+    headers.push("ce_id", "1");
+    let payload = Some(Bytes::from_static(b"\x00"));
+    let record = Record {
+        topic: Visits::NAME,
+        partition: None,
+        key: None,
+        payload: payload.clone(),
+        headers: headers.clone(),
+        timestamp: None,
+    };
+    let (receipt, answer) = Receipt::one(None, Arc::default());
+    client.producer().enqueue(&record, receipt).expect("there is room");
+    answer.await.unwrap().unwrap();
+    quiet(&broker).await;
+    let (seen, metadata) = seen.all().pop().expect("it was handled");
+    assert_eq!((seen.payload, seen.headers), (payload, headers));
+    assert_eq!(
+        (metadata.id.to_string().as_str(), metadata.source.as_str()),
+        ("visits/0/0", "visits")
+    );
+    assert!(broker.records(&TopicName::from_static("visits.quarantine")).is_empty());
+    clean(&running.stop(secs(5)).await);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,6 @@
 //! What follows from inputs: where it goes, what it carries, and when its input is done.
 
+use bytes::Bytes;
 use tidings::Topic;
 use tidings::consumer::*;
 use tidings::event::{EventId, Flow, TopicName, header};
@@ -191,6 +192,37 @@ async fn an_output_that_can_never_be_published_makes_a_dead_letter_of_its_input(
         (vec![7], Some("permanent"))
     );
     clean(&running.stop(secs(5)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_inputs_key_that_no_event_can_have_loses_neither_the_order_nor_the_input() {
+    let (broker, client) = stage().await;
+    let events = Worker::builder("counts").input::<Visits>().output::<Reports>().process(count);
+    let events = start(events, &client).await;
+    let binary = Bytes::from_static(&[0xff, 0x01]);
+    let long = Bytes::from(vec![b'k'; 1_025]);
+    for key in [&binary, &long] {
+        let message = Message::on::<Visits>(&visit("home", 1)).unwrap().key(key);
+        Producer::new(&client).send(message).await.unwrap();
+    }
+    quiet(&broker).await;
+    assert!(broker.records(&Reports::NAME).is_empty());
+    let dead = broker.records(&TopicName::from_static("visits.dlq"));
+    let said = |at: usize| dead[at].headers.get_str(header::ERROR_MESSAGE).unwrap();
+    assert!(said(0).contains("it is not UTF-8; give the output's type a key"), "{}", said(0));
+    assert!(said(1).contains("has at most 1,024 bytes"), "{}", said(1));
+    let keys: Vec<_> = dead.iter().map(|record| record.key.clone()).collect();
+    assert_eq!(keys, [Some(binary.clone()), Some(long.clone())]);
+    clean(&events.stop(secs(5)).await);
+
+    let (broker, client) = stage().await;
+    let values = Worker::builder("copies").input::<Visits>().output::<Reports>().process(copy);
+    let values = start(values, &client).await;
+    let message = Message::on::<Visits>(&visit("home", 1)).unwrap().key(&binary);
+    Producer::new(&client).send(message).await.unwrap();
+    quiet(&broker).await;
+    assert_eq!(broker.records(&Reports::NAME)[0].key, Some(binary), "plain records have any key");
+    clean(&values.stop(secs(5)).await);
 }
 
 /// A worker that is a type.

@@ -209,6 +209,14 @@ pub fn read(
     found.incoming(payload, format, place)
 }
 
+/// What can be said of a record whose attributes are passed over: where it lies. Its format is not known.
+///
+/// # Errors
+/// When the place is none.
+pub(crate) fn as_placed(payload: Option<Bytes>, place: Place<'_>) -> Result<Incoming, Malformed> {
+    Attributes::default().incoming(payload, None, place)
+}
+
 /// Whether it is the content type of structured mode.
 pub(crate) fn is_structured(content_type: &str) -> bool {
     content_type.len() >= STRUCTURED.len()

@@ -64,7 +64,8 @@ impl<S: Clone + Send + Sync + 'static> FromDelivery for State<S> {
 }
 
 /// The record as it was read: topic, partition, offset, key, payload, headers. As a handler's first argument
-/// it takes whatever lies on the topic, records without a payload too.
+/// it takes whatever lies on the topic, records without a payload and those whose attributes cannot be read too;
+/// the metadata of these is where they lie.
 #[derive(Debug, Clone)]
 pub struct RawRecord(pub Received);
 

@@ -58,7 +58,7 @@ pub(super) struct Found {
 }
 
 impl<V: DeserializeOwned + Send + Sync + 'static> Reading<V> {
-    /// The topic has records where others were read: it was deleted and made anew, or cut.
+    /// The topic is gone, or has records where others were read: it was deleted, made anew, or cut.
     pub(super) fn begin_anew(&mut self) {
         tracing::warn!(topic = %self.topic, "a state topic begins anew, and so does its view");
         self.open.clear();
@@ -106,7 +106,12 @@ impl<V: DeserializeOwned + Send + Sync + 'static> Reading<V> {
             Looked::Topic(Err(error)) | Looked::Anew(Err(error)) => {
                 self.fails(Failing::Look, chain(&error));
             }
-            Looked::Topic(Ok(None)) | Looked::Anew(Ok(None)) => self.fails(Failing::Look, gone()),
+            Looked::Topic(Ok(None)) => {
+                self.fails(Failing::Look, gone());
+                // When it is back it is another one, however long that is.
+                self.begin_anew();
+            }
+            Looked::Anew(Ok(None)) => self.fails(Failing::Look, gone()),
             Looked::Anew(Ok(Some(bounds))) => {
                 self.anew = false;
                 self.store.clear();

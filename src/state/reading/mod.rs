@@ -144,6 +144,9 @@ impl<V: DeserializeOwned + Send + Sync + 'static> Reading<V> {
             self.places.insert(partition.clone(), place);
             from.push((partition, first));
         }
+        if self.places.len() > 1 && !self.status().is_caught_up() {
+            self.store.keep_tombstones();
+        }
         from
     }
 
@@ -264,6 +267,7 @@ impl<V: DeserializeOwned + Send + Sync + 'static> Reading<V> {
         let left: i64 = open.clone().map(|place| (place.end - place.next).max(0)).sum();
         self.status().left(u64::try_from(left).unwrap_or_default());
         if open.count() == 0 {
+            self.store.forget_tombstones();
             self.status().caught_up();
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use tokio::sync::{Notify, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 use super::{BatchAnswer, BatchProcessor, Batches, Item};
 use crate::consumer::HandlerError;
@@ -49,15 +49,15 @@ impl<P: BatchProcessor<Args>, Args, To> Gather<P, Args, To> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next batch of a partition, when it is full or its first item has waited long enough; `None`, and
-    /// the partition is forgotten, where it has no item.
+    /// The next batch of a partition, when it is full, its first item has waited long enough, or the partition
+    /// is revoked; `None`, and the partition is forgotten, where it has no item.
     async fn next(
         &self,
         partition: &TopicPartition,
         news: &Notify,
     ) -> Option<Vec<Waiting<P::Input>>> {
         loop {
-            let due = {
+            let (due, first) = {
                 let mut queues = self.queues();
                 let waiting = &mut queues.get_mut(partition)?.waiting;
                 waiting.retain(|waiting| !waiting.tell.is_closed());
@@ -68,16 +68,22 @@ impl<P: BatchProcessor<Args>, Args, To> Gather<P, Args, To> {
                     }
                     Some(first) => {
                         let due = first.since + self.wait;
-                        if waiting.len() >= self.size || due <= Instant::now() {
+                        let first = first.item.delivery.clone();
+                        let full = waiting.len() >= self.size || first.is_revoked();
+                        if full || due <= Instant::now() {
                             let size = waiting.len().min(self.size);
                             return Some(waiting.drain(..size).collect());
                         }
-                        due
+                        (due, first)
                     }
                 }
             };
-            // Either way it is looked at again.
-            let _ = timeout_at(due, news.notified()).await;
+            // Whichever it is, it is looked at again.
+            tokio::select! {
+                () = news.notified() => {}
+                () = first.revoked() => {}
+                () = sleep_until(due) => {}
+            }
         }
     }
 }

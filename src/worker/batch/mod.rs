@@ -74,6 +74,7 @@ where
     fn needs(needs: &mut Needs) {
         P::Input::needs(needs);
         P::needs(needs);
+        needs.revoke();
     }
 
     async fn call(&self, delivery: Delivery) -> Result<Handled, HandlerError> {
