@@ -37,6 +37,7 @@ mod describe;
 mod error;
 mod format;
 mod groups;
+mod lines;
 mod out;
 mod produce;
 mod progress;
