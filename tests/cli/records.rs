@@ -70,6 +70,30 @@ fn reading_begins_where_it_is_told() {
 }
 
 #[test]
+fn an_offset_behind_the_end_shows_nothing_that_lies_before_it() {
+    let Some(cluster) = Cluster::get() else { return };
+    let topic = cluster.topic(2);
+    cluster.send(&topic, "1\n2\n3\n4\n5\n6\n", &["--key", "a"]);
+    cluster.send(&topic, "7\n8\n", &["--key", "b"]);
+    let from = |offset: &str, more: &[&str]| {
+        let arguments = ["consume", &topic, "--from", offset, "-o", "json"];
+        cluster.command(&[&arguments, more].concat())
+    };
+    // One partition ends before it.
+    let shown = finish(from("offset:5", &["--to-end"])).ok();
+    let offsets: Vec<_> = lines(&shown).iter().map(|record| record["offset"].as_i64()).collect();
+    assert_eq!(offsets, [Some(5)]);
+    let mut command = from("offset:100", &["--count", "1"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // It begins at the end: sent until one is seen, since it takes a moment to be there.
+    while child.try_wait().unwrap().is_none() {
+        cluster.send(&topic, "\"new\"\n", &["--key", "a"]);
+    }
+    let shown = ended(child.wait_with_output().unwrap()).ok();
+    assert_eq!(lines(&shown)[0]["value"], "new", "{shown}");
+}
+
+#[test]
 fn a_topic_that_is_not_there_is_neither_read_nor_written_nor_made() {
     let Some(cluster) = Cluster::get() else { return };
     let topic = unique("cli");
