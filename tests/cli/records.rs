@@ -74,7 +74,7 @@ fn an_offset_behind_the_end_shows_nothing_that_lies_before_it() {
     let Some(cluster) = Cluster::get() else { return };
     let topic = cluster.topic(2);
     cluster.send(&topic, "1\n2\n3\n4\n5\n6\n", &["--key", "a"]);
-    cluster.send(&topic, "7\n8\n", &["--key", "b"]);
+    cluster.send(&topic, "7\n8\n", &["--key", "d"]);
     let from = |offset: &str, more: &[&str]| {
         let arguments = ["consume", &topic, "--from", offset, "-o", "json"];
         cluster.command(&[&arguments, more].concat())
