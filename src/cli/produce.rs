@@ -1,12 +1,14 @@
 //! `produce`: a record for each line of JSON.
 
 use std::collections::VecDeque;
+use std::io::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use indicatif::ProgressBar;
 use serde_json::json;
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::args::Produce;
 use super::connect::Session;
@@ -23,6 +25,8 @@ use crate::transport::{
 
 /// Records that may be on their way.
 const OPEN: usize = 10_000;
+/// How long it may take to end without a word.
+const QUIET: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(session: &Session, wanted: Produce, out: &mut Out) -> Result<(), CliError> {
     // Before anything is sent, and before a broker is asked.
@@ -51,14 +55,31 @@ pub(super) async fn run(session: &Session, wanted: Produce, out: &mut Out) -> Re
     let bar = progress::bar(total);
     let mut sending =
         Sending { producer: producer.clone(), open: VecDeque::new(), acknowledged: 0, bar };
-    let result = sending.all(session, lines, blank).await;
-    let result = result.and(sending.settle().await);
+    let result = tokio::select! {
+        biased;
+        () = session.interrupted() => Err(CliError::interrupted()),
+        sent = sending.all(lines, blank) => sent,
+    };
+    let open = sending.open.len();
+    let settled = tokio::select! {
+        biased;
+        () = session.interrupted_again() => Err(CliError::interrupted()),
+        () = tell_what_is_waited_for(session, open) => Ok(()),
+        settled = sending.settle() => settled,
+    };
     sending.bar.finish_and_clear();
-    producer.close(producer.delivery_wait()).await;
+    let open = sending.count_what_is_settled();
+    if open == 0 {
+        producer.close(producer.delivery_wait()).await;
+    }
     let acknowledged = sending.acknowledged;
-    match result {
+    match result.and(settled) {
         Err(error) => {
-            let text = format!("{}; lines acknowledged: {acknowledged}", error.text);
+            let open = match open {
+                0 => String::new(),
+                open => format!("; not known to be: {open}"),
+            };
+            let text = format!("{}; lines acknowledged: {acknowledged}{open}", error.text);
             Err(CliError::new(error.exit, text))
         }
         Ok(()) if out.is_json() => {
@@ -67,6 +88,18 @@ pub(super) async fn run(session: &Session, wanted: Produce, out: &mut Out) -> Re
         }
         Ok(()) => out.line(&format!("lines acknowledged by {}: {acknowledged}", wanted.topic)),
     }
+}
+
+/// Says after Ctrl-C why the command does not end yet, and never ends itself.
+async fn tell_what_is_waited_for(session: &Session, open: usize) {
+    session.interrupted().await;
+    if open > 0 {
+        tokio::time::sleep(QUIET).await;
+        let text = "waiting for the lines that are on their way; Ctrl-C again ends at once";
+        // Where standard error is gone there is nobody to tell.
+        let _ = writeln!(std::io::stderr(), "{text}");
+    }
+    std::future::pending().await
 }
 
 /// What was sent and is not acknowledged yet, in order.
@@ -79,23 +112,11 @@ struct Sending {
 
 impl Sending {
     /// Sends line after line, up to the first that fails.
-    async fn all(
-        &mut self,
-        session: &Session,
-        mut lines: Lines,
-        mut record: Record,
-    ) -> Result<(), CliError> {
+    async fn all(&mut self, mut lines: Lines, mut record: Record) -> Result<(), CliError> {
         let counts = Arc::new(DeliveryCounts::default());
         let constant = record.key.take();
-        loop {
-            let line = tokio::select! {
-                biased;
-                () = session.interrupted() => return Err(CliError::interrupted()),
-                line = lines.recv() => match line {
-                    Some(line) => line?,
-                    None => return Ok(()),
-                },
-            };
+        while let Some(line) = lines.recv().await {
+            let line = line?;
             record.payload = Some(line.payload);
             record.key = line.key.or_else(|| constant.clone());
             let (receipt, answer) = Receipt::one(None, counts.clone());
@@ -107,6 +128,7 @@ impl Sending {
                 self.next().await?;
             }
         }
+        Ok(())
     }
 
     /// Waits for what is open; all of it is counted, the first that failed is told.
@@ -118,9 +140,12 @@ impl Sending {
         result
     }
 
+    /// Waits for the oldest. One that is not waited for to its end stays open.
     async fn next(&mut self) -> Result<(), CliError> {
-        let Some((number, answer)) = self.open.pop_front() else { return Ok(()) };
-        match answer.await.unwrap_or(Err(ProduceError::Closed)) {
+        let Some((number, answer)) = self.open.front_mut() else { return Ok(()) };
+        let (number, answer) = (*number, answer.await);
+        self.open.pop_front();
+        match answer.unwrap_or(Err(ProduceError::Closed)) {
             Ok(_) => {
                 self.acknowledged += 1;
                 self.bar.inc(1);
@@ -128,6 +153,19 @@ impl Sending {
             }
             Err(error) => Err(refused(number, error)),
         }
+    }
+
+    /// Counts what has its answer; answers how many have none.
+    fn count_what_is_settled(&mut self) -> usize {
+        let mut open = 0;
+        for (_, mut answer) in self.open.drain(..) {
+            match answer.try_recv() {
+                Ok(Ok(_)) => self.acknowledged += 1,
+                Ok(Err(_)) | Err(TryRecvError::Closed) => {}
+                Err(TryRecvError::Empty) => open += 1,
+            }
+        }
+        open
     }
 }
 

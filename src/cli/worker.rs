@@ -1,9 +1,11 @@
 //! `worker`: runs workers that the binary knows, until Ctrl-C.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::args::RunWorkers;
 use super::connect::Session;
@@ -16,13 +18,15 @@ use crate::worker::{RunningWorkers, WorkerStatus, Workers, WorkersError};
 
 /// How often the line on a terminal is looked at.
 const LIVE: Duration = Duration::from_secs(1);
+/// How long the stop waits for what is left to read.
+const LAGS: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(
     session: &Session,
     wanted: RunWorkers,
     out: &mut Out,
 ) -> Result<(), CliError> {
-    let terminated = terminated();
+    let mut terminated = pin!(terminated());
     let names = session.app.workers_named(&wanted)?;
     let kafka = session.connect()?;
     let mut workers = Workers::new();
@@ -32,6 +36,7 @@ pub(super) async fn run(
     let mut running = tokio::select! {
         biased;
         () = session.interrupted() => return Err(CliError::interrupted()),
+        () = &mut terminated => return Err(CliError::interrupted()),
         started = workers.start() => started.map_err(not_started)?,
     };
     let statuses = running.statuses();
@@ -39,14 +44,16 @@ pub(super) async fn run(
     let ended_by_itself = tokio::select! {
         biased;
         () = session.interrupted() => false,
-        () = terminated => false,
+        () = &mut terminated => false,
         () = running.ended() => true,
         failed = watch.tell(wanted.every, out) => return stop(running, wanted.drain, failed).await,
     };
-    // What is left to read is asked for while the groups still have their members.
-    let lags = watch.lags().await;
+    let deadline = Instant::now() + wanted.drain;
     watch.bar.set_message("stopping");
-    let reports = running.stop(wanted.drain).await;
+    // What is left to read is asked for while the groups still have their members; it is part of the drain.
+    let lags = tokio::time::timeout(LAGS.min(wanted.drain), watch.lags()).await;
+    let lags = lags.unwrap_or_else(|_| vec![None; watch.statuses.len()]);
+    let reports = running.stop(deadline.saturating_duration_since(Instant::now())).await;
     watch.bar.finish_and_clear();
     watch.summary(out, &lags, Some(&reports))?;
     let mut problems = problems(&reports);

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
@@ -296,4 +296,39 @@ fn a_worker_whose_topics_are_not_there_does_not_start() {
     let error = run(&["--brokers", &cluster.0, "--timeout", "30s", "worker", "reports"]).fails(1);
     assert!(error.contains("worker reports did not start"), "{error}");
     assert!(error.contains("visits") && error.contains("TopicSetup::Create"), "{error}");
+}
+
+#[test]
+fn a_worker_that_waits_for_its_broker_ends_by_either_signal() {
+    for signal in ["-INT", "-TERM"] {
+        // What it writes of its client shows that it has begun to wait.
+        let mut command = site(&["--brokers", "127.0.0.1:1", "--verbose", "worker", "reports"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut errors = BufReader::new(child.stderr.take().unwrap()).lines();
+        let waits = errors.by_ref().map(Result::unwrap).find(|line| line.contains("127.0.0.1:1"));
+        assert!(waits.is_some(), "{signal}");
+        let pid = child.id().to_string();
+        let began = Instant::now();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{signal}");
+        assert!(began.elapsed() < Duration::from_secs(5), "{signal}: {:?}", began.elapsed());
+        let last = errors.map(Result::unwrap).last();
+        assert_eq!(last.as_deref(), Some("error: interrupted"), "{signal}");
+    }
+}
+
+#[cfg(feature = "kafka-tls")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_whose_broker_is_gone_ends_soon_after_its_drain() {
+    let Some(broker) = crate::broker::OwnBroker::start(&[]).await else { return };
+    let cluster = Cluster(broker.address.clone());
+    let topic = cluster.topic(1);
+    cluster.send(&topic, "{\"page\":\"a\",\"n\":1}\n", &[]);
+    let mut working = Working::start(&cluster, &topic, &["--drain", "2s", "checks"]);
+    working.until(&["checks", "done 1"]);
+    broker.kill().await;
+    let began = Instant::now();
+    let (code, rest, errors) = working.end("-INT");
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(rest.last().unwrap().contains("done 1"), "{code:?} {rest:?} {errors}");
 }
