@@ -185,3 +185,22 @@ fn a_reader_that_goes_away_ends_it_without_a_word() {
     child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
     assert_eq!((child.wait().unwrap().code(), errors.as_str()), (Some(0), ""));
 }
+
+#[test]
+fn what_strangers_write_neither_steers_the_terminal_nor_forges_a_line() {
+    let Some(cluster) = Cluster::get() else { return };
+    let topic = cluster.topic(1);
+    // Both are legal in JSON as they are: one begins a command to a terminal, the other is DEL.
+    let value = "\u{9b}2J\u{7f}";
+    let key = "a\nusers/0 @7  no key\n{}";
+    cluster.send(&topic, &format!("\"{value}\"\n"), &["--key", key, "--header", "a=b\nc"]);
+    let consume = |more: &[&str]| {
+        let arguments = ["consume", &topic, "--from", "earliest", "--to-end", "--headers"];
+        let shown = cluster.run(&[&arguments[..], more].concat()).ok();
+        assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{more:?}: {shown:?}");
+        shown
+    };
+    assert_eq!(consume(&["--format", "pretty"]).lines().count(), 3, "record, header, payload");
+    let record = lines(&consume(&["-o", "json"])).remove(0);
+    assert_eq!((&record["key"], &record["value"]), (&json!(key), &json!(value)));
+}
