@@ -332,3 +332,35 @@ async fn a_worker_whose_broker_is_gone_ends_soon_after_its_drain() {
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     assert!(rest.last().unwrap().contains("done 1"), "{code:?} {rest:?} {errors}");
 }
+
+#[test]
+fn a_check_says_what_keeps_consumers_and_workers_from_starting() {
+    let Some(cluster) = Cluster::get() else { return };
+    let topic = cluster.topic(1);
+    let mut command = site(&["--brokers", &cluster.0, "--timeout", "30s", "check", "-o", "json"]);
+    command.env(TOPIC, &topic);
+    let ran = finish(command);
+    assert_eq!(ran.code, 2, "what cannot be built comes first: {ran:?}");
+    let found: Json = serde_json::from_str(ran.out.strip_prefix(BEFORE).unwrap()).unwrap();
+    let row = |what: &str| {
+        let row = found.as_array().unwrap().iter().find(|row| row["what"] == what);
+        let row = row.unwrap_or_else(|| panic!("no {what} in {found:#}"));
+        (row["ok"].as_bool().unwrap(), row["found"].as_str().unwrap())
+    };
+    let (ok, text) = row("worker reports");
+    assert!(!ok && text.contains("visits.quarantine is not there"), "{text}");
+    let (ok, text) = row("consumer mails");
+    for missing in ["reports.retry.5s is not there", "reports.dlq is not there"] {
+        assert!(!ok && text.contains(missing), "{text}");
+    }
+    let (ok, text) = row("worker checks");
+    assert!(ok && text.contains(&format!("its start makes {topic}.dlq")), "{text}");
+    let (ok, text) = row("worker broken");
+    assert!(!ok && text.contains("cannot be built: it has no key"), "{text}");
+}
+
+#[test]
+fn a_check_without_a_broker_says_which_worker_cannot_be_built() {
+    let ran = run(&["--brokers", "127.0.0.1:1", "--timeout", "2s", "check"]);
+    assert!(ran.out.contains("worker \"broken\" cannot be built: it has no key"), "{}", ran.out);
+}
