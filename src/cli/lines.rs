@@ -11,6 +11,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::error::{CliError, Exit};
+use crate::producer::{InvalidMessage, MessageKey};
 
 /// Lines that may wait to be sent.
 const AHEAD: usize = 1_000;
@@ -146,6 +147,15 @@ fn each(
     Ok(())
 }
 
+/// A key as the producer takes it.
+pub(super) fn checked(key: &str) -> Result<Bytes, InvalidMessage> {
+    match key.len() {
+        0 => Err(InvalidMessage::EmptyKey),
+        len if len > MessageKey::MAX_LEN => Err(InvalidMessage::LongKey { len }),
+        _ => Ok(Bytes::copy_from_slice(key.as_bytes())),
+    }
+}
+
 /// Checks that a line is JSON, and takes its key out of it.
 fn key(text: &[u8], field: Option<&str>) -> Result<Option<Bytes>, String> {
     let told = |error: serde_json::Error| match error.is_eof() {
@@ -157,7 +167,9 @@ fn key(text: &[u8], field: Option<&str>) -> Result<Option<Bytes>, String> {
     };
     let value: Value = serde_json::from_slice(text).map_err(told)?;
     match value.get(field) {
-        Some(Value::String(key)) => Ok(Some(Bytes::from(key.clone()))),
+        Some(Value::String(key)) => {
+            checked(key).map(Some).map_err(|error| format!("its field {field:?}: {error}"))
+        }
         Some(Value::Number(key)) => Ok(Some(Bytes::from(key.to_string()))),
         Some(_) => Err(format!("its field {field:?} is no text and no number, so it is no key")),
         None => Err(format!("it has no field {field:?} for its key")),
@@ -192,6 +204,11 @@ mod tests {
             ("{}\n\nnonsense\n", None, "line 3: this is not JSON"),
             ("{} {}", None, "line 1: this is not JSON"),
             ("{\"id\":1}\n{}", Some("id"), "line 2: it has no field \"id\""),
+            (
+                "{\"id\":\"\"}",
+                Some("id"),
+                "line 1: its field \"id\": a message's key must not be empty",
+            ),
             ("{\"id\":[]}", Some("id"), "line 1: its field \"id\" is no text and no number"),
         ] {
             let error = lines(text, key_field).unwrap_err();

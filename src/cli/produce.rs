@@ -5,7 +5,6 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use indicatif::ProgressBar;
 use serde_json::json;
 use tokio::sync::oneshot::{self, error::TryRecvError};
@@ -13,7 +12,7 @@ use tokio::sync::oneshot::{self, error::TryRecvError};
 use super::args::Produce;
 use super::connect::Session;
 use super::error::{CliError, Exit};
-use super::lines::{Input, Lines};
+use super::lines::{Input, Lines, checked};
 use super::out::Out;
 use super::progress;
 use crate::error::ErrorClass;
@@ -29,6 +28,8 @@ const OPEN: usize = 10_000;
 const QUIET: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(session: &Session, wanted: Produce, out: &mut Out) -> Result<(), CliError> {
+    let key = wanted.key.as_deref().map(checked).transpose();
+    let key = key.map_err(|error| CliError::input(format!("--key: {error}")))?;
     // Before anything is sent, and before a broker is asked.
     let input = Input::open(wanted.file.as_deref(), wanted.key_field.as_deref())?;
     let total = input.lines();
@@ -46,7 +47,7 @@ pub(super) async fn run(session: &Session, wanted: Produce, out: &mut Out) -> Re
     let blank = Record {
         topic: wanted.topic.clone(),
         partition: None,
-        key: wanted.key.clone().map(Bytes::from),
+        key,
         payload: None,
         headers,
         timestamp: None,

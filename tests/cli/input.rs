@@ -161,3 +161,16 @@ fn a_file_that_is_a_pipe_is_refused_with_what_to_do() {
         assert!(error.contains("standard input"), "{error}");
     }
 }
+
+#[test]
+fn a_key_that_no_message_can_have_is_told_before_a_broker_is_asked() {
+    let produce = |more: &[&str]| {
+        tidings(&[&["--brokers", "127.0.0.1:1", "produce", "t"], more].concat()).fails(2)
+    };
+    let error = produce(&["--key", ""]);
+    assert!(error.contains("--key: a message's key must not be empty"), "{error}");
+    let file = file("{\"id\":\"a\"}\n{\"id\":\"\"}\n");
+    let error = produce(&["--key-field", "id", "--file", file.to_str().unwrap()]);
+    std::fs::remove_file(file).unwrap();
+    assert!(error.contains("line 2: its field \"id\": a message's key must not be"), "{error}");
+}
