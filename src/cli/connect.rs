@@ -80,14 +80,14 @@ impl Session {
         }
     }
 
-    /// A client that nothing is asked of: what is built on it is only looked at.
+    /// A client that connects to nobody: what is built on it is only looked at.
     pub(super) fn unasked(&self) -> Result<Kafka, CliError> {
         let mut config = self.config()?;
         if config.connection().bootstrap_servers.iter().next().is_none() {
             config = config.bootstrap_servers("localhost:9092");
         }
         config.validate().map_err(wrong)?;
-        Kafka::connect(config).map_err(refused)
+        Kafka::alone(config).map_err(refused)
     }
 
     pub(super) fn admin(&self) -> Result<Arc<dyn Admin>, CliError> {

@@ -14,7 +14,9 @@ use super::out::Out;
 use super::progress;
 use crate::consumer::{StartError, StopReport};
 use crate::error::chain;
-use crate::worker::{RunningWorkers, WorkerStatus, Workers, WorkersError};
+use crate::transport::Transport as _;
+use crate::transport::kafka::Kafka;
+use crate::worker::{WorkerStatus, Workers, WorkersError};
 
 /// How often the line on a terminal is looked at.
 const LIVE: Duration = Duration::from_secs(1);
@@ -46,7 +48,13 @@ pub(super) async fn run(
         () = session.interrupted() => false,
         () = &mut terminated => false,
         () = running.ended() => true,
-        failed = watch.tell(wanted.every, out) => return stop(running, wanted.drain, failed).await,
+        failed = watch.tell(wanted.every, out) => {
+            let deadline = Instant::now() + wanted.drain;
+            // A clean end for the groups; there is nobody to tell it to.
+            drop(running.stop(wanted.drain).await);
+            let _ = flush(&kafka, deadline).await;
+            return failed;
+        }
     };
     let deadline = Instant::now() + wanted.drain;
     watch.bar.set_message("stopping");
@@ -54,9 +62,15 @@ pub(super) async fn run(
     let lags = tokio::time::timeout(LAGS.min(wanted.drain), watch.lags()).await;
     let lags = lags.unwrap_or_else(|_| vec![None; watch.statuses.len()]);
     let reports = running.stop(deadline.saturating_duration_since(Instant::now())).await;
+    let given_up = flush(&kafka, deadline).await;
     watch.bar.finish_and_clear();
     watch.summary(out, &lags, Some(&reports))?;
     let mut problems = problems(&reports);
+    if given_up > 0 {
+        problems.push(format!(
+            "{given_up} records that workers sent were not acknowledged; `--drain` gives them more time"
+        ));
+    }
     if ended_by_itself && problems.is_empty() {
         problems.push("a worker ended by itself".into());
     }
@@ -66,15 +80,10 @@ pub(super) async fn run(
     Ok(())
 }
 
-/// Stops because the output cannot be written any more.
-async fn stop(
-    running: RunningWorkers,
-    drain: Duration,
-    failed: Result<(), CliError>,
-) -> Result<(), CliError> {
-    // A clean end for the groups; there is nobody to tell it to.
-    drop(running.stop(drain).await);
-    failed
+/// Gives what workers sent without waiting for it the rest of the drain; answers how much was given up.
+async fn flush(kafka: &Kafka, deadline: Instant) -> usize {
+    let left = deadline.saturating_duration_since(Instant::now());
+    kafka.producer().close(left).await.len()
 }
 
 /// Waits for SIGTERM: what a supervisor sends to a service.
