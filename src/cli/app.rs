@@ -62,7 +62,7 @@ impl App {
         self
     }
 
-    /// Adds a consumer under a name: `describe` shows it.
+    /// Adds a consumer under a name: `describe` shows it, `check` looks whether it could start.
     #[must_use]
     pub fn consumer<E: Into<BoxError>>(
         mut self,
@@ -74,8 +74,8 @@ impl App {
         self
     }
 
-    /// Adds a worker under a name: `worker` runs it, `describe` shows it. It is built when it is needed, on the
-    /// client that the command has.
+    /// Adds a worker under a name: `worker` runs it, `describe` shows it, `check` looks whether it could start. It is
+    /// built when it is needed, on the client that the command has.
     #[must_use]
     pub fn worker<E: Into<BoxError>>(
         mut self,

@@ -204,7 +204,7 @@ pub(super) struct Produce {
     /// A header of every record, `name=value`. May be repeated.
     #[arg(long = "header", value_name = "NAME=VALUE")]
     pub(super) headers: Vec<Pair>,
-    /// The file to read; standard input where none is said. A file is read to its end before the first
+    /// The file to read, no pipe; standard input where none is said. A file is read to its end before the first
     /// record is sent, so that one that is wrong sends nothing.
     #[arg(long, short)]
     pub(super) file: Option<PathBuf>,

@@ -5,10 +5,13 @@ use serde_json::{Value, json};
 use super::connect::{Session, wrong};
 use super::error::{CliError, Exit};
 use super::out::Out;
+use crate::consumer::Consumer;
 use crate::event::TopicName;
 use crate::retry::Tier;
-use crate::transport::kafka::client_version;
-use crate::transport::{Admin, TopicDescription, TopicDifferences, TopicNeed};
+use crate::transport::kafka::{Kafka, client_version};
+use crate::transport::{
+    Admin, TopicDescription, TopicDifferences, TopicNeed, TopicsError, Transport as _,
+};
 
 /// One thing that was looked at.
 struct Finding {
@@ -55,10 +58,20 @@ async fn look(session: &Session, findings: &mut Vec<Finding>) {
     };
     find("configuration", Ok("all settings go together; `config` shows them".into()));
     find("client", Ok(format!("librdkafka {}", client_version())));
-    let admin = match session.admin() {
-        Ok(admin) => admin,
+    let kafka = match session.connect() {
+        Ok(kafka) => kafka,
         Err(error) => return find("client", Err(error)),
     };
+    let admin = kafka.admin();
+    let built = built(session, &kafka);
+    let consumers = built.into_iter().filter_map(|(what, built)| match built {
+        Ok(consumer) => Some((what, consumer)),
+        Err(error) => {
+            find(&what, Err(error));
+            None
+        }
+    });
+    let consumers: Vec<_> = consumers.collect();
     let servers = config.connection().bootstrap_servers.to_string();
     match admin.brokers(session.within()).await {
         Ok(Some(brokers)) => {
@@ -78,6 +91,45 @@ async fn look(session: &Session, findings: &mut Vec<Finding>) {
     match topics(session, &*admin).await {
         Ok(found) => findings.extend(found),
         Err(error) => find("topics", Err(error)),
+    }
+    for (what, consumer) in consumers {
+        let checked = consumer.check_topics(session.within()).await;
+        findings.push(Finding { what, result: as_needed(checked) });
+    }
+}
+
+/// The binary's consumers and workers, and why one cannot be built.
+fn built(session: &Session, kafka: &Kafka) -> Vec<(String, Result<Consumer, CliError>)> {
+    let app = &session.app;
+    let consumers = app
+        .consumers
+        .iter()
+        .map(|(name, _)| (format!("consumer {name}"), app.consumer_named(name, kafka)));
+    let workers = app.workers.iter().map(|(name, _)| {
+        (format!("worker {name}"), app.worker_named(name, kafka).map(Consumer::from))
+    });
+    consumers.chain(workers).collect()
+}
+
+/// Whether a consumer could start, as far as its topics go.
+fn as_needed(checked: Result<Vec<TopicName>, TopicsError>) -> Result<String, CliError> {
+    match checked {
+        Ok(made) if made.is_empty() => Ok("its topics are as it needs them".into()),
+        Ok(made) => {
+            let made: Vec<_> = made.iter().map(TopicName::as_str).collect();
+            Ok(format!("its start makes {}", made.join(", ")))
+        }
+        Err(TopicsError::NotAsNeeded { problems, .. }) => Err(CliError::new(
+            Exit::Refused,
+            format!(
+                "it cannot start: {}; `create-topic` makes what is missing",
+                problems.join("; ")
+            ),
+        )),
+        Err(error) => {
+            let error = CliError::from(error);
+            Err(CliError::new(error.exit, format!("it cannot start: {}", error.text)))
+        }
     }
 }
 

@@ -18,18 +18,31 @@ use crate::transport::{Admin, TopicDescription, Transport};
 pub(super) struct Session {
     pub(super) app: Arc<App>,
     options: Options,
-    interrupted: watch::Receiver<bool>,
+    interruptions: watch::Receiver<u32>,
 }
 
 impl Session {
-    pub(super) fn new(app: Arc<App>, options: Options, interrupted: watch::Receiver<bool>) -> Self {
-        Self { app, options, interrupted }
+    pub(super) fn new(
+        app: Arc<App>,
+        options: Options,
+        interruptions: watch::Receiver<u32>,
+    ) -> Self {
+        Self { app, options, interruptions }
     }
 
     /// Waits for Ctrl-C, which may have come before.
     pub(super) async fn interrupted(&self) {
-        let mut interrupted = self.interrupted.clone();
-        if interrupted.wait_for(|interrupted| *interrupted).await.is_err() {
+        self.interrupted_times(1).await;
+    }
+
+    /// Waits for a second Ctrl-C, which may have come before: nothing is waited for any more.
+    pub(super) async fn interrupted_again(&self) {
+        self.interrupted_times(2).await;
+    }
+
+    async fn interrupted_times(&self, times: u32) {
+        let mut interruptions = self.interruptions.clone();
+        if interruptions.wait_for(|heard| *heard >= times).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
@@ -67,14 +80,14 @@ impl Session {
         }
     }
 
-    /// A client that nothing is asked of: what is built on it is only looked at.
+    /// A client that connects to nobody: what is built on it is only looked at.
     pub(super) fn unasked(&self) -> Result<Kafka, CliError> {
         let mut config = self.config()?;
         if config.connection().bootstrap_servers.iter().next().is_none() {
             config = config.bootstrap_servers("localhost:9092");
         }
         config.validate().map_err(wrong)?;
-        Kafka::connect(config).map_err(refused)
+        Kafka::alone(config).map_err(refused)
     }
 
     pub(super) fn admin(&self) -> Result<Arc<dyn Admin>, CliError> {

@@ -75,7 +75,7 @@ impl Writer<'_> {
 
     fn write(&mut self, record: &Received) -> Result<(), CliError> {
         match self.form {
-            Format::Json => self.out.line(&as_json(record, self.headers).to_string())?,
+            Format::Json => self.out.json_line(&as_json(record, self.headers))?,
             Format::Pretty => self.out.line(&pretty(record, self.headers))?,
             Format::Raw => self.out.bytes(record.payload.as_deref().unwrap_or_default())?,
         }

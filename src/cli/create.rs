@@ -25,6 +25,13 @@ pub(super) async fn run(
     if let Some(is) = before {
         return compare(session, &*admin, (&spec, &is), wanted.partitions, out).await;
     }
+    let names = admin.topics(session.within()).await?;
+    if let Some((other, _)) = names.iter().find_map(|other| TopicName::collision([other, &name])) {
+        let why = format!(
+            "{name} and {other}, which is there, differ in `.` and `_` only, which brokers refuse; choose another name"
+        );
+        return Err(CliError::new(Exit::Refused, why));
+    }
     let setup = TopicSetup::Create { partitions: None, replication: None };
     prepare_topics(&*admin, &[spec.into()], setup, session.within()).await?;
     let is = session.topic(&*admin, &name).await?;
@@ -37,17 +44,19 @@ fn specified(session: &Session, wanted: &CreateTopic) -> Result<TopicSpec, CliEr
     let mut spec = match (known, wanted.kind) {
         (Some(known), None) => known.clone(),
         (_, kind) => {
-            let kind = kind.map_or(Ok(TopicKind::Event), |kind| Ok(kind.into()));
             let policy = wanted.config.iter().find(|pair| pair.name == "cleanup.policy");
-            let kind = match policy.map(|pair| pair.value.as_str()) {
-                None => kind,
-                Some("delete") => Ok(TopicKind::Event),
-                Some("compact") => Ok(TopicKind::State),
-                Some(other) => Err(CliError::input(format!(
-                    "cleanup.policy cannot be {other:?}: say `delete` or `compact`"
-                ))),
+            let by_policy = match policy.map(|pair| pair.value.as_str()) {
+                None | Some("delete") => TopicKind::Event,
+                Some("compact") => TopicKind::State,
+                Some(other) => {
+                    return Err(CliError::input(format!(
+                        "cleanup.policy cannot be {other:?}: say `delete` or `compact`"
+                    )));
+                }
             };
-            TopicSpec::new(wanted.name.clone(), kind?)
+            // Whether the two go together is looked at when the property is set.
+            let kind = kind.map_or(by_policy, Into::into);
+            TopicSpec::new(wanted.name.clone(), kind)
         }
     };
     if let Some(name) = &wanted.profile {
@@ -81,8 +90,10 @@ fn set(spec: TopicSpec, Pair { name, value }: &Pair) -> Result<TopicSpec, CliErr
     Ok(match name.as_str() {
         "cleanup.policy" => {
             if spec.kind().cleanup_policy() != value {
-                let why =
-                    format!("cleanup.policy {value:?} does not go with a {} topic", spec.kind());
+                let why = format!(
+                    "cleanup.policy {value:?} does not go with a topic of kind {}",
+                    spec.kind()
+                );
                 return Err(CliError::input(why));
             }
             spec

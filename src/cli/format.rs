@@ -1,5 +1,6 @@
 //! Texts that options are made of, and how records become text.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::str::FromStr;
 
@@ -123,17 +124,46 @@ pub(super) fn pretty(record: &Received, headers: bool) -> String {
     match record.payload.as_deref() {
         None => add("(tombstone)".into()),
         Some(payload) => match serde_json::from_slice::<Value>(payload) {
-            Ok(value) => add(format!("{value:#}")),
+            Ok(value) => add(safe_json(&format!("{value:#}")).into()),
             Err(_) => add(harmless(payload)),
         },
     }
     text
 }
 
+/// Whether a character steers a terminal, ends a line, or makes text look like another: controls, line separators, and
+/// those that turn the direction of writing.
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A stranger's text as a part of a line.
+pub(super) fn on_a_line(text: &str) -> Cow<'_, str> {
+    if text.chars().any(steers) { text.escape_debug().to_string().into() } else { text.into() }
+}
+
+/// JSON that says the same and steers no terminal: in it such characters stand in texts only, line feeds apart.
+pub(super) fn safe_json(json: &str) -> Cow<'_, str> {
+    let steers = |c: char| c != '\n' && steers(c);
+    if !json.chars().any(steers) {
+        return json.into();
+    }
+    let mut safe = String::with_capacity(json.len() + 8);
+    for c in json.chars() {
+        if steers(c) {
+            // Writing to a `String` cannot fail. All of them have four digits.
+            let _ = write!(safe, "\\u{:04x}", u32::from(c));
+        } else {
+            safe.push(c);
+        }
+    }
+    safe.into()
+}
+
 fn harmless(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
-        Ok(text) if !text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') => text.into(),
-        Ok(text) => text.escape_debug().to_string(),
+        Ok(text) => on_a_line(text).into(),
         Err(_) => format!("({} bytes, Base64: {})", bytes.len(), STANDARD.encode(bytes)),
     }
 }
@@ -193,6 +223,15 @@ mod tests {
     fn a_stranger_cannot_steer_the_terminal() {
         let text = pretty(&record(Some(b"\x1b[2J"), Some(b"\x1b]0;title\x07")), true);
         assert!(!text.contains('\x1b') && text.contains("\\u{1b}"), "{text}");
+        // A line feed would make a line of the key, which looks like another record; others are legal in JSON.
+        let text = pretty(
+            &record(Some(b"a\nusers/0 @7"), Some("{\"a\":\"\u{9b}2J\u{7f}\u{202e}\"}".as_bytes())),
+            false,
+        );
+        assert_eq!(
+            text,
+            "users/1 @7  1970-01-01T00:00:00.000Z  key a\\nusers/0 @7\n{\n  \"a\": \"\\u009b2J\\u007f\\u202e\"\n}"
+        );
         let text = pretty(&record(None, Some(br#"{"n":1}"#)), false);
         assert_eq!(text, "users/1 @7  1970-01-01T00:00:00.000Z  no key\n{\n  \"n\": 1\n}");
         assert!(pretty(&record(None, None), false).ends_with("(tombstone)"));

@@ -24,7 +24,7 @@
 //! | 2 | the command line, the configuration, a file or its content is wrong |
 //! | 3 | there is no such topic, group, profile or worker |
 //! | 4 | no broker answers, or none lets this client in |
-//! | 130 | ended with Ctrl-C before it was done |
+//! | 130 | ended with Ctrl-C before it was done, or a worker with SIGTERM before it had started |
 
 mod app;
 mod args;
@@ -37,6 +37,7 @@ mod describe;
 mod error;
 mod format;
 mod groups;
+mod lines;
 mod out;
 mod produce;
 mod progress;
@@ -142,16 +143,21 @@ async fn execute(app: Arc<App>, arguments: Arguments) -> Result<(), CliError> {
     }
 }
 
-/// Hears Ctrl-C from now on, once and for all: one that comes while nobody waits for it is not lost.
-fn listen() -> watch::Receiver<bool> {
-    let (tell, told) = watch::channel(false);
+/// Counts each Ctrl-C from now on: one that comes while nobody waits for it is not lost.
+fn listen() -> watch::Receiver<u32> {
+    let (tell, told) = watch::channel(0);
+    #[cfg(unix)]
+    let signal = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt());
+    #[cfg(not(unix))]
+    let signal = tokio::signal::windows::ctrl_c();
     tokio::spawn(async move {
-        match tokio::signal::ctrl_c().await {
-            // Fails only where the command has ended.
-            Ok(()) => drop(tell.send(true)),
-            // The process cannot hear it, and is ended by it.
-            Err(_) => std::future::pending().await,
+        // Where the process cannot hear it, it is ended by it.
+        if let Ok(mut signal) = signal {
+            while signal.recv().await.is_some() {
+                tell.send_modify(|heard| *heard += 1);
+            }
         }
+        std::future::pending::<()>().await;
     });
     told
 }

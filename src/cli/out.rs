@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::args::Output;
 use super::error::CliError;
+use super::format::{on_a_line, safe_json};
 use crate::error::aligned;
 
 /// Where results go.
@@ -29,6 +30,11 @@ impl Out {
         self.bytes(text.as_bytes())
     }
 
+    /// Writes a document on one line.
+    pub(super) fn json_line(&mut self, document: &Value) -> Result<(), CliError> {
+        self.line(&safe_json(&document.to_string()))
+    }
+
     /// Writes bytes and a line feed.
     pub(super) fn bytes(&mut self, bytes: &[u8]) -> Result<(), CliError> {
         let mut out = io::stdout().lock();
@@ -48,10 +54,10 @@ impl Out {
         json: impl FnOnce() -> Value,
     ) -> Result<(), CliError> {
         if self.is_json() {
-            return self.line(&format!("{:#}", json()));
+            return self.line(&safe_json(&format!("{:#}", json())));
         }
         let mut all = vec![columns.map(str::to_owned)];
-        all.extend(rows);
+        all.extend(rows.into_iter().map(|row| row.map(|cell| on_a_line(&cell).into_owned())));
         self.line(&aligned(&all))
     }
 

@@ -1,20 +1,18 @@
 //! `produce`: a record for each line of JSON.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::io::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
-use bytes::Bytes;
 use indicatif::ProgressBar;
-use serde::de::IgnoredAny;
-use serde_json::{Value, json};
-use tokio::sync::{mpsc, oneshot};
+use serde_json::json;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::args::Produce;
 use super::connect::Session;
 use super::error::{CliError, Exit};
+use super::lines::{Input, Lines, checked};
 use super::out::Out;
 use super::progress;
 use crate::error::ErrorClass;
@@ -24,33 +22,24 @@ use crate::transport::{
     Delivered, DeliveryCounts, ProduceError, Producer, Receipt, Record, Transport,
 };
 
-/// Lines that may wait to be sent.
-const AHEAD: usize = 1_000;
 /// Records that may be on their way.
 const OPEN: usize = 10_000;
-
-/// A line, by its number from 1 up.
-struct Line {
-    number: u64,
-    payload: Bytes,
-    key: Option<Bytes>,
-}
-
-type Lines = mpsc::Receiver<Result<Line, CliError>>;
+/// How long it may take to end without a word.
+const QUIET: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(session: &Session, wanted: Produce, out: &mut Out) -> Result<(), CliError> {
+    let key = wanted.key.as_deref().map(checked).transpose();
+    let key = key.map_err(|error| CliError::input(format!("--key: {error}")))?;
     // Before anything is sent, and before a broker is asked.
-    let total = match &wanted.file {
-        Some(path) => Some(check(path, wanted.key_field.as_deref())?),
-        None => None,
-    };
+    let input = Input::open(wanted.file.as_deref(), wanted.key_field.as_deref())?;
+    let total = input.lines();
     let kafka = session.connect()?;
     let admin = kafka.admin();
     tokio::select! {
         found = session.topic(&*admin, &wanted.topic) => drop(found?),
         () = session.interrupted() => return Err(CliError::interrupted()),
     }
-    let lines = read(&wanted)?;
+    let lines = input.read(wanted.key_field.clone())?;
     let mut headers = Headers::default();
     for pair in &wanted.headers {
         headers.push(&pair.name, &pair.value);
@@ -58,7 +47,7 @@ pub(super) async fn run(session: &Session, wanted: Produce, out: &mut Out) -> Re
     let blank = Record {
         topic: wanted.topic.clone(),
         partition: None,
-        key: wanted.key.clone().map(Bytes::from),
+        key,
         payload: None,
         headers,
         timestamp: None,
@@ -67,14 +56,31 @@ pub(super) async fn run(session: &Session, wanted: Produce, out: &mut Out) -> Re
     let bar = progress::bar(total);
     let mut sending =
         Sending { producer: producer.clone(), open: VecDeque::new(), acknowledged: 0, bar };
-    let result = sending.all(session, lines, blank).await;
-    let result = result.and(sending.settle().await);
+    let result = tokio::select! {
+        biased;
+        () = session.interrupted() => Err(CliError::interrupted()),
+        sent = sending.all(lines, blank) => sent,
+    };
+    let open = sending.open.len();
+    let settled = tokio::select! {
+        biased;
+        () = session.interrupted_again() => Err(CliError::interrupted()),
+        () = tell_what_is_waited_for(session, open) => Ok(()),
+        settled = sending.settle() => settled,
+    };
     sending.bar.finish_and_clear();
-    producer.close(producer.delivery_wait()).await;
+    let open = sending.count_what_is_settled();
+    if open == 0 {
+        producer.close(producer.delivery_wait()).await;
+    }
     let acknowledged = sending.acknowledged;
-    match result {
+    match result.and(settled) {
         Err(error) => {
-            let text = format!("{}; lines acknowledged: {acknowledged}", error.text);
+            let open = match open {
+                0 => String::new(),
+                open => format!("; not known to be: {open}"),
+            };
+            let text = format!("{}; lines acknowledged: {acknowledged}{open}", error.text);
             Err(CliError::new(error.exit, text))
         }
         Ok(()) if out.is_json() => {
@@ -83,6 +89,18 @@ pub(super) async fn run(session: &Session, wanted: Produce, out: &mut Out) -> Re
         }
         Ok(()) => out.line(&format!("lines acknowledged by {}: {acknowledged}", wanted.topic)),
     }
+}
+
+/// Says after Ctrl-C why the command does not end yet, and never ends itself.
+async fn tell_what_is_waited_for(session: &Session, open: usize) {
+    session.interrupted().await;
+    if open > 0 {
+        tokio::time::sleep(QUIET).await;
+        let text = "waiting for the lines that are on their way; Ctrl-C again ends at once";
+        // Where standard error is gone there is nobody to tell.
+        let _ = writeln!(std::io::stderr(), "{text}");
+    }
+    std::future::pending().await
 }
 
 /// What was sent and is not acknowledged yet, in order.
@@ -95,23 +113,11 @@ struct Sending {
 
 impl Sending {
     /// Sends line after line, up to the first that fails.
-    async fn all(
-        &mut self,
-        session: &Session,
-        mut lines: Lines,
-        mut record: Record,
-    ) -> Result<(), CliError> {
+    async fn all(&mut self, mut lines: Lines, mut record: Record) -> Result<(), CliError> {
         let counts = Arc::new(DeliveryCounts::default());
         let constant = record.key.take();
-        loop {
-            let line = tokio::select! {
-                biased;
-                () = session.interrupted() => return Err(CliError::interrupted()),
-                line = lines.recv() => match line {
-                    Some(line) => line?,
-                    None => return Ok(()),
-                },
-            };
+        while let Some(line) = lines.recv().await {
+            let line = line?;
             record.payload = Some(line.payload);
             record.key = line.key.or_else(|| constant.clone());
             let (receipt, answer) = Receipt::one(None, counts.clone());
@@ -123,6 +129,7 @@ impl Sending {
                 self.next().await?;
             }
         }
+        Ok(())
     }
 
     /// Waits for what is open; all of it is counted, the first that failed is told.
@@ -134,9 +141,12 @@ impl Sending {
         result
     }
 
+    /// Waits for the oldest. One that is not waited for to its end stays open.
     async fn next(&mut self) -> Result<(), CliError> {
-        let Some((number, answer)) = self.open.pop_front() else { return Ok(()) };
-        match answer.await.unwrap_or(Err(ProduceError::Closed)) {
+        let Some((number, answer)) = self.open.front_mut() else { return Ok(()) };
+        let (number, answer) = (*number, answer.await);
+        self.open.pop_front();
+        match answer.unwrap_or(Err(ProduceError::Closed)) {
             Ok(_) => {
                 self.acknowledged += 1;
                 self.bar.inc(1);
@@ -144,6 +154,19 @@ impl Sending {
             }
             Err(error) => Err(refused(number, error)),
         }
+    }
+
+    /// Counts what has its answer; answers how many have none.
+    fn count_what_is_settled(&mut self) -> usize {
+        let mut open = 0;
+        for (_, mut answer) in self.open.drain(..) {
+            match answer.try_recv() {
+                Ok(Ok(_)) => self.acknowledged += 1,
+                Ok(Err(_)) | Err(TryRecvError::Closed) => {}
+                Err(TryRecvError::Empty) => open += 1,
+            }
+        }
+        open
     }
 }
 
@@ -153,123 +176,4 @@ fn refused(number: u64, error: ProduceError) -> CliError {
         _ => Exit::Refused,
     };
     CliError::new(exit, format!("line {number} was not acknowledged: {error}"))
-}
-
-fn open(path: &Path) -> Result<File, CliError> {
-    let file = File::open(path);
-    file.map_err(|error| CliError::input(format!("{} cannot be read: {error}", path.display())))
-}
-
-/// Reads a file to its end; answers how many lines will be sent.
-fn check(path: &Path, key_field: Option<&str>) -> Result<u64, CliError> {
-    let mut count = 0;
-    each(open(path)?, key_field, |_| {
-        count += 1;
-        true
-    })?;
-    Ok(count)
-}
-
-/// The lines as they are read, on a thread of their own: reading blocks.
-fn read(wanted: &Produce) -> Result<Lines, CliError> {
-    let source: Box<dyn Read + Send> = match &wanted.file {
-        Some(path) => Box::new(open(path)?),
-        None => Box::new(std::io::stdin()),
-    };
-    let key_field = wanted.key_field.clone();
-    let (sender, lines) = mpsc::channel(AHEAD);
-    let work = move || {
-        let read =
-            each(source, key_field.as_deref(), |line| sender.blocking_send(Ok(line)).is_ok());
-        if let Err(error) = read {
-            // Nobody reads any more where an earlier line has failed.
-            let _ = sender.blocking_send(Err(error));
-        }
-    };
-    std::thread::Builder::new()
-        .name("tidings-lines".into())
-        .spawn(work)
-        .map_err(|error| CliError::new(Exit::Refused, format!("no thread for reading: {error}")))?;
-    Ok(lines)
-}
-
-/// Hands on each line that is not empty, until `take` wants no more.
-fn each(
-    source: impl Read,
-    key_field: Option<&str>,
-    mut take: impl FnMut(Line) -> bool,
-) -> Result<(), CliError> {
-    let mut source = BufReader::new(source);
-    let mut buffer = Vec::new();
-    for number in 1.. {
-        buffer.clear();
-        let wrong = |why: String| CliError::input(format!("line {number}: {why}"));
-        let read = source.read_until(b'\n', &mut buffer);
-        if read.map_err(|error| wrong(format!("it cannot be read: {error}")))? == 0 {
-            break;
-        }
-        let text = buffer.trim_ascii();
-        if text.is_empty() {
-            continue;
-        }
-        let key = key(text, key_field).map_err(wrong)?;
-        if !take(Line { number, payload: Bytes::copy_from_slice(text), key }) {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// Checks that a line is JSON, and takes its key out of it.
-fn key(text: &[u8], field: Option<&str>) -> Result<Option<Bytes>, String> {
-    let told = |error: serde_json::Error| match error.is_eof() {
-        true => format!("the JSON is cut off: {error}"),
-        false => format!("this is not JSON: {error}"),
-    };
-    let Some(field) = field else {
-        return serde_json::from_slice::<IgnoredAny>(text).map(|_| None).map_err(told);
-    };
-    let value: Value = serde_json::from_slice(text).map_err(told)?;
-    match value.get(field) {
-        Some(Value::String(key)) => Ok(Some(Bytes::from(key.clone()))),
-        Some(Value::Number(key)) => Ok(Some(Bytes::from(key.to_string()))),
-        Some(_) => Err(format!("its field {field:?} is no text and no number, so it is no key")),
-        None => Err(format!("it has no field {field:?} for its key")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn lines(text: &str, key_field: Option<&str>) -> Result<Vec<(u64, Option<String>)>, String> {
-        let mut found = Vec::new();
-        let read = each(text.as_bytes(), key_field, |line| {
-            let key = line.key.map(|key| String::from_utf8(key.to_vec()).unwrap());
-            found.push((line.number, key));
-            true
-        });
-        read.map(|()| found).map_err(|error| error.text)
-    }
-
-    #[test]
-    fn lines_keep_their_number_and_empty_ones_are_passed_over() {
-        assert_eq!(lines("{}\n\n  [1]\r\n2", None).unwrap(), [(1, None), (3, None), (4, None)]);
-        let keyed = lines("{\"id\":\"a\"}\n{\"id\":7}\n", Some("id")).unwrap();
-        assert_eq!(keyed, [(1, Some("a".into())), (2, Some("7".into()))]);
-    }
-
-    #[test]
-    fn a_line_that_is_wrong_is_named_by_its_number() {
-        for (text, key_field, why) in [
-            ("{}\n{\"a\":", None, "line 2: the JSON is cut off"),
-            ("{}\n\nnonsense\n", None, "line 3: this is not JSON"),
-            ("{} {}", None, "line 1: this is not JSON"),
-            ("{\"id\":1}\n{}", Some("id"), "line 2: it has no field \"id\""),
-            ("{\"id\":[]}", Some("id"), "line 1: its field \"id\" is no text and no number"),
-        ] {
-            let error = lines(text, key_field).unwrap_err();
-            assert!(error.contains(why), "{error}");
-        }
-    }
 }

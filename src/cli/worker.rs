@@ -1,9 +1,11 @@
 //! `worker`: runs workers that the binary knows, until Ctrl-C.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::args::RunWorkers;
 use super::connect::Session;
@@ -12,17 +14,21 @@ use super::out::Out;
 use super::progress;
 use crate::consumer::{StartError, StopReport};
 use crate::error::chain;
-use crate::worker::{RunningWorkers, WorkerStatus, Workers, WorkersError};
+use crate::transport::Transport as _;
+use crate::transport::kafka::Kafka;
+use crate::worker::{WorkerStatus, Workers, WorkersError};
 
 /// How often the line on a terminal is looked at.
 const LIVE: Duration = Duration::from_secs(1);
+/// How long the stop waits for what is left to read.
+const LAGS: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(
     session: &Session,
     wanted: RunWorkers,
     out: &mut Out,
 ) -> Result<(), CliError> {
-    let terminated = terminated();
+    let mut terminated = pin!(terminated());
     let names = session.app.workers_named(&wanted)?;
     let kafka = session.connect()?;
     let mut workers = Workers::new();
@@ -32,6 +38,7 @@ pub(super) async fn run(
     let mut running = tokio::select! {
         biased;
         () = session.interrupted() => return Err(CliError::interrupted()),
+        () = &mut terminated => return Err(CliError::interrupted()),
         started = workers.start() => started.map_err(not_started)?,
     };
     let statuses = running.statuses();
@@ -39,17 +46,31 @@ pub(super) async fn run(
     let ended_by_itself = tokio::select! {
         biased;
         () = session.interrupted() => false,
-        () = terminated => false,
+        () = &mut terminated => false,
         () = running.ended() => true,
-        failed = watch.tell(wanted.every, out) => return stop(running, wanted.drain, failed).await,
+        failed = watch.tell(wanted.every, out) => {
+            let deadline = Instant::now() + wanted.drain;
+            // A clean end for the groups; there is nobody to tell it to.
+            drop(running.stop(wanted.drain).await);
+            let _ = flush(&kafka, deadline).await;
+            return failed;
+        }
     };
-    // What is left to read is asked for while the groups still have their members.
-    let lags = watch.lags().await;
+    let deadline = Instant::now() + wanted.drain;
     watch.bar.set_message("stopping");
-    let reports = running.stop(wanted.drain).await;
+    // What is left to read is asked for while the groups still have their members; it is part of the drain.
+    let lags = tokio::time::timeout(LAGS.min(wanted.drain), watch.lags()).await;
+    let lags = lags.unwrap_or_else(|_| vec![None; watch.statuses.len()]);
+    let reports = running.stop(deadline.saturating_duration_since(Instant::now())).await;
+    let given_up = flush(&kafka, deadline).await;
     watch.bar.finish_and_clear();
     watch.summary(out, &lags, Some(&reports))?;
     let mut problems = problems(&reports);
+    if given_up > 0 {
+        problems.push(format!(
+            "{given_up} records that workers sent were not acknowledged; `--drain` gives them more time"
+        ));
+    }
     if ended_by_itself && problems.is_empty() {
         problems.push("a worker ended by itself".into());
     }
@@ -59,15 +80,10 @@ pub(super) async fn run(
     Ok(())
 }
 
-/// Stops because the output cannot be written any more.
-async fn stop(
-    running: RunningWorkers,
-    drain: Duration,
-    failed: Result<(), CliError>,
-) -> Result<(), CliError> {
-    // A clean end for the groups; there is nobody to tell it to.
-    drop(running.stop(drain).await);
-    failed
+/// Gives what workers sent without waiting for it the rest of the drain; answers how much was given up.
+async fn flush(kafka: &Kafka, deadline: Instant) -> usize {
+    let left = deadline.saturating_duration_since(Instant::now());
+    kafka.producer().close(left).await.len()
 }
 
 /// Waits for SIGTERM: what a supervisor sends to a service.

@@ -99,19 +99,47 @@ impl Consumer {
             .collect()
     }
 
+    /// What the topics that it reads and those that its handlers write to have to be.
+    fn needs(&self) -> Vec<TopicNeed> {
+        let mut needs = self.topics.needs();
+        for need in &self.writes {
+            if !needs.iter().any(|other| other.name == need.name) {
+                needs.push(need.clone());
+            }
+        }
+        needs
+    }
+
+    /// What a start would say of the topics, changing none; answers those that the start would make.
+    #[cfg(feature = "cli")]
+    pub(crate) async fn check_topics(
+        &self,
+        within: Duration,
+    ) -> Result<Vec<TopicName>, TopicsError> {
+        let (admin, mut needs) = (self.transport.admin(), self.needs());
+        if self.setup == TopicSetup::Off {
+            return Ok(Vec::new());
+        }
+        let mut made = Vec::new();
+        if matches!(self.setup, TopicSetup::Create { .. }) {
+            let names: Vec<_> = needs.iter().map(|need| need.name.clone()).collect();
+            let there = admin.describe(&names, within).await?;
+            let missing = names.into_iter().zip(there).filter(|(_, is)| is.is_none());
+            made.extend(missing.map(|(name, _)| name));
+            needs.retain(|need| !made.contains(&need.name));
+        }
+        prepare_topics(&*admin, &needs, TopicSetup::Verify, within).await?;
+        Ok(made)
+    }
+
     /// Looks at the topics and starts the members. While the broker does not answer it goes on
     /// trying, for the start wait.
     ///
     /// # Errors
     /// When a topic is missing or wrong, or the broker refuses or stays away.
     pub async fn start(self) -> Result<RunningConsumer, StartError> {
-        let (admin, mut needs) = (self.transport.admin(), self.topics.needs());
-        for need in &self.writes {
-            if !needs.iter().any(|other| other.name == need.name) {
-                needs.push(need.clone());
-            }
-        }
-        prepare_topics(&*admin, &needs, self.setup, self.start_wait).await?;
+        let admin = self.transport.admin();
+        prepare_topics(&*admin, &self.needs(), self.setup, self.start_wait).await?;
         self.check_inbox().await?;
         let mut stop = Vec::with_capacity(self.members);
         let mut tasks = JoinSet::new();

@@ -16,7 +16,7 @@ pub enum Position {
     Earliest,
     /// What comes from now on.
     Latest,
-    /// This offset.
+    /// This offset; the first record where it lies before that, what comes from now on where it lies behind the end.
     Offset(i64),
     /// The first record that is not older than this, in Unix milliseconds; the end where none is.
     Time(Millis),

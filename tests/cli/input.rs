@@ -1,5 +1,7 @@
 //! What needs no broker: help, completions, the configuration, and input that is wrong.
 
+use std::io::Write as _;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::run::*;
@@ -135,4 +137,40 @@ fn a_file_that_is_missing_cut_off_or_no_json_is_told_before_a_broker_is_asked() 
         std::fs::remove_file(file).unwrap();
         assert!(error.contains(what), "{error}");
     }
+}
+
+#[test]
+fn a_file_that_is_a_pipe_is_refused_with_what_to_do() {
+    let arguments = ["--brokers", "127.0.0.1:1", "produce", "t", "--file"];
+    let mut command = command(&[&arguments[..], &["/dev/stdin"]].concat());
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It may have ended before it is written to.
+    let _ = child.stdin.take().unwrap().write_all(b"1\n2\n");
+    let error = ended(child.wait_with_output().unwrap()).fails(2);
+    let directory = env!("CARGO_TARGET_TMPDIR");
+    for (error, path) in [
+        (error, "/dev/stdin"),
+        (tidings(&[&arguments[..], &[directory]].concat()).fails(2), directory),
+    ] {
+        assert!(error.contains(&format!("{path} is no regular file")), "{error}");
+        assert!(error.contains("standard input"), "{error}");
+    }
+}
+
+#[test]
+fn a_key_that_no_message_can_have_is_told_before_a_broker_is_asked() {
+    let produce = |more: &[&str]| {
+        tidings(&[&["--brokers", "127.0.0.1:1", "produce", "t"], more].concat()).fails(2)
+    };
+    let error = produce(&["--key", ""]);
+    assert!(error.contains("--key: a message's key must not be empty"), "{error}");
+    let file = file("{\"id\":\"a\"}\n{\"id\":\"\"}\n");
+    let error = produce(&["--key-field", "id", "--file", file.to_str().unwrap()]);
+    std::fs::remove_file(file).unwrap();
+    assert!(error.contains("line 2: its field \"id\": a message's key must not be"), "{error}");
 }

@@ -70,6 +70,30 @@ fn reading_begins_where_it_is_told() {
 }
 
 #[test]
+fn an_offset_behind_the_end_shows_nothing_that_lies_before_it() {
+    let Some(cluster) = Cluster::get() else { return };
+    let topic = cluster.topic(2);
+    cluster.send(&topic, "1\n2\n3\n4\n5\n6\n", &["--key", "a"]);
+    cluster.send(&topic, "7\n8\n", &["--key", "d"]);
+    let from = |offset: &str, more: &[&str]| {
+        let arguments = ["consume", &topic, "--from", offset, "-o", "json"];
+        cluster.command(&[&arguments, more].concat())
+    };
+    // One partition ends before it.
+    let shown = finish(from("offset:5", &["--to-end"])).ok();
+    let offsets: Vec<_> = lines(&shown).iter().map(|record| record["offset"].as_i64()).collect();
+    assert_eq!(offsets, [Some(5)]);
+    let mut command = from("offset:100", &["--count", "1"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // It begins at the end: sent until one is seen, since it takes a moment to be there.
+    while child.try_wait().unwrap().is_none() {
+        cluster.send(&topic, "\"new\"\n", &["--key", "a"]);
+    }
+    let shown = ended(child.wait_with_output().unwrap()).ok();
+    assert_eq!(lines(&shown)[0]["value"], "new", "{shown}");
+}
+
+#[test]
 fn a_topic_that_is_not_there_is_neither_read_nor_written_nor_made() {
     let Some(cluster) = Cluster::get() else { return };
     let topic = unique("cli");
@@ -160,4 +184,23 @@ fn a_reader_that_goes_away_ends_it_without_a_word() {
     let mut errors = String::new();
     child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
     assert_eq!((child.wait().unwrap().code(), errors.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn what_strangers_write_neither_steers_the_terminal_nor_forges_a_line() {
+    let Some(cluster) = Cluster::get() else { return };
+    let topic = cluster.topic(1);
+    // Both are legal in JSON as they are: one begins a command to a terminal, the other is DEL.
+    let value = "\u{9b}2J\u{7f}";
+    let key = "a\nusers/0 @7  no key\n{}";
+    cluster.send(&topic, &format!("\"{value}\"\n"), &["--key", key, "--header", "a=b\nc"]);
+    let consume = |more: &[&str]| {
+        let arguments = ["consume", &topic, "--from", "earliest", "--to-end", "--headers"];
+        let shown = cluster.run(&[&arguments[..], more].concat()).ok();
+        assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{more:?}: {shown:?}");
+        shown
+    };
+    assert_eq!(consume(&["--format", "pretty"]).lines().count(), 3, "record, header, payload");
+    let record = lines(&consume(&["-o", "json"])).remove(0);
+    assert_eq!((&record["key"], &record["value"]), (&json!(key), &json!(value)));
 }

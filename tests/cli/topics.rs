@@ -135,3 +135,27 @@ fn a_cluster_that_is_well_passes_its_check() {
         "{text}"
     );
 }
+
+#[test]
+fn a_kind_and_a_policy_that_contradict_each_other_make_nothing() {
+    let Some(cluster) = Cluster::get() else { return };
+    let name = unique("cli");
+    for (kind, policy) in [("event", "compact"), ("command", "compact"), ("state", "delete")] {
+        let policy = format!("cleanup.policy={policy}");
+        let arguments = ["create-topic", &name, "--replication", "auto", "--kind", kind];
+        let error = cluster.run(&[&arguments[..], &["--config", &policy]].concat()).fails(2);
+        assert!(error.contains(&format!("does not go with a topic of kind {kind}")), "{error}");
+    }
+    assert!(!cluster.run(&["topics"]).ok().contains(&name));
+}
+
+#[test]
+fn a_name_that_brokers_take_for_another_is_refused_with_the_other() {
+    let Some(cluster) = Cluster::get() else { return };
+    let name = unique("cli");
+    let (dot, line) = (format!("{name}.a"), format!("{name}_a"));
+    let make = |name: &str| cluster.run(&["create-topic", name, "--replication", "auto"]);
+    make(&dot).ok();
+    let error = make(&line).fails(1);
+    assert!(error.contains(&format!("{line} and {dot}, which is there, differ")), "{error}");
+}

@@ -2,16 +2,18 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use tidings::cli::{App, run_from};
 use tidings::consumer::{BuildError, Consumer, Event, HandlerError, Value};
 use tidings::event::TopicName;
+use tidings::producer::{Message, Producer};
 use tidings::retry::{Backoff, RetryPolicy};
 use tidings::topic::{Replication, TopicKind, TopicSpec};
 use tidings::transport::TopicSetup;
+use tidings::transport::kafka::Kafka;
 use tidings::worker::Worker;
 use tidings::{IntegrationEvent, Topic};
 
@@ -19,6 +21,8 @@ use crate::run::*;
 
 /// The arguments of a run, as JSON.
 const ARGUMENTS: &str = "TIDINGS_TEST_CLI_ARGUMENTS";
+/// The topic that one more worker writes to, where there is one.
+const NOTES: &str = "TIDINGS_TEST_CLI_NOTES";
 /// The topic that its workers read.
 const TOPIC: &str = "TIDINGS_TEST_CLI_TOPIC";
 
@@ -76,7 +80,7 @@ fn app() -> App {
             .consumer(move |consumer| consumer.start_wait(secs(2)))
     };
     let other = worker.clone();
-    App::new("site")
+    let app = App::new("site")
         .topic::<Visits>()
         .topic::<Reports>()
         .consumer("mails", |kafka| {
@@ -93,7 +97,32 @@ fn app() -> App {
         })
         .worker("checks", move |kafka| worker("checks").build(kafka))
         .worker("others", move |kafka| other("others").build(kafka))
-        .worker("broken", |_| Err::<Worker, _>(BuildError::Setting("it has no key".into())))
+        .worker("broken", |_| Err::<Worker, _>(BuildError::Setting("it has no key".into())));
+    match std::env::var(NOTES) {
+        Ok(topic) => app.worker("notes", move |kafka| notes(kafka, &topic)),
+        Err(_) => app,
+    }
+}
+
+/// A worker that waits for nothing that it sends.
+fn notes(kafka: &Kafka, topic: &str) -> Result<Worker, BuildError> {
+    let (producer, topic) = (Producer::new(kafka), TopicName::new(topic).unwrap());
+    let spec =
+        TopicSpec::new(TopicName::new(std::env::var(TOPIC).unwrap()).unwrap(), TopicKind::Event);
+    let note = move |Value(visit): Value<Visit>| {
+        let (producer, topic) = (producer.clone(), topic.clone());
+        async move {
+            let message = Message::bytes(topic, visit.page);
+            producer.send_and_forget(message).await.map_err(HandlerError::transient)?;
+            Ok::<(), HandlerError>(())
+        }
+    };
+    Worker::builder("notes")
+        .group(format!("notes-of-{}", spec.name()))
+        .input_named(spec.clone().replication(Replication::Auto).partitions(1))
+        .process(note)
+        .topics(TopicSetup::Create { partitions: Some(1), replication: Some(1) })
+        .build(kafka)
 }
 
 /// Does nothing unless it was started by [`site`].
@@ -233,9 +262,19 @@ struct Working {
 
 impl Working {
     fn start(cluster: &Cluster, topic: &str, arguments: &[&str]) -> Self {
+        Self::start_with(cluster, topic, arguments, &[])
+    }
+
+    fn start_with(
+        cluster: &Cluster,
+        topic: &str,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Self {
         let all = ["--brokers", &cluster.0, "--timeout", "30s", "worker", "--every", "200ms"];
         let mut command = site(&[&all, arguments].concat());
         command.env(TOPIC, topic).env("KAFKA__CONSUMER__AUTO_OFFSET_RESET", "earliest");
+        command.envs(variables.iter().copied());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, lines }
@@ -296,4 +335,98 @@ fn a_worker_whose_topics_are_not_there_does_not_start() {
     let error = run(&["--brokers", &cluster.0, "--timeout", "30s", "worker", "reports"]).fails(1);
     assert!(error.contains("worker reports did not start"), "{error}");
     assert!(error.contains("visits") && error.contains("TopicSetup::Create"), "{error}");
+}
+
+#[test]
+fn a_worker_that_waits_for_its_broker_ends_by_either_signal() {
+    for signal in ["-INT", "-TERM"] {
+        // What it writes of its client shows that it has begun to wait.
+        let mut command = site(&["--brokers", "127.0.0.1:1", "--verbose", "worker", "reports"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut errors = BufReader::new(child.stderr.take().unwrap()).lines();
+        let waits = errors.by_ref().map(Result::unwrap).find(|line| line.contains("127.0.0.1:1"));
+        assert!(waits.is_some(), "{signal}");
+        let pid = child.id().to_string();
+        let began = Instant::now();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{signal}");
+        assert!(began.elapsed() < Duration::from_secs(5), "{signal}: {:?}", began.elapsed());
+        let last = errors.map(Result::unwrap).last();
+        assert_eq!(last.as_deref(), Some("error: interrupted"), "{signal}");
+    }
+}
+
+#[cfg(feature = "kafka-tls")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_whose_broker_is_gone_ends_soon_after_its_drain() {
+    let Some(broker) = crate::broker::OwnBroker::start(&[]).await else { return };
+    let cluster = Cluster(broker.address.clone());
+    let topic = cluster.topic(1);
+    cluster.send(&topic, "{\"page\":\"a\",\"n\":1}\n", &[]);
+    let mut working = Working::start(&cluster, &topic, &["--drain", "2s", "checks"]);
+    working.until(&["checks", "done 1"]);
+    broker.kill().await;
+    let began = Instant::now();
+    let (code, rest, errors) = working.end("-INT");
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(rest.last().unwrap().contains("done 1"), "{code:?} {rest:?} {errors}");
+}
+
+#[test]
+fn a_check_says_what_keeps_consumers_and_workers_from_starting() {
+    let Some(cluster) = Cluster::get() else { return };
+    let topic = cluster.topic(1);
+    let mut command = site(&["--brokers", &cluster.0, "--timeout", "30s", "check", "-o", "json"]);
+    command.env(TOPIC, &topic);
+    let ran = finish(command);
+    assert_eq!(ran.code, 2, "what cannot be built comes first: {ran:?}");
+    let found: Json = serde_json::from_str(ran.out.strip_prefix(BEFORE).unwrap()).unwrap();
+    let row = |what: &str| {
+        let row = found.as_array().unwrap().iter().find(|row| row["what"] == what);
+        let row = row.unwrap_or_else(|| panic!("no {what} in {found:#}"));
+        (row["ok"].as_bool().unwrap(), row["found"].as_str().unwrap())
+    };
+    let (ok, text) = row("worker reports");
+    assert!(!ok && text.contains("visits.quarantine is not there"), "{text}");
+    let (ok, text) = row("consumer mails");
+    for missing in ["reports.retry.5s is not there", "reports.dlq is not there"] {
+        assert!(!ok && text.contains(missing), "{text}");
+    }
+    let (ok, text) = row("worker checks");
+    assert!(ok && text.contains(&format!("its start makes {topic}.dlq")), "{text}");
+    let (ok, text) = row("worker broken");
+    assert!(!ok && text.contains("cannot be built: it has no key"), "{text}");
+}
+
+#[test]
+fn a_check_without_a_broker_says_which_worker_cannot_be_built() {
+    let ran = run(&["--brokers", "127.0.0.1:1", "--timeout", "2s", "check"]);
+    assert!(ran.out.contains("worker \"broken\" cannot be built: it has no key"), "{}", ran.out);
+}
+
+#[test]
+fn what_a_worker_sends_without_waiting_for_it_is_sent_before_its_process_ends() {
+    let Some(cluster) = Cluster::get() else { return };
+    let (topic, notes) = (cluster.topic(1), cluster.topic(1));
+    cluster.send(&topic, "{\"page\":\"a page\",\"n\":1}\n", &[]);
+    // It lies in the producer's queue for longer than the worker takes to stop.
+    let variables = [(NOTES, notes.as_str()), ("KAFKA__PRODUCER__LINGER", "5s")];
+    let mut working = Working::start_with(&cluster, &topic, &["notes"], &variables);
+    working.until(&["notes", "done 1"]);
+    let (code, rest, errors) = working.end("-TERM");
+    assert_eq!((code, errors.as_str()), (Some(0), ""), "{rest:?}");
+    let arguments = ["consume", &notes, "--from", "earliest", "--to-end", "--format", "raw"];
+    assert_eq!(cluster.run(&arguments).ok(), "a page\n");
+}
+
+#[test]
+fn what_a_binary_knows_is_shown_without_a_connection_to_the_broker() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    // Several times: the client's threads would have to be quick.
+    for _ in 0..3 {
+        assert_eq!(run(&["--brokers", &address, "describe"]).code, 2, "one cannot be built");
+        assert!(listener.accept().is_err(), "it has connected to {address}");
+    }
 }

@@ -398,13 +398,17 @@ impl Admin for KafkaAdmin {
         within: Duration,
     ) -> Result<Vec<i64>, TransportError> {
         let mut known = HashMap::new();
-        let mut wanted = Vec::new();
-        for (partition, position) in places {
-            match position {
-                Position::Offset(offset) => drop(known.insert((partition, *position), *offset)),
-                _ => wanted.push((partition, *position)),
-            }
-        }
+        // A reader that is sent to where nothing lies begins where its reset policy says.
+        let bounds = |position: &Position| match position {
+            Position::Offset(_) => vec![Position::Earliest, Position::Latest],
+            other => vec![*other],
+        };
+        let mut wanted: Vec<_> = places
+            .iter()
+            .flat_map(|(partition, position)| {
+                bounds(position).into_iter().map(move |p| (partition, p))
+            })
+            .collect();
         while !wanted.is_empty() {
             // The cluster answers a partition once in a question.
             let mut asked = HashSet::new();
@@ -422,6 +426,13 @@ impl Admin for KafkaAdmin {
             }
             wanted = later;
         }
-        Ok(places.iter().map(|(partition, position)| known[&(partition, *position)]).collect())
+        let offset = |(partition, position): &(TopicPartition, Position)| match position {
+            Position::Offset(offset) => {
+                let end = known[&(partition, Position::Latest)];
+                (*offset).max(known[&(partition, Position::Earliest)]).min(end)
+            }
+            _ => known[&(partition, *position)],
+        };
+        Ok(places.iter().map(offset).collect())
     }
 }

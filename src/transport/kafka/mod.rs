@@ -64,6 +64,8 @@ struct Client {
     producer: Arc<KafkaProducer>,
     admin: Arc<KafkaAdmin>,
     embedded: Option<EmbeddedBroker>,
+    /// Its clients are told no broker.
+    alone: bool,
 }
 
 /// Why there is no client.
@@ -85,7 +87,13 @@ impl Kafka {
     /// # Errors
     /// When the configuration cannot be used.
     pub fn connect(config: KafkaConfig) -> Result<Self, ConnectError> {
-        Self::new(config, None)
+        Self::new(config, None, false)
+    }
+
+    /// A client that opens no connection and reaches nobody: what is built on it can be looked at.
+    #[cfg(feature = "cli")]
+    pub(crate) fn alone(config: KafkaConfig) -> Result<Self, ConnectError> {
+        Self::new(config, None, true)
     }
 
     /// A client of an embedded broker, which it keeps alive. The broker's address wins over the
@@ -96,10 +104,14 @@ impl Kafka {
     pub fn embedded(broker: &EmbeddedBroker, config: KafkaConfig) -> Result<Self, ConnectError> {
         let config =
             config.bootstrap_servers(broker.bootstrap_servers()).fetch_max_wait(EMBEDDED_FETCH);
-        Self::new(config, Some(broker.clone()))
+        Self::new(config, Some(broker.clone()), false)
     }
 
-    fn new(config: KafkaConfig, embedded: Option<EmbeddedBroker>) -> Result<Self, ConnectError> {
+    fn new(
+        config: KafkaConfig,
+        embedded: Option<EmbeddedBroker>,
+        alone: bool,
+    ) -> Result<Self, ConnectError> {
         config.validate()?;
         let service = &config.connection().service_name;
         let service =
@@ -110,13 +122,13 @@ impl Kafka {
             source: Some(error.into()),
         })?;
         let clock = BrokerClock::new();
-        let settings = client_config(&config.producer_properties());
+        let settings = client_config(&config.producer_properties(), alone);
         let waits = Waits::of(&config);
         let producer = KafkaProducer::start(&settings, &waits, clock.clone(), embedded.clone())?;
-        let settings = client_config(&config.admin_properties());
+        let settings = client_config(&config.admin_properties(), alone);
         let turned_away = producer.turned_away().clone();
         let admin = KafkaAdmin::new(&settings, embedded.clone(), turned_away)?.into();
-        Ok(Self(Arc::new(Client { config, service, clock, producer, admin, embedded })))
+        Ok(Self(Arc::new(Client { config, service, clock, producer, admin, embedded, alone })))
     }
 
     /// The configuration that it was made with.
@@ -154,13 +166,14 @@ impl Transport for Kafka {
     fn subscribe(&self, subscription: Subscription) -> Result<Source, TransportError> {
         let properties = self.0.config.consumer_properties(&subscription.group);
         let prefetch = self.0.config.consumer().prefetch as usize;
-        source::start(&client_config(&properties), subscription, prefetch)
+        source::start(&client_config(&properties, self.0.alone), subscription, prefetch)
     }
 
     fn read(&self, from: Offsets) -> Result<TopicReader, TransportError> {
         // The client wants a group's name though it never joins one, nor commits.
         let nobody = format!("tidings-reader-{}", uuid::Uuid::now_v7().simple());
-        reader::start(&client_config(&self.0.config.consumer_properties(&nobody)), from)
+        let properties = self.0.config.consumer_properties(&nobody);
+        reader::start(&client_config(&properties, self.0.alone), from)
     }
 
     fn consumer_defaults(&self) -> ConsumerDefaults {
@@ -178,8 +191,8 @@ impl Transport for Kafka {
     }
 
     fn transactions(&self, id: &str) -> Result<Arc<dyn Transactions>, TransactionError> {
-        let Client { config, clock, embedded, .. } = &*self.0;
-        let mut settings = client_config(&config.producer_properties());
+        let Client { config, clock, embedded, alone, .. } = &*self.0;
+        let mut settings = client_config(&config.producer_properties(), *alone);
         settings.set("transactional.id", id);
         let waits = Waits::of(config);
         let producer = KafkaProducer::start(&settings, &waits, clock.clone(), embedded.clone())?;
@@ -193,12 +206,15 @@ impl std::fmt::Debug for Kafka {
     }
 }
 
-fn client_config(properties: &Properties) -> ClientConfig {
+fn client_config(properties: &Properties, alone: bool) -> ClientConfig {
     let mut config = ClientConfig::new();
     // Else it depends on the process's logger whether a client hears what a broker turns it away for.
     config.set_log_level(RDKafkaLogLevel::Info);
     for (name, value) in properties.iter() {
         config.set(name, value);
+    }
+    if alone {
+        config.remove("bootstrap.servers");
     }
     config
 }

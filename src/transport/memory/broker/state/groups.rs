@@ -186,7 +186,7 @@ impl State {
         Some(match position {
             Position::Earliest => log.start(),
             Position::Latest => log.end(),
-            Position::Offset(offset) => offset,
+            Position::Offset(offset) => offset.max(log.start()).min(log.end()),
             Position::Time(time) => log.since(time),
         })
     }

@@ -1,0 +1,237 @@
+//! The lines that `produce` sends: of a file, which is read to its end first, or of standard input.
+
+use std::fs::File;
+use std::hash::{DefaultHasher, Hasher as _};
+use std::io::{BufRead, BufReader, Read, Seek as _};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::error::{CliError, Exit};
+use crate::producer::{InvalidMessage, MessageKey};
+
+/// Lines that may wait to be sent.
+const AHEAD: usize = 1_000;
+
+/// A line, by its number from 1 up.
+pub(super) struct Line {
+    pub(super) number: u64,
+    pub(super) payload: Bytes,
+    pub(super) key: Option<Bytes>,
+}
+
+/// Lines as they are read; the last is an error where reading has failed.
+pub(super) type Lines = mpsc::Receiver<Result<Line, CliError>>;
+
+/// Where lines come from.
+pub(super) enum Input {
+    /// A file in which no line is wrong.
+    File { file: File, path: PathBuf, seen: Seen },
+    /// Standard input, of which nothing is known before it is read.
+    Standard,
+}
+
+/// What a file had when it was looked at.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Seen {
+    lines: u64,
+    digest: u64,
+}
+
+impl Seen {
+    fn add(&mut self, line: &Line) {
+        self.lines += 1;
+        let mut digest = DefaultHasher::new();
+        digest.write_u64(self.digest);
+        digest.write(&line.payload);
+        self.digest = digest.finish();
+    }
+}
+
+impl Input {
+    /// Reads a file to its end; standard input where none is named.
+    pub(super) fn open(path: Option<&Path>, key_field: Option<&str>) -> Result<Self, CliError> {
+        let Some(path) = path else { return Ok(Self::Standard) };
+        let unreadable =
+            |error| CliError::input(format!("{} cannot be read: {error}", path.display()));
+        // Before it is opened, which for a pipe waits for its writer.
+        if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+            return Err(CliError::input(format!(
+                "{} is no regular file, and cannot be read twice; send it to standard input, without `--file`",
+                path.display()
+            )));
+        }
+        let mut file = File::open(path).map_err(unreadable)?;
+        let mut seen = Seen::default();
+        each(&file, key_field, |line| {
+            seen.add(&line);
+            true
+        })?;
+        file.rewind().map_err(unreadable)?;
+        Ok(Self::File { file, path: path.into(), seen })
+    }
+
+    /// How many lines there are, where that is known.
+    pub(super) fn lines(&self) -> Option<u64> {
+        match self {
+            Self::File { seen, .. } => Some(seen.lines),
+            Self::Standard => None,
+        }
+    }
+
+    /// The lines as they are read, on a thread of their own: reading blocks.
+    pub(super) fn read(self, key_field: Option<String>) -> Result<Lines, CliError> {
+        let (sender, lines) = mpsc::channel(AHEAD);
+        let work = move || {
+            if let Err(error) = self.send(key_field.as_deref(), &sender) {
+                // Nobody reads any more where an earlier line has failed.
+                let _ = sender.blocking_send(Err(error));
+            }
+        };
+        std::thread::Builder::new().name("tidings-lines".into()).spawn(work).map_err(|error| {
+            CliError::new(Exit::Refused, format!("no thread for reading: {error}"))
+        })?;
+        Ok(lines)
+    }
+
+    fn send(
+        self,
+        key_field: Option<&str>,
+        sender: &mpsc::Sender<Result<Line, CliError>>,
+    ) -> Result<(), CliError> {
+        let Self::File { file, path, seen } = self else {
+            let send = |line| sender.blocking_send(Ok(line)).is_ok();
+            return each(std::io::stdin(), key_field, send);
+        };
+        let (mut sent, mut wanted) = (Seen::default(), true);
+        each(file, key_field, |line| {
+            sent.add(&line);
+            wanted = sender.blocking_send(Ok(line)).is_ok();
+            wanted
+        })?;
+        if wanted && sent != seen {
+            let path = path.display();
+            return Err(CliError::input(format!("{path} was changed while it was sent")));
+        }
+        Ok(())
+    }
+}
+
+/// Hands on each line that is not empty, until `take` wants no more.
+fn each(
+    source: impl Read,
+    key_field: Option<&str>,
+    mut take: impl FnMut(Line) -> bool,
+) -> Result<(), CliError> {
+    let mut source = BufReader::new(source);
+    let mut buffer = Vec::new();
+    for number in 1.. {
+        buffer.clear();
+        let wrong = |why: String| CliError::input(format!("line {number}: {why}"));
+        let read = source.read_until(b'\n', &mut buffer);
+        if read.map_err(|error| wrong(format!("it cannot be read: {error}")))? == 0 {
+            break;
+        }
+        let text = buffer.trim_ascii();
+        if text.is_empty() {
+            continue;
+        }
+        let key = key(text, key_field).map_err(wrong)?;
+        if !take(Line { number, payload: Bytes::copy_from_slice(text), key }) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// A key as the producer takes it.
+pub(super) fn checked(key: &str) -> Result<Bytes, InvalidMessage> {
+    match key.len() {
+        0 => Err(InvalidMessage::EmptyKey),
+        len if len > MessageKey::MAX_LEN => Err(InvalidMessage::LongKey { len }),
+        _ => Ok(Bytes::copy_from_slice(key.as_bytes())),
+    }
+}
+
+/// Checks that a line is JSON, and takes its key out of it.
+fn key(text: &[u8], field: Option<&str>) -> Result<Option<Bytes>, String> {
+    let told = |error: serde_json::Error| match error.is_eof() {
+        true => format!("the JSON is cut off: {error}"),
+        false => format!("this is not JSON: {error}"),
+    };
+    let Some(field) = field else {
+        return serde_json::from_slice::<IgnoredAny>(text).map(|_| None).map_err(told);
+    };
+    let value: Value = serde_json::from_slice(text).map_err(told)?;
+    match value.get(field) {
+        Some(Value::String(key)) => {
+            checked(key).map(Some).map_err(|error| format!("its field {field:?}: {error}"))
+        }
+        Some(Value::Number(key)) => Ok(Some(Bytes::from(key.to_string()))),
+        Some(_) => Err(format!("its field {field:?} is no text and no number, so it is no key")),
+        None => Err(format!("it has no field {field:?} for its key")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &str, key_field: Option<&str>) -> Result<Vec<(u64, Option<String>)>, String> {
+        let mut found = Vec::new();
+        let read = each(text.as_bytes(), key_field, |line| {
+            let key = line.key.map(|key| String::from_utf8(key.to_vec()).unwrap());
+            found.push((line.number, key));
+            true
+        });
+        read.map(|()| found).map_err(|error| error.text)
+    }
+
+    #[test]
+    fn lines_keep_their_number_and_empty_ones_are_passed_over() {
+        assert_eq!(lines("{}\n\n  [1]\r\n2", None).unwrap(), [(1, None), (3, None), (4, None)]);
+        let keyed = lines("{\"id\":\"a\"}\n{\"id\":7}\n", Some("id")).unwrap();
+        assert_eq!(keyed, [(1, Some("a".into())), (2, Some("7".into()))]);
+    }
+
+    #[test]
+    fn a_line_that_is_wrong_is_named_by_its_number() {
+        for (text, key_field, why) in [
+            ("{}\n{\"a\":", None, "line 2: the JSON is cut off"),
+            ("{}\n\nnonsense\n", None, "line 3: this is not JSON"),
+            ("{} {}", None, "line 1: this is not JSON"),
+            ("{\"id\":1}\n{}", Some("id"), "line 2: it has no field \"id\""),
+            (
+                "{\"id\":\"\"}",
+                Some("id"),
+                "line 1: its field \"id\": a message's key must not be empty",
+            ),
+            ("{\"id\":[]}", Some("id"), "line 1: its field \"id\" is no text and no number"),
+        ] {
+            let error = lines(text, key_field).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_changes_after_it_was_looked_at_is_told() {
+        for (before, after) in [("1\n2\n", "1\n"), ("1\n2\n", "1\n3\n"), ("1\n", "1\n2\n")] {
+            let path = std::env::temp_dir().join(format!("tidings-{}", uuid::Uuid::now_v7()));
+            std::fs::write(&path, before).unwrap();
+            let input = Input::open(Some(&path), None).unwrap();
+            assert_eq!(input.lines(), Some(before.lines().count() as u64));
+            std::fs::write(&path, after).unwrap();
+            let mut lines = input.read(None).unwrap();
+            let mut last = None;
+            while let Some(line) = lines.blocking_recv() {
+                last = Some(line);
+            }
+            std::fs::remove_file(&path).unwrap();
+            let error = last.and_then(Result::err).expect("an error").text;
+            assert!(error.ends_with("was changed while it was sent"), "{error}");
+        }
+    }
+}
