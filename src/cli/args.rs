@@ -147,6 +147,9 @@ pub(super) struct Consume {
     /// Joins this group: begins where it is, and commits what was written.
     #[arg(long, conflicts_with = "from")]
     pub(super) group: Option<String>,
+    /// Joins the group although it has members, who then do not get what is written here.
+    #[arg(long, requires = "group")]
+    pub(super) force: bool,
     /// `earliest`, `latest`, `offset:12`, or a time: `2026-11-21T10:00:00Z`. Touches no group's offsets.
     #[arg(long, default_value = "latest")]
     pub(super) from: From,

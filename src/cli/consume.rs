@@ -10,8 +10,8 @@ use super::format::{as_json, pretty};
 use super::out::Out;
 use crate::event::TopicName;
 use crate::transport::{
-    Offsets, Position, ReadEvent, Received, RecordBatch, SourceEvent, Subscription, TopicPartition,
-    Transport, positions,
+    Admin, Offsets, Position, ReadEvent, Received, RecordBatch, SourceEvent, Subscription,
+    TopicPartition, Transport, positions,
 };
 
 /// How long a revoke waits for what is being written, and the end for the group to be left.
@@ -48,7 +48,10 @@ async fn look(
 ) -> Result<Places, CliError> {
     let (admin, within) = (kafka.admin(), session.within());
     session.topic(&*admin, &wanted.topic).await?;
-    if wanted.group.is_some() {
+    if let Some(group) = &wanted.group {
+        if !wanted.force {
+            alone_in(&*admin, group, within).await?;
+        }
         return Ok(Places { from: Vec::new(), ends: None });
     }
     let of = async |position| {
@@ -58,6 +61,19 @@ async fn look(
     };
     let ends = if wanted.to_end { Some(of(Position::Latest).await?) } else { None };
     Ok(Places { from: of(wanted.from.0).await?, ends })
+}
+
+/// Refuses to take records from those who are to handle them.
+async fn alone_in(admin: &dyn Admin, group: &str, within: Duration) -> Result<(), CliError> {
+    // A broker that does not say it, or not to this client, may still take it in.
+    let found = admin.group(group, within).await.ok().flatten();
+    match found.map_or(0, |found| found.members.len()) {
+        0 => Ok(()),
+        members => Err(CliError::input(format!(
+            "group {group} has {members} members at work: what is written here they would never handle; leave \
+             `--group` out to look on, or say `--force`"
+        ))),
+    }
 }
 
 /// Writes records until there are enough.

@@ -38,6 +38,10 @@ fn following_ends_cleanly_and_a_group_keeps_what_was_written() {
             out.read_line(&mut line).unwrap();
             assert_eq!(line, expected);
         }
+        if more[0] == "--group" {
+            let second = cluster.run(&[&arguments[..], more].concat()).fails(2);
+            assert!(second.contains("1 members at work") && second.contains("--force"), "{second}");
+        }
         assert_eq!(interrupt(child), (Some(0), String::new()), "{more:?}");
     }
     let lag = cluster.run(&["lag", &group, "--output", "json"]).json();
