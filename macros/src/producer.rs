@@ -92,7 +92,7 @@ pub(crate) fn expand(arguments: TokenStream, function: TokenStream) -> Result<To
     }))
 }
 
-/// What the generated code calls its own: names that nobody else's can be taken for.
+/// What the generated code calls its own. Beside a key function nobody else's name can be taken for one of these.
 struct Names {
     publisher: Ident,
     producer: Ident,
@@ -105,9 +105,9 @@ impl Names {
     fn new() -> Self {
         let ours = |name| Ident::new(name, Span::mixed_site());
         Self {
-            publisher: ours("publisher"),
+            publisher: Ident::new("publisher", Span::call_site()),
             producer: ours("producer"),
-            event: ours("event"),
+            event: Ident::new("event", Span::call_site()),
             value: ours("value"),
             message: ours("message"),
         }
@@ -120,6 +120,10 @@ fn publish(topic: Option<&TopicRef>, fails: bool, names: &Names) -> TokenStream 
     let published = match topic {
         None => quote!(#publisher.publish(#event).await),
         Some(TopicRef::Type(topic)) => {
+            // What is wrong is told where the topic stands.
+            let at_topic =
+                |ours: &Ident| Ident::new(&ours.to_string(), topic.span().resolved_at(ours.span()));
+            let (publisher, event) = (at_topic(publisher), at_topic(event));
             quote_spanned!(topic.span()=> #publisher.publish_to(#topic, #event).await)
         }
         Some(TopicRef::Name(name)) => {
