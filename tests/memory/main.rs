@@ -2,6 +2,7 @@
 #![allow(unreachable_pub, reason = "modules of one test binary share what they need")]
 
 mod deliveries;
+mod delivery_layers;
 mod faults;
 mod groups;
 mod kill;
