@@ -21,7 +21,8 @@ use super::embedded::EmbeddedBroker;
 use super::errors::{class, transport_error};
 use super::ffi::questions::Place;
 use super::ffi::{self, questions};
-use super::log::{ClientLog, TurnedAway};
+use super::log::ClientLog;
+use super::producer::KafkaProducer;
 use crate::error::ErrorClass;
 use crate::event::TopicName;
 use crate::transport::{
@@ -37,8 +38,9 @@ pub(super) struct KafkaAdmin {
     client: Arc<AdminClient<AdminContext>>,
     /// The embedded broker has no call to create topics; it is asked directly.
     embedded: Option<EmbeddedBroker>,
-    /// As the producer hears it: nobody serves an admin client's log.
-    turned_away: TurnedAway,
+    /// Hears what brokers turn clients away for: nobody serves an admin client's log. It is held, since a
+    /// producer that is gone hears nothing.
+    producer: Arc<KafkaProducer>,
 }
 
 struct AdminContext(ClientLog);
@@ -57,12 +59,12 @@ impl KafkaAdmin {
     pub(super) fn new(
         settings: &ClientConfig,
         embedded: Option<EmbeddedBroker>,
-        turned_away: TurnedAway,
+        producer: Arc<KafkaProducer>,
     ) -> Result<Self, TransportError> {
         let context = AdminContext(ClientLog::new("admin"));
         let client = AdminClient::from_config_and_context(settings, context)
             .map_err(|error| transport_error("the Kafka admin client cannot be made", error))?;
-        Ok(Self { client: Arc::new(client), embedded, turned_away })
+        Ok(Self { client: Arc::new(client), embedded, producer })
     }
 
     /// What brokers and topics there are. All of it is asked for, since asking for a topic by its name
@@ -73,7 +75,7 @@ impl KafkaAdmin {
         metadata.map_err(|error| {
             let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
             let what = "the broker does not say which topics there are";
-            transport_error(format!("{what}: {}", self.turned_away.explain(code)), error)
+            transport_error(format!("{what}: {}", self.producer.turned_away().explain(code)), error)
         })
     }
 
@@ -133,7 +135,10 @@ impl KafkaAdmin {
 
     fn refused(&self, what: &str, code: Code) -> TransportError {
         TransportError {
-            what: format!("the cluster does not tell {what}: {}", self.turned_away.explain(code)),
+            what: format!(
+                "the cluster does not tell {what}: {}",
+                self.producer.turned_away().explain(code)
+            ),
             class: class(code),
             source: None,
         }

@@ -5,7 +5,7 @@
 //! said here only, so it is kept for those who ask why nobody answers.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::config::RDKafkaLogLevel;
@@ -78,9 +78,9 @@ impl ClientLog {
 }
 
 /// What brokers turn a client away for, as far as it is known and until one answers. The codes of
-/// calls only say that nobody does. All clones are one.
-#[derive(Clone, Default)]
-pub(super) struct TurnedAway(Arc<Mutex<Option<&'static str>>>);
+/// calls only say that nobody does.
+#[derive(Default)]
+pub(super) struct TurnedAway(Mutex<Option<&'static str>>);
 
 impl TurnedAway {
     pub(super) fn set(&self, why: Option<&'static str>) {

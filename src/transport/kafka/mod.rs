@@ -126,8 +126,7 @@ impl Kafka {
         let waits = Waits::of(&config);
         let producer = KafkaProducer::start(&settings, &waits, clock.clone(), embedded.clone())?;
         let settings = client_config(&config.admin_properties(), alone);
-        let turned_away = producer.turned_away().clone();
-        let admin = KafkaAdmin::new(&settings, embedded.clone(), turned_away)?.into();
+        let admin = KafkaAdmin::new(&settings, embedded.clone(), producer.clone())?.into();
         Ok(Self(Arc::new(Client { config, service, clock, producer, admin, embedded, alone })))
     }
 
