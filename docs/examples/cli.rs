@@ -8,9 +8,18 @@ use tidings::cli::{self, App};
 
 use super::topics::Accounts;
 
+fn app() -> App {
+    App::new("accounts").topic::<Accounts>()
+}
+
 /// `accounts check`, `accounts create-topic crm.accounts.v1`, `accounts lag`, …
+pub fn main() -> ExitCode {
+    cli::run(app())
+}
+
+/// With arguments of one's own, say those behind a subcommand; the first is the binary's name.
 pub fn commands(arguments: Vec<OsString>) -> ExitCode {
-    cli::run_from(App::new("accounts").topic::<Accounts>(), arguments)
+    cli::run_from(app(), arguments)
 }
 // ANCHOR_END: embedded
 

@@ -4,6 +4,16 @@ use tidings::error::BoxError;
 use tidings::event::TopicName;
 use tidings::producer::{Message, Producer};
 
+// ANCHOR: made
+use tidings::transport::kafka::{Kafka, KafkaConfig};
+
+fn made() -> Result<Producer, BoxError> {
+    let kafka = Kafka::connect(KafkaConfig::new("web", "localhost:9092").with_env()?)?;
+    // One for the whole service: clones are cheap. The same client serves publishers and consumers.
+    Ok(Producer::new(&kafka))
+}
+// ANCHOR_END: made
+
 // ANCHOR: send
 const CLICKS: TopicName = TopicName::from_static("web.clicks");
 

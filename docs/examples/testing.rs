@@ -52,6 +52,25 @@ async fn a_new_user_is_greeted() {
 }
 // ANCHOR_END: first
 
+// ANCHOR: worker
+use tidings::producer::{Message, Producer};
+
+use super::workers::{PageRead, Visit, Visits, reports};
+
+#[tokio::test(start_paused = true)]
+async fn a_visit_of_some_length_is_reported() {
+    let kit = TestKit::new();
+    kit.start(reports(&kit.transport("page-reports")).unwrap()).await;
+    let site = Producer::new(&kit.transport("site"));
+    for seconds in [3, 45] {
+        let visit = Visit { page: "/prices".into(), seconds };
+        site.send(Message::on::<Visits>(&visit).unwrap().key("/prices")).await.unwrap();
+    }
+    kit.settled().await;
+    kit.expect::<PageRead>().published(1);
+}
+// ANCHOR_END: worker
+
 // ANCHOR: retries
 #[tokio::test(start_paused = true)]
 async fn a_mail_that_is_refused_each_time_becomes_a_dead_letter_after_eleven_minutes() {

@@ -30,6 +30,7 @@ pub struct Reports;
 use std::time::Duration;
 
 use tidings::consumer::{BuildError, HandlerError, State, TopicSetup, Value};
+use tidings::transport::Transport;
 use tidings::transport::kafka::Kafka;
 use tidings::worker::{Backoff, Worker};
 
@@ -46,7 +47,8 @@ async fn read(
     Ok((visit.seconds >= limits.read_after).then_some(PageRead { page: visit.page }))
 }
 
-pub fn reports(kafka: &Kafka) -> Result<Worker, BuildError> {
+/// Of Kafka in production, of the test kit in tests.
+pub fn reports<T: Transport + Clone>(transport: &T) -> Result<Worker, BuildError> {
     Worker::builder("page-reports")
         .input::<Visits>()
         .output::<Reports>() // a function that answers what it does not carry does not compile
@@ -56,7 +58,7 @@ pub fn reports(kafka: &Kafka) -> Result<Worker, BuildError> {
         .max_retries(5)
         .backoff(Backoff::exponential(Duration::from_millis(200)).cap(Duration::from_secs(5)))
         .topics(TopicSetup::Create { partitions: None, replication: None })
-        .build(kafka)
+        .build(transport)
 }
 // ANCHOR_END: worker
 

@@ -153,13 +153,16 @@ impl TestKit {
         Publisher::new(&self.transport(service))
     }
 
-    /// Starts a consumer, and lets it run as long as the kit lives.
+    /// Starts a consumer, or a worker, and lets it run as long as the kit lives.
     ///
     /// # Panics
     /// When it does not start.
     #[track_caller]
-    pub fn start(&self, consumer: Consumer) -> impl Future<Output = ConsumerStatus> + Send + '_ {
-        let caller = Location::caller();
+    pub fn start(
+        &self,
+        consumer: impl Into<Consumer>,
+    ) -> impl Future<Output = ConsumerStatus> + Send + '_ {
+        let (caller, consumer) = (Location::caller(), consumer.into());
         async move {
             let group = consumer.group().to_owned();
             let running = match consumer.start().await {
