@@ -7,7 +7,7 @@ use super::error::CliError;
 use super::out::Out;
 use crate::error::aligned;
 use crate::event::TopicName;
-use crate::transport::{Position, TopicDescription, TopicPartition};
+use crate::transport::{Position, TopicDescription, TopicId, TopicPartition};
 
 fn property(topic: &TopicDescription, name: &str) -> Option<String> {
     topic.configuration.get(name).map(|property| property.value.clone())
@@ -62,6 +62,7 @@ pub(super) async fn show(
     };
     let firsts = admin.offsets(&places(Position::Earliest), session.within()).await?;
     let ends = admin.offsets(&places(Position::Latest), session.within()).await?;
+    let id = admin.topic_id(name, session.within()).await?;
     if out.is_json() {
         let partitions = firsts.iter().zip(&ends).enumerate();
         let partitions = partitions.map(|(partition, (first, end))| {
@@ -72,14 +73,16 @@ pub(super) async fn show(
         });
         let document = json!({
             "topic": name.as_str(),
+            "id": id.as_ref().map(TopicId::as_str),
             "replication": topic.replication,
             "partitions": partitions.collect::<Vec<_>>(),
             "configuration": Value::Object(properties.collect()),
         });
         return out.line(&format!("{document:#}"));
     }
+    let id = id.map(|id| format!(", id {id}")).unwrap_or_default();
     out.line(&format!(
-        "{name}: {} partitions, {} copies\n",
+        "{name}: {} partitions, {} copies{id}\n",
         topic.partitions,
         or_unknown(topic.replication)
     ))?;

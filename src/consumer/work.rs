@@ -301,7 +301,7 @@ impl Work {
                 }
             };
             drop((slot, room));
-            let error = error.classified(&self.shared.classifiers);
+            let error = self.shared.classified(error);
             if self.observer.is_some() {
                 let (kind, error) = (error.kind().as_str(), error.message());
                 self.delivery_saw(delivery, StepKind::Failed { kind, error: &error });
@@ -429,9 +429,7 @@ pub(crate) async fn in_time<T>(
     match done {
         Ok(Ok(result)) => result,
         Ok(Err(panic)) => Err(HandlerError::transient(panicked(&*panic))),
-        Err(_) => {
-            Err(HandlerError::transient(format!("the handler did not finish within {bound:?}")))
-        }
+        Err(_) => Err(HandlerError::overtime(bound)),
     }
 }
 

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use super::error::StateStartError;
-use super::reading::{Bounds, Reading, bounds};
+use super::reading::{Reading, Start, start};
 use super::settings::{Settings, Unreadable};
 use super::status::StateViewStatus;
 use super::store::Store;
@@ -103,15 +103,15 @@ impl<T, V: DeserializeOwned + Send + Sync + 'static> StateViewBuilder<T, V> {
     }
 }
 
-/// Where the partitions begin and end; while the broker does not answer it goes on trying.
+/// Which topic it is, and where its partitions begin and end; while the broker does not answer it goes on trying.
 async fn look(
     admin: &dyn Admin,
     topic: &crate::event::TopicName,
     within: Duration,
     deadline: Instant,
-) -> Result<Option<Bounds>, TransportError> {
+) -> Result<Option<Start>, TransportError> {
     loop {
-        match bounds(admin, topic, within).await {
+        match start(admin, topic, within).await {
             Err(error) if error.class == ErrorClass::Retriable && Instant::now() < deadline => {
                 let error = crate::error::chain(&error);
                 tracing::warn!(%topic, error, "a state topic cannot be looked at yet");

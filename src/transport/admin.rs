@@ -1,6 +1,7 @@
 //! The port to a broker's topics and groups.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,6 +22,20 @@ pub trait Admin: Send + Sync + 'static {
         topics: &[TopicName],
         within: Duration,
     ) -> Result<Vec<Option<TopicDescription>>, TransportError>;
+
+    /// What tells a topic from another one that had its name before it or gets it later; `None` where the topic
+    /// is not there, or the cluster does not say it. Beside [`describe`](Self::describe) because it is a question
+    /// of its own, which few need answered. Default: it is not said.
+    ///
+    /// # Errors
+    /// When the broker does not answer within `within`.
+    async fn topic_id(
+        &self,
+        _topic: &TopicName,
+        _within: Duration,
+    ) -> Result<Option<TopicId>, TransportError> {
+        Ok(None)
+    }
 
     /// Makes topics, all at once. One that is there already is left as it is.
     ///
@@ -94,6 +109,29 @@ fn unsupported(what: &str) -> TransportError {
         what: format!("this transport cannot {what}"),
         class: ErrorClass::Permanent,
         source: None,
+    }
+}
+
+/// A topic's id, as its cluster writes it: given when the topic is made, and to no other topic. One that is
+/// deleted and made anew under its name has another one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TopicId(Box<str>);
+
+impl TopicId {
+    /// The id that a cluster writes so.
+    pub fn new(id: impl Into<Box<str>>) -> Self {
+        Self(id.into())
+    }
+
+    /// As the cluster writes it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TopicId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

@@ -21,7 +21,7 @@ pub mod memory;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use admin::{Admin, NewTopic, TopicDescription, TopicProperty};
+pub use admin::{Admin, NewTopic, TopicDescription, TopicId, TopicProperty};
 pub use differences::{TopicDifference, TopicDifferences};
 pub use groups::{GroupDescription, GroupListing, GroupMemberDescription, PartitionLag, group_lag};
 pub use observer::{Aside, Observer, Step, StepKind};

@@ -38,11 +38,15 @@ fn a_topic_is_made_listed_and_shown() {
     });
     assert_eq!(entry, Some(&expected));
 
-    let shown = stable(&cluster.run(&["topic", "show", &name]).ok(), &[(&name, "NAME")]);
+    let json = cluster.run(&["topic", "show", &name, "-o", "json"]).json();
+    let id = json["id"].as_str().expect("a topic of this Kafka has an id");
+    assert_eq!(id.len(), 22, "as Kafka's tools write it: {id}");
+    let names = [(&*name, "NAME"), (id, "ID")];
+    let shown = stable(&cluster.run(&["topic", "show", &name]).ok(), &names);
     // Which partition the key chose is the partitioner's business.
     let shown = shown.replace("0 0 3\n1 0 0", "0 0 0\n1 0 3");
     let expected = "\
-NAME: 2 partitions, 1 copies
+NAME: 2 partitions, 1 copies, id ID
 
 PARTITION FIRST END
 0 0 0
@@ -55,7 +59,6 @@ min.insync.replicas 1
 retention.ms 7200000
 segment.ms 3600000";
     assert_eq!(shown, expected);
-    let json = cluster.run(&["topic", "show", &name, "-o", "json"]).json();
     assert_eq!(json["configuration"]["segment.ms"], json!({ "value": "3600000", "set": true }));
     assert_eq!(json["partitions"].as_array().unwrap().len(), 2);
 }

@@ -52,6 +52,8 @@ impl Subject for Embedded {
         vec![
             Lack::new(Capability::SizeLimit, "the mock cluster takes records of any size"),
             Lack::new(Capability::TopicProperties, "the mock cluster keeps no topic settings"),
+            Lack::new(Capability::TopicIds, "the mock cluster's topics have no ids"),
+            Lack::new(Capability::Deletion, "the mock cluster deletes no topics"),
             Lack::new(Capability::Groups, "the mock cluster does not tell its groups"),
             Lack::new(Capability::OffsetsByTime, "the mock cluster answers the end to each time"),
             Lack::new(Capability::AppendTime, "the mock cluster keeps no topic settings"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tidings::clock::BrokerClock;
 use tidings::error::BoxError;
-use tidings::event::{EventId, Headers, Source as ServiceName};
+use tidings::event::{EventId, Headers, Source as ServiceName, TopicName};
 use tidings::testing::conformance::{
     Behaviour, Capability, ClientSpec, Lack, Limits, Outcome, Report, Subject, Suite,
 };
@@ -30,6 +30,7 @@ struct Faulty {
     lacks: Vec<Lack>,
 }
 
+#[async_trait]
 impl Subject for Faulty {
     fn name(&self) -> &str {
         "faulty"
@@ -45,6 +46,10 @@ impl Subject for Faulty {
 
     fn limits(&self) -> Limits {
         self.inner.limits()
+    }
+
+    async fn delete_topic(&self, topic: &TopicName) -> Result<(), BoxError> {
+        self.inner.delete_topic(topic).await
     }
 }
 

@@ -3,7 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions};
 use tidings::error::BoxError;
+use tidings::event::TopicName;
 use tidings::testing::conformance::{ClientSpec, Limits, Mortal, Start, Subject};
 use tidings::transport::Transport;
 use tidings::transport::kafka::config::AutoOffsetReset;
@@ -29,6 +33,7 @@ impl Real {
     }
 }
 
+#[async_trait]
 impl Subject for Real {
     fn name(&self) -> &str {
         "Kafka"
@@ -47,6 +52,16 @@ impl Subject for Real {
         let config = self.config(wanted).static_member_id(unique("mortal"));
         let client = Arc::new(Kafka::connect(config)?);
         Ok(Some(Mortal { client, kill: Box::new(|| ()) }))
+    }
+
+    async fn delete_topic(&self, topic: &TopicName) -> Result<(), BoxError> {
+        let admin: AdminClient<_> =
+            ClientConfig::new().set("bootstrap.servers", &self.address).create()?;
+        let deleted = admin.delete_topics(&[topic.as_str()], &AdminOptions::new()).await?;
+        for result in deleted {
+            result.map_err(|(topic, code)| format!("{topic}: {code}"))?;
+        }
+        Ok(())
     }
 }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tidings::error::BoxError;
+use tidings::event::TopicName;
 use tidings::testing::conformance::{ClientSpec, Limits, Mortal, Start, Subject};
 use tidings::transport::Transport;
 use tidings::transport::memory::{Memory, MemoryBroker, MemoryConfig, OffsetReset};
@@ -26,6 +28,7 @@ impl InMemory {
     }
 }
 
+#[async_trait]
 impl Subject for InMemory {
     fn name(&self) -> &str {
         self.name
@@ -43,6 +46,11 @@ impl Subject for InMemory {
         let client = self.connect(wanted)?;
         let killed = client.clone();
         Ok(Some(Mortal { client: Arc::new(client), kill: Box::new(move || killed.kill()) }))
+    }
+
+    async fn delete_topic(&self, topic: &TopicName) -> Result<(), BoxError> {
+        self.broker.delete_topic(topic);
+        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tidings::event::TopicName;
 use tidings::producer::{Message, Producer};
-use tidings::state::{AnyTopic, StateView, StateWriter};
+use tidings::state::{AnyTopic, StateChange, StateView, StateWriter};
 use tidings::transport::kafka::Kafka;
 use tidings::transport::{NewTopic, Transport};
 
@@ -231,4 +231,29 @@ async fn a_topic_that_was_gone_and_comes_back_with_more_records_than_were_read_i
     let anew = || held(&view) == new && view.status().is_ready();
     eventually("the view holds what the new topic holds", long, anew).await;
     assert_eq!(view.status().counts().begun_anew(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_made_anew_with_more_records_than_were_read_within_seconds_is_read_anew() {
+    let Some(broker) = kafka_address() else { return };
+    let kafka = client("state", &broker);
+    let topic = create(&kafka, "state.hurried", 1, &[]).await;
+    for n in 0..5 {
+        put(&kafka, &topic, &format!("old{n}"), n).await;
+    }
+    let view = start(&kafka, &topic).await;
+    let mut changes = view.changes();
+    assert_eq!(view.len(), 5);
+    crate::inspect::delete(&kafka, &broker, &[&topic]).await;
+    create(&kafka, "state.hurried", 1, &[]).await;
+    let other = client("writer", &broker);
+    for n in 0..20 {
+        put(&other, &topic, &format!("new{n:02}"), n).await;
+    }
+    let new: Vec<_> = (0..20).map(|n| (format!("new{n:02}"), n)).collect();
+    let anew = || held(&view) == new && view.status().is_ready();
+    eventually("the view holds what the new topic holds", Duration::from_secs(60), anew).await;
+    let told = async { while !matches!(changes.next().await, Some(StateChange::Cleared)) {} };
+    tokio::time::timeout(SOON, told).await.expect("it is told that the view began anew");
+    put_seen(&other, &topic, &view, "newer", 2).await;
 }

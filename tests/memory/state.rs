@@ -273,6 +273,53 @@ async fn partitions_that_are_added_are_read_too_and_the_younger_record_of_a_key_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_topic_made_anew_with_more_records_than_were_read_is_read_anew() {
+    let latency = std::time::Duration::from_millis(20);
+    let broker = MemoryBroker::builder().latency(latency, latency).build();
+    create(&broker, Profiles::NAME, Cleanup::Compact);
+    let (away, client) = (broker.client("users").unwrap(), broker.client("users").unwrap());
+    for n in 0..6 {
+        put(&client, &format!("old{n}"), n).await;
+    }
+    let view = start(&away).await;
+    let mut changes = view.changes();
+    // The view does not see it go, nor the new one while it is short.
+    broker.inject(Fault::Isolated { client: 0, lasts: secs(5) });
+    broker.delete_topic(&Profiles::NAME);
+    create(&broker, Profiles::NAME, Cleanup::Compact);
+    for n in 0..60 {
+        put(&client, &format!("new{n:02}"), n).await;
+    }
+    assert_eq!(view.status().counts().begun_anew(), 0);
+    let ends = broker.ends(&Profiles::NAME);
+    assert!(ends.iter().all(|(_, end)| *end > 6), "no end goes back: {ends:?}");
+    let began = Instant::now();
+    while view.status().counts().begun_anew() == 0 {
+        assert!(began.elapsed() < secs(15), "{:?}", view.status());
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    assert!(!view.status().is_caught_up() && !view.status().is_ready());
+    view.caught_up().await.unwrap();
+    let new: Vec<_> = (0..60).map(|n| (format!("new{n:02}"), n)).collect();
+    assert_eq!((held(&view), view.status().counts().begun_anew()), (new.clone(), 1));
+    while !matches!(changes.next().await.unwrap(), StateChange::Cleared) {}
+    let mut told = Vec::new();
+    while told.len() < 60 {
+        match changes.next().await.unwrap() {
+            StateChange::Put { key, value } => told.push((key.to_string(), value.n)),
+            other => panic!("{other:?}"),
+        }
+    }
+    told.sort();
+    assert_eq!(told, new);
+    // It goes on with the new one, and is not taken for another one again.
+    tokio::time::sleep(secs(60)).await;
+    put(&client, "new00", 100).await;
+    level(&view).await;
+    assert_eq!((view.get("new00").unwrap().n, view.status().counts().begun_anew()), (100, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_key_that_was_removed_after_partitions_were_added_is_in_no_new_view_either() {
     let client = client();
     send(&client, &Profiles::NAME, Some(1), Some("ada"), json("ada", 1)).await;

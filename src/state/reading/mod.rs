@@ -11,8 +11,8 @@ use futures::future::{BoxFuture, select_all};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep_until};
 
-pub(super) use self::look::{Bounds, bounds};
-use self::look::{LOOK, LOOK_AGAIN, Looked};
+use self::look::{Bounds, LOOK, LOOK_AGAIN, Looked};
+pub(super) use self::look::{Start, start};
 use super::error::StateStopped;
 use super::status::{Failing, StateViewStatus};
 use super::store::Store;
@@ -20,7 +20,8 @@ use crate::error::{ErrorClass, chain};
 use crate::event::TopicName;
 use crate::retry::Backoff;
 use crate::transport::{
-    Admin, Offsets, ReadEvent, RecordBatch, TopicPartition, TopicReader, Transport, TransportError,
+    Admin, Offsets, ReadEvent, RecordBatch, TopicId, TopicPartition, TopicReader, Transport,
+    TransportError,
 };
 
 /// Until a reader that has ended is opened again.
@@ -30,6 +31,8 @@ pub(super) struct Reading<V> {
     transport: Arc<dyn Transport>,
     admin: Arc<dyn Admin>,
     topic: TopicName,
+    /// Which topic of that name is read, where the cluster tells it.
+    id: Option<TopicId>,
     store: Arc<Store<V>>,
     places: BTreeMap<TopicPartition, Place>,
     open: Vec<Open>,
@@ -41,8 +44,8 @@ pub(super) struct Reading<V> {
     looking: Option<BoxFuture<'static, Looked>>,
     /// Whether it is to begin anew.
     anew: bool,
-    /// Looks in a row that found an end before what was read.
-    back: u32,
+    /// Looks in a row that found another topic: another id, or an end before what was read.
+    other: u32,
 }
 
 /// How far a partition was read.
@@ -74,12 +77,13 @@ impl<V: DeserializeOwned + Send + Sync + 'static> Reading<V> {
         transport: Arc<dyn Transport>,
         topic: TopicName,
         store: Arc<Store<V>>,
-        bounds: Bounds,
+        Start { id, bounds }: Start,
     ) -> Result<Self, TransportError> {
         let mut reading = Self {
             admin: transport.admin(),
             transport,
             topic,
+            id,
             store,
             places: BTreeMap::new(),
             open: Vec::new(),
@@ -89,7 +93,7 @@ impl<V: DeserializeOwned + Send + Sync + 'static> Reading<V> {
             look_at: Instant::now() + LOOK,
             looking: None,
             anew: false,
-            back: 0,
+            other: 0,
         };
         let from = reading.note(bounds);
         reading.read(from)?;
@@ -177,6 +181,7 @@ impl<V: DeserializeOwned + Send + Sync + 'static> Reading<V> {
         self.closed.extend(partitions);
         self.reopened = self.reopened.saturating_add(1);
         self.reopen_at.get_or_insert_with(|| Instant::now() + REOPEN.delay(self.reopened));
+        self.look_soon();
     }
 
     fn reopen(&mut self) -> Result<(), StateStopped> {
@@ -219,8 +224,7 @@ impl<V: DeserializeOwned + Send + Sync + 'static> Reading<V> {
                     self.open[at].refused.get_or_insert_with(Instant::now);
                 }
                 self.fails(Failing::Reader, chain(&error));
-                // To find out soon whether it is over.
-                self.look_at = self.look_at.min(Instant::now() + LOOK_AGAIN);
+                self.look_soon();
             }
             None => {
                 let open = self.open.remove(at);
@@ -233,6 +237,11 @@ impl<V: DeserializeOwned + Send + Sync + 'static> Reading<V> {
             self.open.rotate_left(at + 1);
         }
         Ok(())
+    }
+
+    /// To find out soon whether it is over, and whether the topic is still the same.
+    fn look_soon(&mut self) {
+        self.look_at = self.look_at.min(Instant::now() + LOOK_AGAIN);
     }
 
     fn works(&self) {

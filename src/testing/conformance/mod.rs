@@ -7,12 +7,14 @@
 //! ```
 //! use std::sync::Arc;
 //! use tidings::error::BoxError;
+//! use tidings::event::TopicName;
 //! use tidings::testing::conformance::{ClientSpec, Mortal, Start, Subject, Suite};
 //! use tidings::transport::Transport;
 //! use tidings::transport::memory::{MemoryBroker, MemoryConfig, OffsetReset};
 //!
 //! struct InMemory(MemoryBroker);
 //!
+//! #[async_trait::async_trait]
 //! impl Subject for InMemory {
 //!     fn name(&self) -> &str {
 //!         "memory"
@@ -30,6 +32,11 @@
 //!         let client = self.0.client(&wanted.service)?;
 //!         let killed = client.clone();
 //!         Ok(Some(Mortal { client: Arc::new(client), kill: Box::new(move || killed.kill()) }))
+//!     }
+//!
+//!     async fn delete_topic(&self, topic: &TopicName) -> Result<(), BoxError> {
+//!         self.0.delete_topic(topic);
+//!         Ok(())
 //!     }
 //! }
 //!
@@ -67,7 +74,7 @@
 //! | `delivery` | acknowledged is there, byte for byte, where the acknowledgement says; keys choose partitions |
 //! | `order` | of a key, of a batch, of a partition |
 //! | `payloads`, `headers` | empty, none, any bytes, large, too large |
-//! | `topics` | described, made, and whose time their records carry |
+//! | `topics` | described, made, told apart, and whose time their records carry |
 //! | `groups` | sharing, joining, leaving, dying |
 //! | `followers` | partitions that go where those of another topic go, as retry tiers do |
 //! | `commits` | where the next one begins; what a revoke waits for; what comes too late |

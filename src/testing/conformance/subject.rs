@@ -4,13 +4,17 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
+
 use crate::error::BoxError;
+use crate::event::TopicName;
 use crate::transport::Transport;
 
 /// A broker and the transport that reaches it.
 ///
 /// All clients that one subject makes reach the same broker: what one of them publishes another one
 /// reads.
+#[async_trait]
 pub trait Subject: Send + Sync + 'static {
     /// What stands above its report.
     fn name(&self) -> &str;
@@ -49,6 +53,15 @@ pub trait Subject: Send + Sync + 'static {
     fn mortal(&self, wanted: &ClientSpec) -> Result<Option<Mortal>, BoxError> {
         let _ = wanted;
         Ok(None)
+    }
+
+    /// Deletes a topic, for which transports have no call. Default: it fails; declare
+    /// [`Capability::Deletion`] as lacking then.
+    ///
+    /// # Errors
+    /// When the topic cannot be deleted; the behaviour fails with it.
+    async fn delete_topic(&self, topic: &TopicName) -> Result<(), BoxError> {
+        Err(format!("the subject has no way to delete {topic}").into())
     }
 }
 
@@ -109,6 +122,10 @@ pub enum Capability {
     SizeLimit,
     /// Topics have properties that are set when they are made, and the broker says them.
     TopicProperties,
+    /// Each topic has an id, which tells it from others of its name.
+    TopicIds,
+    /// The subject can delete topics.
+    Deletion,
     /// Topics can keep the broker's append time.
     AppendTime,
     /// Topics keep the time that the producer said.
@@ -142,6 +159,8 @@ impl fmt::Display for Capability {
             Self::EmptyKeys => "empty keys",
             Self::SizeLimit => "size limit",
             Self::TopicProperties => "topic properties",
+            Self::TopicIds => "topic ids",
+            Self::Deletion => "deletion of topics",
             Self::AppendTime => "append time",
             Self::ProducerTime => "producer time",
             Self::StartAtLatest => "start at latest",

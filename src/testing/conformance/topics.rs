@@ -3,10 +3,11 @@
 use std::slice;
 
 use super::behaviour::{Failure, Verdict, declare, holds, same};
-use super::trial::{Trial, at, numbered, numbers_of};
+use super::trial::{Client, Trial, at, numbered, numbers_of};
 use crate::clock::{Millis, millis};
 use crate::error::ErrorClass;
-use crate::transport::{NewTopic, Timestamp, TopicProperty};
+use crate::event::TopicName;
+use crate::transport::{NewTopic, Timestamp, TopicId, TopicProperty};
 
 declare! { "topics":
     missing = "a topic that is not there is described as none",
@@ -17,6 +18,8 @@ declare! { "topics":
     properties [TopicProperties] = "a topic is made with the properties and copies that were asked for, and says them",
     impossible [TopicProperties] = "a topic with a property that cannot be is not made, and is named",
     brokers [TopicProperties] = "the cluster says how many copies it can hold",
+    ids [TopicIds] = "a topic says the same id to each client, another topic another one, a missing one none",
+    anew [TopicIds, Deletion] = "a topic that was deleted and made anew has another id",
     append_time [AppendTime] = "a topic that keeps append time says so, and its records carry it",
     producer_time [ProducerTime] = "another topic's records carry the producer's time",
 }
@@ -134,6 +137,41 @@ async fn brokers(trial: &Trial) -> Verdict {
     let made = client.admin().create(slice::from_ref(&new), trial.limits().patience).await;
     holds("more copies than brokers are refused", made.is_err(), brokers + 1)?;
     same("the description", None, trial.describe(&client, &name).await?)
+}
+
+async fn id_of(trial: &Trial, client: &Client, topic: &TopicName) -> Verdict<Option<TopicId>> {
+    let id = client.admin().topic_id(topic, trial.limits().patience).await;
+    id.map_err(Failure::of("a topic's id is asked for"))
+}
+
+async fn ids(trial: &Trial) -> Verdict {
+    let (client, other) = (trial.client()?, trial.client()?);
+    let missing = trial.topic_name("missing")?;
+    same("the id of a topic that is missing", None, id_of(trial, &client, &missing).await?)?;
+    let topic = trial.topic(&client, "ids", 1).await?;
+    let id = id_of(trial, &client, &topic).await?;
+    holds("a topic has an id", id.is_some(), &id)?;
+    trial.send(&client, &numbered(&topic, 0, 1)).await?;
+    for asked in [&client, &other] {
+        same("its id", &id, &id_of(trial, asked, &topic).await?)?;
+    }
+    let second = trial.topic(&client, "second", 1).await?;
+    let second = id_of(trial, &client, &second).await?;
+    holds("another topic has another id", second.is_some() && second != id, (&id, &second))
+}
+
+async fn anew(trial: &Trial) -> Verdict {
+    let (client, other) = (trial.client()?, trial.client()?);
+    let topic = trial.topic(&client, "anew", 1).await?;
+    let before = id_of(trial, &client, &topic).await?;
+    holds("a topic has an id", before.is_some(), &before)?;
+    trial.delete(&client, &topic).await?;
+    same("the id of a topic that is gone", None, id_of(trial, &client, &topic).await?)?;
+    let again = NewTopic { partitions: Some(1), ..NewTopic::new(topic.clone()) };
+    trial.make(&client, again).await?;
+    let after = id_of(trial, &client, &topic).await?;
+    holds("the new one has another", after.is_some() && after != before, (&before, &after))?;
+    same("its id, as another client is told", after, id_of(trial, &other, &topic).await?)
 }
 
 async fn append_time(trial: &Trial) -> Verdict {

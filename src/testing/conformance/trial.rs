@@ -130,6 +130,23 @@ impl Trial {
         }
     }
 
+    /// Deletes a topic, and waits until it is gone.
+    pub(super) async fn delete(&self, client: &Client, topic: &TopicName) -> Verdict {
+        let deleted = self.subject.delete_topic(topic).await;
+        deleted.map_err(|error| Failure::new(format!("a topic is deleted: {error}")))?;
+        let deadline = Instant::now() + self.limits.patience;
+        while self.describe(client, topic).await?.is_some() {
+            if Instant::now() > deadline {
+                let within = self.limits.patience;
+                let what =
+                    format!("expected a topic that was deleted to be gone within {within:?}");
+                return Err(Failure::new(what));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
     pub(super) async fn describe(
         &self,
         client: &Client,

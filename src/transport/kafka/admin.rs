@@ -6,20 +6,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rdkafka::ClientConfig;
-use rdkafka::admin::{
-    AdminClient, AdminOptions, ConfigEntry, ConfigResource, ConfigSource, ResourceSpecifier,
-    TopicReplication,
-};
+use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier, TopicReplication};
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
-use rdkafka::metadata::{Metadata, MetadataTopic};
+use rdkafka::metadata::Metadata;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode as Code;
 
+use super::answers::{is_missing, partitions, properties, shape};
 use super::embedded::EmbeddedBroker;
 use super::errors::{class, transport_error};
-use super::ffi::questions::Place;
 use super::ffi::{self, questions};
 use super::log::ClientLog;
 use super::producer::KafkaProducer;
@@ -27,7 +24,7 @@ use crate::error::ErrorClass;
 use crate::event::TopicName;
 use crate::transport::{
     Admin, GroupDescription, GroupListing, GroupMemberDescription, NewTopic, Offsets, Position,
-    TopicDescription, TopicPartition, TopicProperty, TransportError,
+    TopicDescription, TopicId, TopicPartition, TopicProperty, TransportError,
 };
 
 /// Partitions of a topic that the embedded broker makes and nobody said a number for.
@@ -212,44 +209,6 @@ impl KafkaAdmin {
     }
 }
 
-fn properties(config: ConfigResource) -> BTreeMap<String, TopicProperty> {
-    let set = |entry: &ConfigEntry| entry.source == ConfigSource::DynamicTopic;
-    config
-        .entries
-        .into_iter()
-        .filter_map(|entry| {
-            let set = set(&entry);
-            Some((entry.name, TopicProperty { value: entry.value?, set }))
-        })
-        .collect()
-}
-
-fn partitions(places: &[Place]) -> Vec<TopicPartition> {
-    let partition = |place: &Place| {
-        let topic = TopicName::new(place.topic.as_str()).expect("a broker has only legal topics");
-        TopicPartition { topic, partition: place.partition }
-    };
-    places.iter().map(partition).collect()
-}
-
-/// Partitions and copies of a topic, where it is there.
-fn shape(topic: &MetadataTopic) -> Result<Option<(i32, i32)>, TransportError> {
-    match topic.error().map(Code::from) {
-        None => {
-            let partitions = i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX);
-            let copies = topic.partitions().iter().map(|partition| partition.replicas().len());
-            let copies = copies.min().and_then(|copies| i32::try_from(copies).ok());
-            Ok(copies.map(|copies| (partitions, copies)))
-        }
-        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => Ok(None),
-        Some(code) => Err(TransportError {
-            what: format!("topic {} cannot be looked at: {code}", topic.name()),
-            class: class(code),
-            source: None,
-        }),
-    }
-}
-
 #[async_trait]
 impl Admin for KafkaAdmin {
     async fn describe(
@@ -284,6 +243,29 @@ impl Admin for KafkaAdmin {
             }
         };
         Ok(found.into_iter().map(|found| found.map(&mut describe)).collect())
+    }
+
+    async fn topic_id(
+        &self,
+        topic: &TopicName,
+        within: Duration,
+    ) -> Result<Option<TopicId>, TransportError> {
+        // The embedded broker does not know the question.
+        if self.embedded.is_some() {
+            return Ok(None);
+        }
+        let name = topic.clone();
+        let question = move |client: &Client<_>| questions::topic_id(client, name.as_str(), within);
+        match self.asked(within, question).await? {
+            Ok(id) => Ok(id.map(TopicId::new)),
+            Err(code) if class(code) == ErrorClass::Retriable && !is_missing(code) => {
+                Err(self.refused(&format!("the id of topic {topic}"), code))
+            }
+            Err(code) => {
+                tracing::debug!(%topic, %code, "the cluster does not tell the topic's id");
+                Ok(None)
+            }
+        }
     }
 
     async fn create(&self, topics: &[NewTopic], within: Duration) -> Result<(), TransportError> {

@@ -12,6 +12,7 @@
 //! ```
 
 mod admin;
+mod answers;
 pub mod config;
 mod embedded;
 mod ends;

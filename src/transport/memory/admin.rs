@@ -13,7 +13,7 @@ use crate::error::ErrorClass;
 use crate::event::TopicName;
 use crate::transport::{
     Admin, GroupDescription, GroupListing, GroupMemberDescription, NewTopic, Offsets, Position,
-    TopicDescription, TopicPartition, TransportError,
+    TopicDescription, TopicId, TopicPartition, TransportError,
 };
 
 /// How many brokers it says there are: enough for the copies that services declare.
@@ -62,6 +62,16 @@ impl Admin for MemoryAdmin {
             };
             topics.iter().map(|topic| state.topic_config(topic).map(describe)).collect()
         }))
+    }
+
+    async fn topic_id(
+        &self,
+        topic: &TopicName,
+        within: Duration,
+    ) -> Result<Option<TopicId>, TransportError> {
+        self.reach(within, "ask for a topic's id").await?;
+        let id = self.shared.update(|state, _| state.topic_id(topic));
+        Ok(id.map(|id| TopicId::new(id.to_string())))
     }
 
     async fn create(&self, topics: &[NewTopic], within: Duration) -> Result<(), TransportError> {

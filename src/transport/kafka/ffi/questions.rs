@@ -180,6 +180,44 @@ pub(in super::super) fn committed<C: ClientContext>(
     })
 }
 
+/// A topic's id, as Kafka's tools write it; `None` where the broker, or the topic, has none.
+///
+/// # Errors
+/// The code says why the broker did not answer, or does not tell it.
+pub(in super::super) fn topic_id<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    within: Duration,
+) -> Answer<Option<String>> {
+    let name = CString::new(topic).map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
+    let mut names = [name.as_ptr()];
+    let operation = Operation::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
+    // SAFETY: as above; the names are copied into the collection, and that during the call.
+    let ask = |options, queue| unsafe {
+        let topics = sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
+        sys::rd_kafka_DescribeTopics(client.native_ptr(), topics, options, queue);
+        sys::rd_kafka_TopicCollection_destroy(topics);
+    };
+    question(client, operation, within, ask, |event| {
+        let mut count = 0;
+        // SAFETY: the event answers this question and is alive; what is read of it is copied.
+        unsafe {
+            let result = sys::rd_kafka_event_DescribeTopics_result(event);
+            let topics = sys::rd_kafka_DescribeTopics_result_topics(result, &mut count);
+            if count == 0 {
+                return Ok(None);
+            }
+            check(sys::rd_kafka_TopicDescription_error(*topics))?;
+            let id = sys::rd_kafka_TopicDescription_topic_id(*topics);
+            // A broker that knows no ids leaves all of its bits at zero.
+            let none = id.is_null()
+                || sys::rd_kafka_Uuid_most_significant_bits(id) == 0
+                    && sys::rd_kafka_Uuid_least_significant_bits(id) == 0;
+            Ok((!none).then(|| text(sys::rd_kafka_Uuid_base64str(id))))
+        }
+    })
+}
+
 /// Offsets of partitions, asked for by a time in milliseconds, or as librdkafka's first (-2) or next (-1)
 /// one. A time behind the last record's answers -1.
 ///

@@ -261,6 +261,12 @@ impl Group {
         });
     }
 
+    /// A topic was deleted: where the group stood in it is forgotten.
+    pub(crate) fn forget_topic(&mut self, topic: &TopicName) {
+        self.committed.retain(|tp, _| tp.topic != *topic);
+        self.begun.retain(|tp, _| tp.topic != *topic);
+    }
+
     /// Notes where a partition without a committed offset is begun.
     pub(crate) fn begin(&mut self, tp: TopicPartition, offset: i64) {
         self.paused.remove(&tp);

@@ -138,6 +138,11 @@ impl MemoryBroker {
         self.0.update(|state, _| state.create_topic(name, config));
     }
 
+    /// Deletes a topic with its records, and what groups have committed of it.
+    pub fn delete_topic(&self, topic: &TopicName) {
+        self.0.update(|state, _| state.delete_topic(topic));
+    }
+
     /// Gives a topic more partitions; fewer than it has change nothing.
     pub fn add_partitions(&self, topic: &TopicName, partitions: i32) {
         self.0.update(|state, _| state.add_partitions(topic, partitions));

@@ -34,6 +34,8 @@ pub(crate) struct State {
     base: Millis,
     rng: fastrand::Rng,
     topics: BTreeMap<TopicName, Topic>,
+    /// How many topics were made.
+    topic_ids: u64,
     groups: BTreeMap<String, Group>,
     transactions: TransactionTable,
     faults: Faults,
@@ -53,6 +55,7 @@ pub(crate) struct State {
 }
 
 struct Topic {
+    id: u64,
     config: TopicConfig,
     logs: Vec<Log>,
 }
@@ -105,6 +108,7 @@ impl State {
             config,
             started: now,
             topics: BTreeMap::new(),
+            topic_ids: 0,
             groups: BTreeMap::new(),
             transactions: TransactionTable::default(),
             faults: Faults::default(),

@@ -9,11 +9,25 @@ use crate::transport::{Received, TopicPartition};
 impl State {
     pub(crate) fn create_topic(&mut self, name: TopicName, config: TopicConfig) {
         let count = usize::try_from(config.partitions.max(1)).unwrap_or(1);
-        self.topics.entry(name).or_insert_with(|| Topic {
-            config,
-            logs: std::iter::repeat_with(Log::default).take(count).collect(),
+        let ids = &mut self.topic_ids;
+        self.topics.entry(name).or_insert_with(|| {
+            *ids += 1;
+            let logs = std::iter::repeat_with(Log::default).take(count).collect();
+            Topic { id: *ids, config, logs }
         });
         self.balance();
+    }
+
+    /// Deletes a topic, and what groups have committed of it.
+    pub(crate) fn delete_topic(&mut self, name: &TopicName) {
+        if self.topics.remove(name).is_some() {
+            self.groups.values_mut().for_each(|group| group.forget_topic(name));
+            self.balance();
+        }
+    }
+
+    pub(crate) fn topic_id(&self, name: &TopicName) -> Option<u64> {
+        self.topics.get(name).map(|topic| topic.id)
     }
 
     pub(crate) fn add_partitions(&mut self, topic: &TopicName, partitions: i32) {
