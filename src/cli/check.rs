@@ -10,7 +10,7 @@ use crate::event::TopicName;
 use crate::retry::Tier;
 use crate::transport::kafka::{Kafka, client_version};
 use crate::transport::{
-    Admin, TopicDescription, TopicDifferences, TopicNeed, TopicsError, Transport as _,
+    Admin, TopicDescription, TopicDifferences, TopicNeed, TopicsError, Transport as _, advised,
 };
 
 /// One thing that was looked at.
@@ -119,13 +119,9 @@ fn as_needed(checked: Result<Vec<TopicName>, TopicsError>) -> Result<String, Cli
             let made: Vec<_> = made.iter().map(TopicName::as_str).collect();
             Ok(format!("its start makes {}", made.join(", ")))
         }
-        Err(TopicsError::NotAsNeeded { problems, .. }) => Err(CliError::new(
-            Exit::Refused,
-            format!(
-                "it cannot start: {}; `create-topic` makes what is missing",
-                problems.join("; ")
-            ),
-        )),
+        Err(TopicsError::NotAsNeeded { problems, .. }) => {
+            Err(CliError::new(Exit::Refused, format!("it cannot start: {}", advised(&problems))))
+        }
         Err(error) => {
             let error = CliError::from(error);
             Err(CliError::new(error.exit, format!("it cannot start: {}", error.text)))

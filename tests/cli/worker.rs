@@ -388,6 +388,7 @@ fn a_check_says_what_keeps_consumers_and_workers_from_starting() {
     };
     let (ok, text) = row("worker reports");
     assert!(!ok && text.contains("visits.quarantine is not there"), "{text}");
+    assert!(text.contains("(create what is missing: `create-topics`"), "{text}");
     let (ok, text) = row("consumer mails");
     for missing in ["reports.retry.5s is not there", "reports.dlq is not there"] {
         assert!(!ok && text.contains(missing), "{text}");
