@@ -101,8 +101,19 @@ impl Consumer {
             .collect()
     }
 
+    /// The topics that it reads: main topics and their retry tiers.
+    pub(crate) fn topics_read(&self) -> Vec<TopicName> {
+        self.topics.all().cloned().collect()
+    }
+
+    /// What is done about topics at start.
+    #[cfg(feature = "cli")]
+    pub(crate) fn topic_setup(&self) -> TopicSetup {
+        self.setup
+    }
+
     /// What the topics that it reads and those that its handlers write to have to be.
-    fn needs(&self) -> Vec<TopicNeed> {
+    pub(crate) fn needs(&self) -> Vec<TopicNeed> {
         let mut needs = self.topics.needs();
         for need in &self.writes {
             if !needs.iter().any(|other| other.name == need.name) {

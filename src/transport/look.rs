@@ -98,6 +98,18 @@ impl Look {
         }
     }
 
+    /// What a topic would be made as, as far as it is known before its main topic is there.
+    pub(crate) fn new_topic(&self, looked: &Looked, setup: TopicSetup) -> NewTopic {
+        let (partitions, replication) = defaults(setup);
+        let new = looked.as_declared();
+        let like = looked.need.like.as_ref().and_then(|main| self.partitions_of(main, setup));
+        NewTopic {
+            partitions: like.or(new.partitions).or(partitions),
+            replication: new.replication.or(replication),
+            ..new
+        }
+    }
+
     /// Makes what is missing, and looks until it is there. What somebody else has made meanwhile stays as it is.
     pub(crate) async fn make(
         &mut self,
@@ -105,21 +117,13 @@ impl Look {
         setup: TopicSetup,
         within: Duration,
     ) -> Result<(), TopicsError> {
-        let (partitions, replication) = defaults(setup);
         // Main topics first: a retry topic is made with as many partitions as its main topic has.
         for mains in [true, false] {
             let missing = self.0.iter().filter(|looked| looked.is.is_none());
-            let new = missing.filter(|looked| looked.need.like.is_none() == mains).map(|looked| {
-                let new = looked.as_declared();
-                let like = looked.need.like.as_ref();
-                let like = like.and_then(|main| self.partitions_of(main, setup));
-                NewTopic {
-                    partitions: like.or(new.partitions).or(partitions),
-                    replication: new.replication.or(replication),
-                    ..new
-                }
-            });
-            let new: Vec<_> = new.collect();
+            let new: Vec<_> = missing
+                .filter(|looked| looked.need.like.is_none() == mains)
+                .map(|looked| self.new_topic(looked, setup))
+                .collect();
             if !new.is_empty() {
                 let names: Vec<_> = new.iter().map(|topic| topic.name.as_str()).collect();
                 tracing::info!(topics = names.join(" "), "creating topics");

@@ -5,7 +5,7 @@
 mod admin;
 mod differences;
 mod groups;
-mod look;
+pub(crate) mod look;
 mod observer;
 mod problems;
 mod producer;
@@ -38,6 +38,7 @@ pub use source::{
 pub use topics::{TopicNeed, TopicSetup, TopicsError, prepare_topics};
 pub use transaction::{GroupMember, TransactionError, Transactions};
 
+pub(crate) use self::groups::lag_of;
 #[cfg(feature = "cli")]
 pub(crate) use self::{look::Look, problems::advised};
 use crate::clock::BrokerClock;
