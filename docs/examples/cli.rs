@@ -8,7 +8,7 @@ use tidings::cli::{self, App};
 
 use super::topics::Accounts;
 
-/// `accounts check`, `accounts create-topic crm.accounts.v1`, `accounts lag`, …
+/// `accounts check`, `accounts create-topics`, `accounts lag`, …
 pub fn commands(arguments: Vec<OsString>) -> ExitCode {
     cli::run_from(App::new("accounts").topic::<Accounts>(), arguments)
 }
