@@ -12,7 +12,7 @@ fn app() -> App {
     App::new("accounts").topic::<Accounts>()
 }
 
-/// `accounts check`, `accounts create-topic crm.accounts.v1`, `accounts lag`, …
+/// `accounts check`, `accounts create-topics`, `accounts lag`, …
 pub fn main() -> ExitCode {
     cli::run(app())
 }

@@ -7,8 +7,9 @@ use super::args::RunWorkers;
 use super::error::CliError;
 use crate::consumer::Consumer;
 use crate::error::{BoxError, chain};
-use crate::event::{Profile, TopicSpec};
+use crate::event::{IntegrationEvent, Profile, TopicName, TopicSpec};
 use crate::topic::Topic;
+use crate::transport::TopicNeed;
 use crate::transport::kafka::{EmbeddedBroker, Kafka, KafkaConfig};
 use crate::worker::Worker;
 
@@ -21,6 +22,8 @@ type Build<T> = Arc<dyn Fn(&Kafka) -> Result<T, BoxError> + Send + Sync>;
 pub struct App {
     pub(super) name: String,
     pub(super) topics: Vec<TopicSpec>,
+    /// Topics of which only the name is known.
+    pub(super) named: Vec<TopicName>,
     pub(super) profiles: Vec<Profile>,
     pub(super) config: Option<KafkaConfig>,
     pub(super) embedded: Option<EmbeddedBroker>,
@@ -34,6 +37,7 @@ impl App {
         Self {
             name: name.into(),
             topics: Vec::new(),
+            named: Vec::new(),
             profiles: Profile::all().into(),
             config: None,
             embedded: None,
@@ -42,7 +46,7 @@ impl App {
         }
     }
 
-    /// Adds a topic that is a type: `check` compares it, `create-topic` makes it as it is declared.
+    /// Adds a topic that is a type: `check` compares it, `create-topics` makes it as it is declared.
     #[must_use]
     pub fn topic<T: Topic>(self) -> Self {
         self.topics([T::spec()])
@@ -52,6 +56,21 @@ impl App {
     #[must_use]
     pub fn topics(mut self, topics: impl IntoIterator<Item = TopicSpec>) -> Self {
         self.topics.extend(topics);
+        self
+    }
+
+    /// Adds the topics of an event that this binary publishes, as far as they are declared as they are declared.
+    #[must_use]
+    pub fn publishes<E: IntegrationEvent>(mut self) -> Self {
+        for need in TopicNeed::of::<E>() {
+            match need.declared {
+                Some(spec) if self.topics.contains(&spec) => {}
+                Some(spec) => self.topics.push(spec),
+                None if self.named.contains(&need.name) => {}
+                None => self.named.push(need.name),
+            }
+        }
+        self.named.retain(|name| self.topics.iter().all(|spec| spec.name() != name));
         self
     }
 
@@ -122,6 +141,18 @@ impl App {
         }
         let is_wanted = |name: &&str| wanted.all || wanted.names.iter().any(|w| w == name);
         Ok(known.into_iter().filter(is_wanted).collect())
+    }
+
+    /// The consumers and workers, each as a consumer, and why one cannot be built.
+    pub(super) fn built(&self, kafka: &Kafka) -> Vec<(String, Result<Consumer, CliError>)> {
+        let consumers = self
+            .consumers
+            .iter()
+            .map(|(name, _)| (format!("consumer {name}"), self.consumer_named(name, kafka)));
+        let workers = self.workers.iter().map(|(name, _)| {
+            (format!("worker {name}"), self.worker_named(name, kafka).map(Consumer::from))
+        });
+        consumers.chain(workers).collect()
     }
 
     pub(super) fn worker_named(&self, name: &str, kafka: &Kafka) -> Result<Worker, CliError> {

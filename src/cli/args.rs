@@ -63,16 +63,18 @@ pub(super) enum Command {
     },
     /// Makes a topic. One that is there is compared and stays as it is.
     CreateTopic(CreateTopic),
+    /// Makes all topics that this binary needs and that are missing. One that is there is compared and stays as it is.
+    CreateTopics(CreateTopics),
     /// Shows a topic's records.
     Consume(Consume),
-    /// Sends records, one for each line of JSON.
+    /// Sends records, one for each line of JSON: its payload, or all of a record.
     Produce(Produce),
     /// Lists the groups, or the members of one.
     Groups {
         /// Only this group, with its members.
         group: Option<String>,
     },
-    /// Shows how far groups have come, retry topics included.
+    /// Shows how far groups have come, retry topics included. Where nothing is committed, all that lies there is left.
     Lag {
         /// Only this group.
         group: Option<String>,
@@ -122,6 +124,19 @@ pub(super) struct CreateTopic {
     pub(super) config: Vec<Pair>,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct CreateTopics {
+    /// Makes nothing, and says what would be made.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Partitions of what nothing is declared about. Else what a consumer says that makes its topics, else the broker.
+    #[arg(long, value_parser = clap::value_parser!(i32).range(1..))]
+    pub(super) partitions: Option<i32>,
+    /// Copies of what nothing is declared about. Else what a consumer says that makes its topics, else the broker.
+    #[arg(long, value_parser = clap::value_parser!(i32).range(1..))]
+    pub(super) replication: Option<i32>,
+}
+
 /// [`TopicKind`] as an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Kind {
@@ -162,9 +177,18 @@ pub(super) struct Consume {
     /// How records are written. `--output json` is `--format json`.
     #[arg(long, value_enum, default_value_t = Format::Pretty)]
     pub(super) format: Format,
-    /// With their headers.
+    /// With their headers, which JSON always has.
     #[arg(long)]
     pub(super) headers: bool,
+}
+
+/// What a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LineFormat {
+    /// A payload, in JSON.
+    Payload,
+    /// A record with key, payload and headers, as `consume --format json` writes it.
+    Json,
 }
 
 /// How records are written.
@@ -198,13 +222,19 @@ pub(super) struct RunWorkers {
 pub(super) struct Produce {
     /// The topic.
     pub(super) topic: TopicName,
+    /// What a line is.
+    #[arg(long, value_enum, default_value_t = LineFormat::Payload)]
+    pub(super) format: LineFormat,
+    /// Leaves out the headers of this name, in which a `*` stands for anything. May be repeated.
+    #[arg(long = "without-header", value_name = "NAME")]
+    pub(super) without_headers: Vec<String>,
     /// The key of every record.
     #[arg(long, conflicts_with = "key_field")]
     pub(super) key: Option<String>,
     /// The field of each line whose text or number is its key.
     #[arg(long)]
     pub(super) key_field: Option<String>,
-    /// A header of every record, `name=value`. May be repeated.
+    /// A header of every record, behind those of the line, `name=value`. May be repeated.
     #[arg(long = "header", value_name = "NAME=VALUE")]
     pub(super) headers: Vec<Pair>,
     /// The file to read, no pipe; standard input where none is said. A file is read to its end before the first

@@ -5,12 +5,11 @@ use serde_json::{Value, json};
 use super::connect::{Session, wrong};
 use super::error::{CliError, Exit};
 use super::out::Out;
-use crate::consumer::Consumer;
 use crate::event::TopicName;
 use crate::retry::Tier;
-use crate::transport::kafka::{Kafka, client_version};
+use crate::transport::kafka::client_version;
 use crate::transport::{
-    Admin, TopicDescription, TopicDifferences, TopicNeed, TopicsError, Transport as _,
+    Admin, TopicDescription, TopicDifferences, TopicNeed, TopicsError, Transport as _, advised,
 };
 
 /// One thing that was looked at.
@@ -63,8 +62,7 @@ async fn look(session: &Session, findings: &mut Vec<Finding>) {
         Err(error) => return find("client", Err(error)),
     };
     let admin = kafka.admin();
-    let built = built(session, &kafka);
-    let consumers = built.into_iter().filter_map(|(what, built)| match built {
+    let consumers = session.app.built(&kafka).into_iter().filter_map(|(what, built)| match built {
         Ok(consumer) => Some((what, consumer)),
         Err(error) => {
             find(&what, Err(error));
@@ -98,19 +96,6 @@ async fn look(session: &Session, findings: &mut Vec<Finding>) {
     }
 }
 
-/// The binary's consumers and workers, and why one cannot be built.
-fn built(session: &Session, kafka: &Kafka) -> Vec<(String, Result<Consumer, CliError>)> {
-    let app = &session.app;
-    let consumers = app
-        .consumers
-        .iter()
-        .map(|(name, _)| (format!("consumer {name}"), app.consumer_named(name, kafka)));
-    let workers = app.workers.iter().map(|(name, _)| {
-        (format!("worker {name}"), app.worker_named(name, kafka).map(Consumer::from))
-    });
-    consumers.chain(workers).collect()
-}
-
 /// Whether a consumer could start, as far as its topics go.
 fn as_needed(checked: Result<Vec<TopicName>, TopicsError>) -> Result<String, CliError> {
     match checked {
@@ -119,13 +104,9 @@ fn as_needed(checked: Result<Vec<TopicName>, TopicsError>) -> Result<String, Cli
             let made: Vec<_> = made.iter().map(TopicName::as_str).collect();
             Ok(format!("its start makes {}", made.join(", ")))
         }
-        Err(TopicsError::NotAsNeeded { problems, .. }) => Err(CliError::new(
-            Exit::Refused,
-            format!(
-                "it cannot start: {}; `create-topic` makes what is missing",
-                problems.join("; ")
-            ),
-        )),
+        Err(TopicsError::NotAsNeeded { problems, .. }) => {
+            Err(CliError::new(Exit::Refused, format!("it cannot start: {}", advised(&problems))))
+        }
         Err(error) => {
             let error = CliError::from(error);
             Err(CliError::new(error.exit, format!("it cannot start: {}", error.text)))
@@ -152,7 +133,7 @@ async fn topics(session: &Session, admin: &dyn Admin) -> Result<Vec<Finding>, Cl
             None => Err(CliError::new(
                 Exit::Refused,
                 format!(
-                    "it is not there; `{} create-topic {}` makes it",
+                    "it is not there; `{0} create-topics` makes all that are missing, `{0} create-topic {1}` this one",
                     session.app.name,
                     spec.name()
                 ),
@@ -164,6 +145,12 @@ async fn topics(session: &Session, admin: &dyn Admin) -> Result<Vec<Finding>, Cl
             }
         });
         findings.push(Finding { what, result });
+    }
+    for name in &session.app.named {
+        let there = of(name).map(|_| "it is there".to_owned());
+        let missing = || format!("it is not there; `{} create-topics` makes it", session.app.name);
+        let result = there.ok_or_else(|| CliError::new(Exit::Refused, missing()));
+        findings.push(Finding { what: format!("topic {name}"), result });
     }
     for (name, is) in &there {
         let main = main_topic(name).and_then(|main| Some((of(&main)?, main)));

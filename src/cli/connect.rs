@@ -7,9 +7,10 @@ use tokio::sync::watch;
 
 use super::App;
 use super::args::Options;
-use super::error::{CliError, Exit};
+use super::error::{Answered, CliError, Exit};
 use crate::error::chain;
 use crate::event::TopicName;
+use crate::retry::format_duration;
 use crate::transport::kafka::config::InvalidKafkaConfig;
 use crate::transport::kafka::{ConnectError, Kafka, KafkaConfig};
 use crate::transport::{Admin, TopicDescription, Transport};
@@ -92,6 +93,28 @@ impl Session {
 
     pub(super) fn admin(&self) -> Result<Arc<dyn Admin>, CliError> {
         Ok(self.connect()?.admin())
+    }
+
+    /// An error with the address of the brokers, where they are what is wrong.
+    pub(super) fn addressed(&self, error: CliError) -> CliError {
+        if error.exit != Exit::NoBroker {
+            return error;
+        }
+        let Ok(config) = self.config() else { return error };
+        let mut servers = config.connection().bootstrap_servers.to_string();
+        if let (true, Some(broker)) = (servers.is_empty(), &self.app.embedded) {
+            servers = broker.bootstrap_servers().to_owned();
+        }
+        let (text, app) = (&error.text, &self.app.name);
+        let text = match error.answered {
+            Answered::Yes => format!("{servers}: {text}"),
+            Answered::NotInTime => {
+                let within = format_duration(self.within());
+                format!("no answer from {servers} within {within}: {text}")
+            }
+            Answered::NotAsTold => format!("no answer from {servers}: {text}"),
+        };
+        error.told(format!("{text}; `{app} check` says more"))
     }
 
     /// A topic that has to be there.

@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::args::{Consume, Format};
 use super::connect::Session;
 use super::error::{CliError, Exit};
-use super::format::{as_json, pretty};
+use super::format::pretty;
 use super::out::Out;
+use super::records::as_json;
 use crate::event::TopicName;
 use crate::transport::{
     Admin, Offsets, Position, ReadEvent, Received, RecordBatch, SourceEvent, Subscription,
@@ -91,7 +92,7 @@ impl Writer<'_> {
 
     fn write(&mut self, record: &Received) -> Result<(), CliError> {
         match self.form {
-            Format::Json => self.out.json_line(&as_json(record, self.headers))?,
+            Format::Json => self.out.line(&as_json(record)?)?,
             Format::Pretty => self.out.line(&pretty(record, self.headers))?,
             Format::Raw => self.out.bytes(record.payload.as_deref().unwrap_or_default())?,
         }
@@ -209,7 +210,7 @@ async fn as_member(
                 } else {
                     let error = CliError::from(error);
                     let text = format!("group {group} cannot read {topic}: {}", error.text);
-                    result = Err(CliError::new(error.exit, text));
+                    result = Err(error.told(text));
                 }
             }
             None => result = Err(CliError::new(Exit::Refused, "the client has left the group")),

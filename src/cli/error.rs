@@ -22,18 +22,34 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// Whether somebody answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answered {
+    Yes,
+    /// Nobody did, in the time that each question has.
+    NotInTime,
+    /// Nobody did, for as long as the text says.
+    NotAsTold,
+}
+
 /// A command's end.
 #[derive(Debug)]
 pub(super) struct CliError {
     pub(super) exit: Exit,
     pub(super) text: String,
+    pub(super) answered: Answered,
     /// The reader of the output went away, which is no error.
     quiet: bool,
 }
 
 impl CliError {
     pub(super) fn new(exit: Exit, text: impl Into<String>) -> Self {
-        Self { exit, text: text.into(), quiet: false }
+        Self { exit, text: text.into(), answered: Answered::Yes, quiet: false }
+    }
+
+    /// The same end in other words.
+    pub(super) fn told(self, text: impl Into<String>) -> Self {
+        Self { text: text.into(), ..self }
     }
 
     pub(super) fn input(text: impl Into<String>) -> Self {
@@ -48,6 +64,20 @@ impl CliError {
         Self::new(Exit::Interrupted, "interrupted")
     }
 
+    /// The same, where the text says how long nobody answered.
+    pub(super) fn with_its_time(self) -> Self {
+        let answered = match self.answered {
+            Answered::Yes => Answered::Yes,
+            Answered::NotInTime | Answered::NotAsTold => Answered::NotAsTold,
+        };
+        Self { answered, ..self }
+    }
+
+    /// Nobody answered, for as long as the text says.
+    pub(super) fn unanswered(text: impl Into<String>) -> Self {
+        Self { answered: Answered::NotAsTold, ..Self::new(Exit::NoBroker, text) }
+    }
+
     /// Says it on standard error, and answers the exit code.
     pub(super) fn tell(self) -> ExitCode {
         if self.quiet {
@@ -59,16 +89,17 @@ impl CliError {
     }
 }
 
-/// Whether nobody answered, or the client was not let in.
-fn is_no_broker(error: &TransportError) -> bool {
-    let says = |text: &str| error.what.contains(text);
-    error.class == ErrorClass::Retriable || says("does not let this client in")
-}
-
 impl From<TransportError> for CliError {
     fn from(error: TransportError) -> Self {
-        let exit = if is_no_broker(&error) { Exit::NoBroker } else { Exit::Refused };
-        Self::new(exit, chain(&error))
+        let text = chain(&error);
+        let (exit, answered) = if error.what.contains("does not let this client in") {
+            (Exit::NoBroker, Answered::Yes)
+        } else if error.class == ErrorClass::Retriable {
+            (Exit::NoBroker, Answered::NotInTime)
+        } else {
+            (Exit::Refused, Answered::Yes)
+        };
+        Self { answered, ..Self::new(exit, text) }
     }
 }
 

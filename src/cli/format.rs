@@ -7,7 +7,7 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use crate::clock::Millis;
 use crate::transport::{Position, Received};
@@ -68,38 +68,6 @@ pub(super) fn time(millis: Millis) -> String {
     }
 }
 
-/// Text where it is text, else an object with the bytes in Base64.
-fn text_or_bytes(bytes: &[u8]) -> Value {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => text.into(),
-        Err(_) => json!({ "base64": STANDARD.encode(bytes) }),
-    }
-}
-
-/// A record as one JSON object. A payload that is JSON stands in it as such.
-pub(super) fn as_json(record: &Received, headers: bool) -> Value {
-    let value = record
-        .payload
-        .as_deref()
-        .map(|payload| serde_json::from_slice(payload).unwrap_or_else(|_| text_or_bytes(payload)));
-    let mut object = Map::new();
-    let mut put = |name: &str, value: Value| drop(object.insert(name.to_owned(), value));
-    put("topic", record.topic.as_str().into());
-    put("partition", record.partition.into());
-    put("offset", record.offset.into());
-    put("timestamp", record.timestamp.map(|at| time(at.millis())).into());
-    put("key", record.key.as_deref().map_or(Value::Null, text_or_bytes));
-    put("value", value.unwrap_or_default());
-    if headers {
-        // A list: a name may come more than once.
-        let list = record.headers.iter().map(|(name, value)| {
-            json!([text_or_bytes(name), value.map_or(Value::Null, text_or_bytes)])
-        });
-        put("headers", list.collect());
-    }
-    object.into()
-}
-
 /// A record as people read it. Control characters of strangers do not reach the terminal.
 pub(super) fn pretty(record: &Received, headers: bool) -> String {
     let mut text = format!("{}/{} @{}", record.topic, record.partition, record.offset);
@@ -133,7 +101,7 @@ pub(super) fn pretty(record: &Received, headers: bool) -> String {
 
 /// Whether a character steers a terminal, ends a line, or makes text look like another: controls, line separators, and
 /// those that turn the direction of writing.
-fn steers(c: char) -> bool {
+pub(super) fn steers(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -205,18 +173,6 @@ mod tests {
             let error = text.parse::<From>().unwrap_err();
             assert!(error.contains("`earliest`"), "{error}");
         }
-    }
-
-    #[test]
-    fn a_record_is_json_with_what_is_no_text_in_base_64() {
-        let all = as_json(&record(Some(b"k"), Some(br#"{"n":1}"#)), true);
-        assert_eq!(
-            all.to_string(),
-            r#"{"headers":[["ce_type","user_created"]],"key":"k","offset":7,"partition":1,"timestamp":"1970-01-01T00:00:00.000Z","topic":"users","value":{"n":1}}"#
-        );
-        let bytes = as_json(&record(Some(&[0xff]), None), false);
-        assert_eq!((&bytes["key"], &bytes["value"]), (&json!({ "base64": "/w==" }), &Value::Null));
-        assert_eq!(as_json(&record(None, Some(b"no json")), false)["value"], "no json");
     }
 
     #[test]

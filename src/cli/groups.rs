@@ -1,11 +1,15 @@
 //! `groups` and `lag`.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::{Value, json};
 
 use super::connect::Session;
 use super::error::CliError;
 use super::out::Out;
-use crate::transport::group_lag;
+use crate::event::TopicName;
+use crate::transport::kafka::Kafka;
+use crate::transport::{PartitionLag, Transport as _, group_lag};
 
 pub(super) async fn list(session: &Session, out: &mut Out) -> Result<(), CliError> {
     let groups = session.admin()?.groups(session.within()).await?;
@@ -61,50 +65,82 @@ pub(super) async fn show(session: &Session, group: &str, out: &mut Out) -> Resul
     })
 }
 
+/// What the binary's consumers and workers read, by their groups.
+fn known(session: &Session, kafka: &Kafka) -> BTreeMap<String, Vec<TopicName>> {
+    let mut known = BTreeMap::<_, Vec<_>>::new();
+    for (what, built) in session.app.built(kafka) {
+        match built {
+            Ok(consumer) => {
+                known
+                    .entry(consumer.group().to_owned())
+                    .or_default()
+                    .extend(consumer.topics_read());
+            }
+            // It is `check` that finds this wrong.
+            Err(error) => tracing::warn!(error = error.text, "{what} is left out"),
+        }
+    }
+    known
+}
+
 pub(super) async fn lag(
     session: &Session,
     group: Option<&str>,
     out: &mut Out,
 ) -> Result<(), CliError> {
-    let (admin, within) = (session.admin()?, session.within());
+    let (kafka, within) = (session.connect()?, session.within());
+    let (admin, known) = (kafka.admin(), known(session, &kafka));
     let groups = match group {
-        Some(group) => vec![group.to_owned()],
-        None => admin.groups(within).await?.into_iter().map(|listed| listed.group).collect(),
+        Some(group) => BTreeSet::from([group.to_owned()]),
+        None => {
+            let listed = admin.groups(within).await?.into_iter().map(|listed| listed.group);
+            listed.chain(known.keys().cloned()).collect()
+        }
     };
     let mut all = Vec::new();
     for name in groups {
-        match group_lag(&*admin, &name, within).await? {
-            Some(lag) => all.extend(lag.into_iter().map(|lag| (name.clone(), lag))),
+        let topics = known.get(&name).map_or(&[][..], Vec::as_slice);
+        match group_lag(&*admin, &name, topics, within).await? {
+            Some(lag) => all.push((name, lag)),
             None if group.is_some() => return Err(unknown(session, &name)),
             // It has gone since it was listed.
             None => {}
         }
     }
-    let number =
-        |number: Option<i64>| number.map_or_else(|| "-".into(), |number| number.to_string());
-    let rows = all.iter().map(|(group, lag)| {
-        [
-            group.clone(),
-            lag.partition.topic.to_string(),
-            lag.partition.partition.to_string(),
-            number(lag.committed),
-            lag.end.to_string(),
-            number(lag.lag),
-            lag.member.clone().unwrap_or_else(|| "-".into()),
-        ]
+    let total = |lag: &[PartitionLag]| lag.iter().map(|lag| lag.lag).sum::<i64>();
+    let none = || "-".to_owned();
+    let rows = all.iter().flat_map(|(group, lags)| {
+        let of_partition = move |lag: &PartitionLag| {
+            [
+                group.clone(),
+                lag.partition.topic.to_string(),
+                lag.partition.partition.to_string(),
+                lag.committed.map_or_else(none, |committed| committed.to_string()),
+                lag.end.to_string(),
+                lag.lag.to_string(),
+                lag.member.clone().unwrap_or_else(none),
+            ]
+        };
+        let sum = total(lags).to_string();
+        let total = [group.clone(), "(total)".into(), none(), none(), none(), sum, none()];
+        lags.iter().map(of_partition).chain([total])
     });
     let columns = ["GROUP", "TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "MEMBER"];
     out.table(columns, rows, || {
-        let all = all.iter().map(|(group, lag)| {
-            json!({
-                "group": group,
-                "topic": lag.partition.topic.as_str(),
-                "partition": lag.partition.partition,
-                "committed": lag.committed,
-                "end": lag.end,
-                "lag": lag.lag,
-                "member": lag.member,
-            })
+        let all = all.iter().map(|(group, lags)| {
+            let partitions = lags.iter().map(|lag| {
+                json!({
+                    "topic": lag.partition.topic.as_str(),
+                    "partition": lag.partition.partition,
+                    "committed": lag.committed,
+                    "first": lag.first,
+                    "end": lag.end,
+                    "lag": lag.lag,
+                    "member": lag.member,
+                })
+            });
+            let partitions: Vec<_> = partitions.collect();
+            json!({ "group": group, "lag": total(lags), "partitions": partitions })
         });
         Value::Array(all.collect())
     })

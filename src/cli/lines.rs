@@ -11,6 +11,8 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::error::{CliError, Exit};
+use super::records::WrittenRecord;
+use crate::event::Headers;
 use crate::producer::{InvalidMessage, MessageKey};
 
 /// Lines that may wait to be sent.
@@ -19,8 +21,43 @@ const AHEAD: usize = 1_000;
 /// A line, by its number from 1 up.
 pub(super) struct Line {
     pub(super) number: u64,
-    pub(super) payload: Bytes,
+    /// `None` is a tombstone.
+    pub(super) payload: Option<Bytes>,
     pub(super) key: Option<Bytes>,
+    pub(super) headers: Headers,
+}
+
+/// What a line is.
+#[derive(Debug, Clone)]
+pub(super) enum Form {
+    /// A payload, perhaps with the key in one of its fields.
+    Payload { key_field: Option<String> },
+    /// A record as `consume` writes it, without the headers of these names.
+    Record { without: Vec<String> },
+}
+
+impl Form {
+    fn line(&self, number: u64, text: &[u8]) -> Result<Line, String> {
+        match self {
+            Self::Payload { key_field } => {
+                let (key, payload) =
+                    (key(text, key_field.as_deref())?, Bytes::copy_from_slice(text));
+                Ok(Line { number, payload: Some(payload), key, headers: Headers::default() })
+            }
+            Self::Record { without } => {
+                let WrittenRecord { key, payload, headers } = WrittenRecord::read(text)?;
+                let stays = |name: &[u8]| !without.iter().any(|pattern| matches(pattern, name));
+                Ok(Line { number, payload, key, headers: headers.filtered(stays) })
+            }
+        }
+    }
+}
+
+/// Whether a name is this one, in which `*` stands for anything.
+fn matches(pattern: &str, name: &[u8]) -> bool {
+    let Some((begin, rest)) = pattern.split_once('*') else { return pattern.as_bytes() == name };
+    let Some(name) = name.strip_prefix(begin.as_bytes()) else { return false };
+    (0..=name.len()).any(|at| matches(rest, &name[at..]))
 }
 
 /// Lines as they are read; the last is an error where reading has failed.
@@ -46,14 +83,21 @@ impl Seen {
         self.lines += 1;
         let mut digest = DefaultHasher::new();
         digest.write_u64(self.digest);
-        digest.write(&line.payload);
+        for part in [&line.key, &line.payload] {
+            digest.write_u8(part.is_some().into());
+            digest.write(part.as_deref().unwrap_or_default());
+        }
+        for (name, value) in line.headers.iter() {
+            digest.write(name);
+            digest.write(value.unwrap_or_default());
+        }
         self.digest = digest.finish();
     }
 }
 
 impl Input {
     /// Reads a file to its end; standard input where none is named.
-    pub(super) fn open(path: Option<&Path>, key_field: Option<&str>) -> Result<Self, CliError> {
+    pub(super) fn open(path: Option<&Path>, form: &Form) -> Result<Self, CliError> {
         let Some(path) = path else { return Ok(Self::Standard) };
         let unreadable =
             |error| CliError::input(format!("{} cannot be read: {error}", path.display()));
@@ -66,7 +110,7 @@ impl Input {
         }
         let mut file = File::open(path).map_err(unreadable)?;
         let mut seen = Seen::default();
-        each(&file, key_field, |line| {
+        each(&file, form, |line| {
             seen.add(&line);
             true
         })?;
@@ -83,10 +127,10 @@ impl Input {
     }
 
     /// The lines as they are read, on a thread of their own: reading blocks.
-    pub(super) fn read(self, key_field: Option<String>) -> Result<Lines, CliError> {
+    pub(super) fn read(self, form: Form) -> Result<Lines, CliError> {
         let (sender, lines) = mpsc::channel(AHEAD);
         let work = move || {
-            if let Err(error) = self.send(key_field.as_deref(), &sender) {
+            if let Err(error) = self.send(&form, &sender) {
                 // Nobody reads any more where an earlier line has failed.
                 let _ = sender.blocking_send(Err(error));
             }
@@ -99,15 +143,15 @@ impl Input {
 
     fn send(
         self,
-        key_field: Option<&str>,
+        form: &Form,
         sender: &mpsc::Sender<Result<Line, CliError>>,
     ) -> Result<(), CliError> {
         let Self::File { file, path, seen } = self else {
             let send = |line| sender.blocking_send(Ok(line)).is_ok();
-            return each(std::io::stdin(), key_field, send);
+            return each(std::io::stdin(), form, send);
         };
         let (mut sent, mut wanted) = (Seen::default(), true);
-        each(file, key_field, |line| {
+        each(file, form, |line| {
             sent.add(&line);
             wanted = sender.blocking_send(Ok(line)).is_ok();
             wanted
@@ -123,7 +167,7 @@ impl Input {
 /// Hands on each line that is not empty, until `take` wants no more.
 fn each(
     source: impl Read,
-    key_field: Option<&str>,
+    form: &Form,
     mut take: impl FnMut(Line) -> bool,
 ) -> Result<(), CliError> {
     let mut source = BufReader::new(source);
@@ -139,8 +183,7 @@ fn each(
         if text.is_empty() {
             continue;
         }
-        let key = key(text, key_field).map_err(wrong)?;
-        if !take(Line { number, payload: Bytes::copy_from_slice(text), key }) {
+        if !take(form.line(number, text).map_err(wrong)?) {
             break;
         }
     }
@@ -156,12 +199,16 @@ pub(super) fn checked(key: &str) -> Result<Bytes, InvalidMessage> {
     }
 }
 
-/// Checks that a line is JSON, and takes its key out of it.
-fn key(text: &[u8], field: Option<&str>) -> Result<Option<Bytes>, String> {
-    let told = |error: serde_json::Error| match error.is_eof() {
+/// Why a line cannot be read.
+pub(super) fn told(error: serde_json::Error) -> String {
+    match error.is_eof() {
         true => format!("the JSON is cut off: {error}"),
         false => format!("this is not JSON: {error}"),
-    };
+    }
+}
+
+/// Checks that a line is JSON, and takes its key out of it.
+fn key(text: &[u8], field: Option<&str>) -> Result<Option<Bytes>, String> {
     let Some(field) = field else {
         return serde_json::from_slice::<IgnoredAny>(text).map(|_| None).map_err(told);
     };
@@ -182,7 +229,8 @@ mod tests {
 
     fn lines(text: &str, key_field: Option<&str>) -> Result<Vec<(u64, Option<String>)>, String> {
         let mut found = Vec::new();
-        let read = each(text.as_bytes(), key_field, |line| {
+        let form = Form::Payload { key_field: key_field.map(str::to_owned) };
+        let read = each(text.as_bytes(), &form, |line| {
             let key = line.key.map(|key| String::from_utf8(key.to_vec()).unwrap());
             found.push((line.number, key));
             true
@@ -217,14 +265,30 @@ mod tests {
     }
 
     #[test]
+    fn a_star_in_a_headers_name_stands_for_anything() {
+        for (pattern, name, is) in [
+            ("x-retry-*", "x-retry-group", true),
+            ("x-*-failed-at", "x-first-failed-at", true),
+            ("x-*-failed-at", "x-failed-at", false),
+            ("*", "", true),
+            ("*-a*b", "x-aab", true),
+            ("x-a", "x-ab", false),
+            ("x-a", "x-a", true),
+        ] {
+            assert_eq!(matches(pattern, name.as_bytes()), is, "{pattern} {name}");
+        }
+    }
+
+    #[test]
     fn a_file_that_changes_after_it_was_looked_at_is_told() {
+        let form = Form::Payload { key_field: None };
         for (before, after) in [("1\n2\n", "1\n"), ("1\n2\n", "1\n3\n"), ("1\n", "1\n2\n")] {
             let path = std::env::temp_dir().join(format!("tidings-{}", uuid::Uuid::now_v7()));
             std::fs::write(&path, before).unwrap();
-            let input = Input::open(Some(&path), None).unwrap();
+            let input = Input::open(Some(&path), &form).unwrap();
             assert_eq!(input.lines(), Some(before.lines().count() as u64));
             std::fs::write(&path, after).unwrap();
-            let mut lines = input.read(None).unwrap();
+            let mut lines = input.read(form.clone()).unwrap();
             let mut last = None;
             while let Some(line) = lines.blocking_recv() {
                 last = Some(line);

@@ -33,6 +33,7 @@ mod config;
 mod connect;
 mod consume;
 mod create;
+mod create_all;
 mod describe;
 mod error;
 mod format;
@@ -41,6 +42,7 @@ mod lines;
 mod out;
 mod produce;
 mod progress;
+mod records;
 mod topics;
 mod worker;
 
@@ -108,28 +110,34 @@ async fn execute(app: Arc<App>, arguments: Arguments) -> Result<(), CliError> {
         return out.completions(shell, &mut Arguments::command(), &app.name);
     }
     let session = Session::new(app, options, listen());
+    // `check` has said where it asked.
+    let is_check = matches!(command, Command::Check);
+    let result = dispatch(&session, command, &mut out).await;
+    if is_check { result } else { result.map_err(|error| session.addressed(error)) }
+}
+
+async fn dispatch(session: &Session, command: Command, out: &mut Out) -> Result<(), CliError> {
     // These say themselves what an interruption leaves behind.
     match command {
-        Command::Consume(wanted) => return consume::run(&session, wanted, &mut out).await,
-        Command::Produce(wanted) => return produce::run(&session, wanted, &mut out).await,
-        Command::Worker(wanted) => return worker::run(&session, wanted, &mut out).await,
+        Command::Consume(wanted) => return consume::run(session, wanted, out).await,
+        Command::Produce(wanted) => return produce::run(session, wanted, out).await,
+        Command::Worker(wanted) => return worker::run(session, wanted, out).await,
         _ => {}
     }
     let work = async {
         match command {
-            Command::Topics { internal } => topics::list(&session, internal, &mut out).await,
+            Command::Topics { internal } => topics::list(session, internal, out).await,
             Command::Topic { command: args::TopicCommand::Show { name } } => {
-                topics::show(&session, &name, &mut out).await
+                topics::show(session, &name, out).await
             }
-            Command::CreateTopic(wanted) => create::run(&session, wanted, &mut out).await,
-            Command::Groups { group: None } => groups::list(&session, &mut out).await,
-            Command::Groups { group: Some(group) } => {
-                groups::show(&session, &group, &mut out).await
-            }
-            Command::Lag { group } => groups::lag(&session, group.as_deref(), &mut out).await,
-            Command::Config => config::run(&session, &mut out),
-            Command::Check => check::run(&session, &mut out).await,
-            Command::Describe => describe::run(&session, &mut out),
+            Command::CreateTopic(wanted) => create::run(session, wanted, out).await,
+            Command::CreateTopics(wanted) => create_all::run(session, wanted, out).await,
+            Command::Groups { group: None } => groups::list(session, out).await,
+            Command::Groups { group: Some(group) } => groups::show(session, &group, out).await,
+            Command::Lag { group } => groups::lag(session, group.as_deref(), out).await,
+            Command::Config => config::run(session, out),
+            Command::Check => check::run(session, out).await,
+            Command::Describe => describe::run(session, out),
             Command::Consume(_)
             | Command::Produce(_)
             | Command::Worker(_)

@@ -30,11 +30,6 @@ impl Out {
         self.bytes(text.as_bytes())
     }
 
-    /// Writes a document on one line.
-    pub(super) fn json_line(&mut self, document: &Value) -> Result<(), CliError> {
-        self.line(&safe_json(&document.to_string()))
-    }
-
     /// Writes bytes and a line feed.
     pub(super) fn bytes(&mut self, bytes: &[u8]) -> Result<(), CliError> {
         let mut out = io::stdout().lock();

@@ -1,4 +1,4 @@
-//! `produce`: a record for each line of JSON.
+//! `produce`: a record for each line, which is a payload or all of a record.
 
 use std::collections::VecDeque;
 use std::io::Write as _;
@@ -9,10 +9,10 @@ use indicatif::ProgressBar;
 use serde_json::json;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
-use super::args::Produce;
+use super::args::{LineFormat, Produce};
 use super::connect::Session;
 use super::error::{CliError, Exit};
-use super::lines::{Input, Lines, checked};
+use super::lines::{Form, Input, Lines, checked};
 use super::out::Out;
 use super::progress;
 use crate::error::ErrorClass;
@@ -31,7 +31,8 @@ pub(super) async fn run(session: &Session, wanted: Produce, out: &mut Out) -> Re
     let key = wanted.key.as_deref().map(checked).transpose();
     let key = key.map_err(|error| CliError::input(format!("--key: {error}")))?;
     // Before anything is sent, and before a broker is asked.
-    let input = Input::open(wanted.file.as_deref(), wanted.key_field.as_deref())?;
+    let form = form(&wanted)?;
+    let input = Input::open(wanted.file.as_deref(), &form)?;
     let total = input.lines();
     let kafka = session.connect()?;
     let admin = kafka.admin();
@@ -39,7 +40,7 @@ pub(super) async fn run(session: &Session, wanted: Produce, out: &mut Out) -> Re
         found = session.topic(&*admin, &wanted.topic) => drop(found?),
         () = session.interrupted() => return Err(CliError::interrupted()),
     }
-    let lines = input.read(wanted.key_field.clone())?;
+    let lines = input.read(form)?;
     let mut headers = Headers::default();
     for pair in &wanted.headers {
         headers.push(&pair.name, &pair.value);
@@ -81,13 +82,31 @@ pub(super) async fn run(session: &Session, wanted: Produce, out: &mut Out) -> Re
                 open => format!("; not known to be: {open}"),
             };
             let text = format!("{}; lines acknowledged: {acknowledged}{open}", error.text);
-            Err(CliError::new(error.exit, text))
+            Err(error.told(text))
         }
         Ok(()) if out.is_json() => {
             let document = json!({ "topic": wanted.topic.as_str(), "acknowledged": acknowledged });
             out.line(&format!("{document:#}"))
         }
         Ok(()) => out.line(&format!("lines acknowledged by {}: {acknowledged}", wanted.topic)),
+    }
+}
+
+/// What a line is, as the options say.
+fn form(wanted: &Produce) -> Result<Form, CliError> {
+    match wanted.format {
+        LineFormat::Payload if wanted.without_headers.is_empty() => {
+            Ok(Form::Payload { key_field: wanted.key_field.clone() })
+        }
+        LineFormat::Payload => Err(CliError::input(
+            "`--without-header` goes with `--format json`: a line that is a payload has no headers",
+        )),
+        LineFormat::Json if wanted.key.is_none() && wanted.key_field.is_none() => {
+            Ok(Form::Record { without: wanted.without_headers.clone() })
+        }
+        LineFormat::Json => Err(CliError::input(
+            "`--key` and `--key-field` do not go with `--format json`: each line has its key",
+        )),
     }
 }
 
@@ -115,11 +134,15 @@ impl Sending {
     /// Sends line after line, up to the first that fails.
     async fn all(&mut self, mut lines: Lines, mut record: Record) -> Result<(), CliError> {
         let counts = Arc::new(DeliveryCounts::default());
-        let constant = record.key.take();
+        let (constant, added) = (record.key.take(), std::mem::take(&mut record.headers));
         while let Some(line) = lines.recv().await {
             let line = line?;
-            record.payload = Some(line.payload);
+            record.payload = line.payload;
             record.key = line.key.or_else(|| constant.clone());
+            record.headers = line.headers;
+            for (name, value) in added.iter() {
+                record.headers.push_raw(name, value);
+            }
             let (receipt, answer) = Receipt::one(None, counts.clone());
             let wait = self.producer.send_wait();
             let queued = enqueue(&*self.producer, &record, receipt, wait).await;
@@ -171,9 +194,10 @@ impl Sending {
 }
 
 fn refused(number: u64, error: ProduceError) -> CliError {
-    let exit = match error.class() {
-        ErrorClass::Retriable => Exit::NoBroker,
-        _ => Exit::Refused,
-    };
-    CliError::new(exit, format!("line {number} was not acknowledged: {error}"))
+    let text = format!("line {number} was not acknowledged: {error}");
+    match error.class() {
+        // How long that took, the error says.
+        ErrorClass::Retriable => CliError::unanswered(text),
+        _ => CliError::new(Exit::Refused, text),
+    }
 }

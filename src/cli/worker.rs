@@ -198,5 +198,6 @@ fn not_started(error: WorkersError) -> CliError {
         StartError::Transport(error) => error.into(),
         StartError::Inbox(_) => CliError::input(""),
     };
-    CliError::new(cause.exit, text)
+    // The worker's own start wait, which its text says.
+    cause.told(text).with_its_time()
 }

@@ -97,6 +97,11 @@ impl Topics {
         self.places.get(topic)
     }
 
+    /// Main topics and tiers, by name.
+    pub(super) fn all(&self) -> impl Iterator<Item = &TopicName> {
+        self.places.keys()
+    }
+
     /// The main topics, by name.
     pub(super) fn mains(&self) -> Vec<&Arc<MainTopic>> {
         let mains = self.places.values().filter(|place| place.tier.is_none());

@@ -24,6 +24,8 @@ use crate::inbox::{StoredOffsets, Transact, purge};
 use crate::retry::{Backoff, Chance, RetryPolicy};
 use crate::store::StoreError;
 use crate::task;
+#[cfg(feature = "cli")]
+use crate::transport::Look;
 use crate::transport::{
     TopicNeed, TopicPartition, TopicSetup, TopicsError, Transport, TransportError, prepare_topics,
 };
@@ -99,8 +101,19 @@ impl Consumer {
             .collect()
     }
 
+    /// The topics that it reads: main topics and their retry tiers.
+    pub(crate) fn topics_read(&self) -> Vec<TopicName> {
+        self.topics.all().cloned().collect()
+    }
+
+    /// What is done about topics at start.
+    #[cfg(feature = "cli")]
+    pub(crate) fn topic_setup(&self) -> TopicSetup {
+        self.setup
+    }
+
     /// What the topics that it reads and those that its handlers write to have to be.
-    fn needs(&self) -> Vec<TopicNeed> {
+    pub(crate) fn needs(&self) -> Vec<TopicNeed> {
         let mut needs = self.topics.needs();
         for need in &self.writes {
             if !needs.iter().any(|other| other.name == need.name) {
@@ -116,20 +129,11 @@ impl Consumer {
         &self,
         within: Duration,
     ) -> Result<Vec<TopicName>, TopicsError> {
-        let (admin, mut needs) = (self.transport.admin(), self.needs());
         if self.setup == TopicSetup::Off {
             return Ok(Vec::new());
         }
-        let mut made = Vec::new();
-        if matches!(self.setup, TopicSetup::Create { .. }) {
-            let names: Vec<_> = needs.iter().map(|need| need.name.clone()).collect();
-            let there = admin.describe(&names, within).await?;
-            let missing = names.into_iter().zip(there).filter(|(_, is)| is.is_none());
-            made.extend(missing.map(|(name, _)| name));
-            needs.retain(|need| !made.contains(&need.name));
-        }
-        prepare_topics(&*admin, &needs, TopicSetup::Verify, within).await?;
-        Ok(made)
+        let admin = self.transport.admin();
+        Look::at(&*admin, &self.needs(), within).await?.to_be_made(&*admin, self.setup)
     }
 
     /// Looks at the topics and starts the members. While the broker does not answer it goes on

@@ -37,6 +37,19 @@ pub trait Admin: Send + Sync + 'static {
         Ok(None)
     }
 
+    /// How many partitions topics have; `None` for one that is not there. Default: [`describe`](Self::describe) says it.
+    ///
+    /// # Errors
+    /// As [`describe`](Self::describe).
+    async fn partitions(
+        &self,
+        topics: &[TopicName],
+        within: Duration,
+    ) -> Result<Vec<Option<i32>>, TransportError> {
+        let found = self.describe(topics, within).await?;
+        Ok(found.into_iter().map(|found| found.map(|is| is.partitions)).collect())
+    }
+
     /// Makes topics, all at once. One that is there already is left as it is.
     ///
     /// # Errors

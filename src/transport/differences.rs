@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::problems::TopicProblem;
 use super::{TopicDescription, TopicNeed};
 use crate::error::aligned;
 use crate::event::{Replication, TopicName};
@@ -43,7 +44,7 @@ impl TopicDifferences {
         need: &TopicNeed,
         is: &TopicDescription,
         copies: Option<i32>,
-    ) -> Vec<String> {
+    ) -> Vec<TopicProblem> {
         let Some(spec) = &need.declared else { return Vec::new() };
         let mut problems = Vec::new();
         let mut note = |setting: &str, declared: &str, found: &str| {
@@ -61,10 +62,11 @@ impl TopicDifferences {
         {
             note("partitions", &declared.to_string(), &is.partitions.to_string());
             if is.partitions < declared {
-                problems.push(format!(
-                    "{} has {} partitions and {declared} are declared",
-                    need.name, is.partitions
-                ));
+                problems.push(TopicProblem::FewerThanDeclared {
+                    topic: need.name.clone(),
+                    is: is.partitions,
+                    declared,
+                });
             }
         }
         // Copies that may be as many as there can be are never wrong.
@@ -87,10 +89,11 @@ impl TopicDifferences {
             }
             note(&name, &declared, found);
             if name == CLEANUP {
-                problems.push(format!(
-                    "{} has {CLEANUP} {found} and {declared} is declared",
-                    need.name
-                ));
+                problems.push(TopicProblem::Cleanup {
+                    topic: need.name.clone(),
+                    is: found.into(),
+                    declared,
+                });
             }
         }
         problems

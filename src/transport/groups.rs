@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{Admin, Position, TopicPartition, TransportError};
+use super::{Admin, Offsets, Position, TopicPartition, TransportError};
+use crate::event::TopicName;
 
 /// A group in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,46 +48,85 @@ pub struct PartitionLag {
     pub partition: TopicPartition,
     /// The next offset that it will read; `None` where nothing is committed.
     pub committed: Option<i64>,
+    /// The offset of the oldest record that is still there.
+    pub first: i64,
     /// The offset that the next record gets.
     pub end: i64,
-    /// Offsets between the two; `None` where nothing is committed. Transactions and compaction leave
-    /// offsets without a record, so there may be fewer records.
-    pub lag: Option<i64>,
+    /// Offsets from what is committed to the end. Where nothing is committed all that lie there: what a group reads that
+    /// begins with the earliest record; one that begins with the latest has less to read. Transactions and compaction
+    /// leave offsets without a record, so there may be fewer records.
+    pub lag: i64,
     /// The member that the group gave it to.
     pub member: Option<String>,
 }
 
-/// How far a group has come in every partition that it has committed or is given, retry topics included;
-/// `None` where there is no such group.
+/// How far a group has come in all partitions of every topic of which it has committed or is given one, retry topics
+/// included, and of `topics`: those that it is known to read, so that what it has not begun is seen too. A topic that
+/// is not there has no partitions. `None` where there is no such group and it is known to read nothing.
 ///
 /// # Errors
 /// When a broker does not answer within `within`, or denies access.
 pub async fn group_lag(
     admin: &dyn Admin,
     group: &str,
+    topics: &[TopicName],
     within: Duration,
 ) -> Result<Option<Vec<PartitionLag>>, TransportError> {
-    let Some(described) = admin.group(group, within).await? else { return Ok(None) };
-    let committed: BTreeMap<_, _> = admin.committed(group, within).await?.into_iter().collect();
-    let owners: BTreeMap<_, _> = described
-        .members
-        .iter()
+    let (members, committed) = match admin.group(group, within).await? {
+        Some(described) => (described.members, admin.committed(group, within).await?),
+        None if topics.is_empty() => return Ok(None),
+        None => (Vec::new(), Offsets::new()),
+    };
+    let committed = committed.into_iter().collect();
+    let owners: BTreeMap<_, _> = members
+        .into_iter()
         .flat_map(|member| {
-            member.partitions.iter().map(|partition| (partition.clone(), &member.id))
+            let id = member.id;
+            member.partitions.into_iter().map(move |partition| (partition, id.clone()))
         })
         .collect();
-    let all: BTreeSet<_> = committed.keys().chain(owners.keys()).cloned().collect();
-    let places: Vec<_> = all.into_iter().map(|partition| (partition, Position::Latest)).collect();
-    let ends = admin.offsets(&places, within).await?;
-    let lag = |((partition, _), end): ((TopicPartition, Position), i64)| {
+    let topics = topics.iter().cloned().chain(owners.keys().map(|given| given.topic.clone()));
+    let mut lag = behind(admin, &committed, topics, within).await?;
+    for lag in &mut lag {
+        lag.member = owners.get(&lag.partition).cloned();
+    }
+    Ok(Some(lag))
+}
+
+/// The same of these topics, without a look at who is in the group.
+pub(crate) async fn lag_of(
+    admin: &dyn Admin,
+    group: &str,
+    topics: &[TopicName],
+    within: Duration,
+) -> Result<Vec<PartitionLag>, TransportError> {
+    let mut committed: BTreeMap<_, _> = admin.committed(group, within).await?.into_iter().collect();
+    committed.retain(|partition, _| topics.contains(&partition.topic));
+    behind(admin, &committed, topics.iter().cloned(), within).await
+}
+
+async fn behind(
+    admin: &dyn Admin,
+    committed: &BTreeMap<TopicPartition, i64>,
+    topics: impl Iterator<Item = TopicName>,
+    within: Duration,
+) -> Result<Vec<PartitionLag>, TransportError> {
+    let topics: BTreeSet<_> =
+        committed.keys().map(|partition| partition.topic.clone()).chain(topics).collect();
+    let topics: Vec<_> = topics.into_iter().collect();
+    let partitions = admin.partitions(&topics, within).await?;
+    let all = topics.into_iter().zip(partitions).flat_map(|(topic, partitions)| {
+        (0..partitions.unwrap_or(0))
+            .map(move |partition| TopicPartition { topic: topic.clone(), partition })
+    });
+    let all: Vec<_> = all.collect();
+    let places = |position| all.iter().map(|place| (place.clone(), position)).collect::<Vec<_>>();
+    let firsts = admin.offsets(&places(Position::Earliest), within).await?;
+    let ends = admin.offsets(&places(Position::Latest), within).await?;
+    let lag = |((partition, first), end): ((TopicPartition, i64), i64)| {
         let committed = committed.get(&partition).copied();
-        PartitionLag {
-            committed,
-            end,
-            lag: committed.map(|committed| (end - committed).max(0)),
-            member: owners.get(&partition).map(|member| (*member).clone()),
-            partition,
-        }
+        let lag = (end - committed.unwrap_or(first)).max(0);
+        PartitionLag { partition, committed, first, end, lag, member: None }
     };
-    Ok(Some(places.into_iter().zip(ends).map(lag).collect()))
+    Ok(all.iter().cloned().zip(firsts).zip(ends).map(lag).collect())
 }

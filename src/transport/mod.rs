@@ -5,7 +5,9 @@
 mod admin;
 mod differences;
 mod groups;
+pub(crate) mod look;
 mod observer;
+mod problems;
 mod producer;
 mod read;
 mod record;
@@ -25,6 +27,7 @@ pub use admin::{Admin, NewTopic, TopicDescription, TopicId, TopicProperty};
 pub use differences::{TopicDifference, TopicDifferences};
 pub use groups::{GroupDescription, GroupListing, GroupMemberDescription, PartitionLag, group_lag};
 pub use observer::{Aside, Observer, Step, StepKind};
+pub use problems::TopicProblem;
 pub use producer::{Batch, Delivered, DeliveryCounts, ProduceError, Producer, Receipt};
 pub use read::{Position, ReadEvent, TopicReader, positions};
 pub use record::{Received, Record, Timestamp, TopicPartition};
@@ -35,6 +38,9 @@ pub use source::{
 pub use topics::{TopicNeed, TopicSetup, TopicsError, prepare_topics};
 pub use transaction::{GroupMember, TransactionError, Transactions};
 
+pub(crate) use self::groups::lag_of;
+#[cfg(feature = "cli")]
+pub(crate) use self::{look::Look, problems::advised};
 use crate::clock::BrokerClock;
 use crate::error::{BoxError, ErrorClass};
 use crate::event::Source as ServiceName;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::builder::WorkerBuilder;
 use super::rate::Rate;
 use crate::consumer::{Consumer, ConsumerStatus, RunningConsumer, StartError, StopReport};
-use crate::transport::{Admin, Position, TransportError, group_lag};
+use crate::transport::{Admin, TransportError, lag_of};
 
 /// Reads a topic, works on each input, and publishes what follows from it; built and checked, ready to start.
 ///
@@ -44,7 +44,7 @@ impl Worker {
     /// When a topic is missing or wrong, or the broker refuses or stays away.
     pub async fn start(self) -> Result<RunningWorker, StartError> {
         let Self { name, consumer, admin } = self;
-        let topics = consumer.topic_names();
+        let topics = consumer.topics_read();
         let running = consumer.start().await?;
         let status = WorkerStatus(Arc::new(Status {
             name,
@@ -133,27 +133,15 @@ impl WorkerStatus {
         self.0.rate.of(self.done())
     }
 
-    /// How many records its group has not read yet of what it reads, retry topics included.
+    /// How many records its group has not read yet of what it reads, retry topics included. Where nothing is committed
+    /// yet, all that lie there count.
     ///
     /// # Errors
     /// When a broker does not answer within `within`, or denies access.
     pub async fn lag(&self, within: Duration) -> Result<u64, TransportError> {
         let Status { consumer, topics, admin, .. } = &*self.0;
-        let found = group_lag(&**admin, consumer.group(), within).await?.unwrap_or_default();
-        let (mut lag, mut fresh) = (0, Vec::new());
-        for partition in found.iter().filter(|found| topics.contains(&found.partition.topic)) {
-            match partition.lag {
-                Some(behind) => lag += behind,
-                None => {
-                    lag += partition.end;
-                    fresh.push((partition.partition.clone(), Position::Earliest));
-                }
-            }
-        }
-        // What nothing is committed of is behind by all that lies there.
-        let firsts =
-            if fresh.is_empty() { Vec::new() } else { admin.offsets(&fresh, within).await? };
-        let lag = firsts.into_iter().fold(lag, |lag, first| lag - first.max(0));
+        let found = lag_of(&**admin, consumer.group(), topics, within).await?;
+        let lag: i64 = found.iter().map(|partition| partition.lag).sum();
         Ok(u64::try_from(lag).unwrap_or_default())
     }
 

@@ -6,7 +6,8 @@ use crate::run::*;
 use crate::support::unique;
 
 fn of_partition(lag: &Value, partition: u32) -> Value {
-    let entry = lag.as_array().unwrap().iter().find(|entry| entry["partition"] == partition);
+    let all = lag[0]["partitions"].as_array().unwrap();
+    let entry = all.iter().find(|entry| entry["partition"] == partition);
     let entry = entry.unwrap_or_else(|| panic!("no partition {partition} in {lag}"));
     json!([entry["committed"], entry["end"], entry["lag"], entry["member"]])
 }
@@ -32,7 +33,8 @@ fn a_group_goes_on_where_it_was_and_says_how_far_that_is() {
     );
     assert_eq!(
         text,
-        "GROUP TOPIC PARTITION COMMITTED END LAG MEMBER\nGROUP-NAME TOPIC-NAME 0 3 4 1 -"
+        "GROUP TOPIC PARTITION COMMITTED END LAG MEMBER\nGROUP-NAME TOPIC-NAME 0 3 4 1 -\n\
+         GROUP-NAME (total) - - - 1 -"
     );
     let all =
         stable(&cluster.run(&["lag"]).ok(), &[(&topic, "TOPIC-NAME"), (&group, "GROUP-NAME")]);
@@ -68,4 +70,28 @@ fn a_group_that_is_not_there_is_told_in_one_line() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn a_partition_of_which_nothing_is_committed_lags_by_all_that_lies_there() {
+    let Some(cluster) = Cluster::get() else { return };
+    let (topic, group) = (cluster.topic(2), unique("group"));
+    // Which of the two partitions a key is on, the partitioner says.
+    cluster.send(&topic, "1\n2\n3\n4\n5\n6\n", &["--key", "a"]);
+    cluster.send(&topic, "7\n8\n", &["--key", "d"]);
+    let mut command = cluster.command(&["consume", &topic, "--group", &group, "--count", "1"]);
+    command.env("KAFKA__CONSUMER__AUTO_OFFSET_RESET", "earliest");
+    finish(command).ok();
+    let lag = cluster.run(&["lag", &group, "--output", "json"]).json();
+    assert_eq!((&lag[0]["group"], &lag[0]["lag"]), (&json!(group), &json!(7)), "{lag:#}");
+    let (mut committed, mut other) = (of_partition(&lag, 0), of_partition(&lag, 1));
+    if committed[0].is_null() {
+        std::mem::swap(&mut committed, &mut other);
+    }
+    assert_eq!(committed[0], 1, "{lag:#}");
+    let end = &other[1];
+    assert_eq!(other, json!([null, end, end, null]));
+    let text = stable(&cluster.run(&["lag", &group]).ok(), &[(&topic, "T"), (&group, "G")]);
+    assert!(text.contains(&format!(" - {end} {end} -")), "{text}");
+    assert!(text.ends_with("\nG (total) - - - 7 -"), "{text}");
 }

@@ -8,12 +8,14 @@ mod broker;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod copied;
 #[cfg(feature = "kafka-tls")]
 mod denied;
 mod embedded;
 mod groups;
 mod input;
 mod interrupted;
+mod own;
 mod records;
 mod run;
 #[cfg(feature = "kafka-tls")]

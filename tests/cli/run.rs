@@ -1,9 +1,10 @@
 //! Runs the binary.
 
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 
 use serde_json::Value;
+use tidings::cli::{App, run_from};
 
 use crate::support::{kafka_address, unique};
 
@@ -48,6 +49,41 @@ pub fn command(arguments: &[&str]) -> Command {
     }
     command.args(arguments).stdin(Stdio::null());
     command
+}
+
+/// The arguments of a run of this binary, as JSON.
+const ARGUMENTS: &str = "TIDINGS_TEST_CLI_ARGUMENTS";
+/// What the test harness of the subject says before it.
+pub const BEFORE: &str = "\nrunning 1 test\n";
+
+/// This binary again, with the commands of what the test of this name gives to [`subject`].
+pub fn again(test: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("KAFKA_")) {
+        command.env_remove(name);
+    }
+    let arguments = [&["site"], arguments].concat();
+    command
+        .args([test, "--exact", "--nocapture"])
+        .env(ARGUMENTS, serde_json::to_string(&arguments).unwrap())
+        .stdin(Stdio::null());
+    command
+}
+
+/// What a run of this binary ended with.
+pub fn finish_again(command: Command) -> Ran {
+    let ran = finish(command);
+    Ran { out: ran.out.strip_prefix(BEFORE).expect(BEFORE).to_owned(), ..ran }
+}
+
+/// Runs a command and ends the process, where [`again`] has started it.
+pub fn subject(app: impl FnOnce() -> App) {
+    let Ok(arguments) = std::env::var(ARGUMENTS) else { return };
+    let arguments: Vec<String> = serde_json::from_str(&arguments).unwrap();
+    let code = run_from(app(), arguments);
+    let mut codes = [0, 1, 2, 3, 4, 130].into_iter();
+    let code = codes.find(|known| ExitCode::from(*known) == code);
+    std::process::exit(code.map_or(99, Into::into));
 }
 
 pub fn finish(mut command: Command) -> Ran {

@@ -1,12 +1,12 @@
 //! `worker` and `describe`, in a binary of one's own: this one, started again.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
-use tidings::cli::{App, run_from};
+use tidings::cli::App;
 use tidings::consumer::{BuildError, Consumer, Event, HandlerError, Value};
 use tidings::event::TopicName;
 use tidings::producer::{Message, Producer};
@@ -19,8 +19,6 @@ use tidings::{IntegrationEvent, Topic};
 
 use crate::run::*;
 
-/// The arguments of a run, as JSON.
-const ARGUMENTS: &str = "TIDINGS_TEST_CLI_ARGUMENTS";
 /// The topic that one more worker writes to, where there is one.
 const NOTES: &str = "TIDINGS_TEST_CLI_NOTES";
 /// The topic that its workers read.
@@ -128,33 +126,15 @@ fn notes(kafka: &Kafka, topic: &str) -> Result<Worker, BuildError> {
 /// Does nothing unless it was started by [`site`].
 #[test]
 fn a_subject_of_other_tests() {
-    let Ok(arguments) = std::env::var(ARGUMENTS) else { return };
-    let arguments: Vec<String> = serde_json::from_str(&arguments).unwrap();
-    let code = run_from(app(), arguments);
-    let codes = [0, 1, 2, 3, 4, 130].into_iter();
-    let code = codes.into_iter().find(|known| ExitCode::from(*known) == code);
-    std::process::exit(code.map_or(99, Into::into));
+    subject(app);
 }
 
 fn site(arguments: &[&str]) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("KAFKA_")) {
-        command.env_remove(name);
-    }
-    let arguments = [&["site"], arguments].concat();
-    command
-        .args(["worker::a_subject_of_other_tests", "--exact", "--nocapture"])
-        .env(ARGUMENTS, serde_json::to_string(&arguments).unwrap())
-        .stdin(Stdio::null());
-    command
+    again("worker::a_subject_of_other_tests", arguments)
 }
 
-/// What the test harness of the subject says before it.
-const BEFORE: &str = "\nrunning 1 test\n";
-
 fn run(arguments: &[&str]) -> Ran {
-    let ran = finish(site(arguments));
-    Ran { out: ran.out.strip_prefix(BEFORE).expect(BEFORE).to_owned(), ..ran }
+    finish_again(site(arguments))
 }
 
 #[test]
@@ -338,6 +318,14 @@ fn a_worker_whose_topics_are_not_there_does_not_start() {
 }
 
 #[test]
+fn a_worker_whose_broker_does_not_answer_says_where_it_asked_and_how_long_it_waited() {
+    let error = run(&["--brokers", "127.0.0.1:1", "worker", "checks"]).fails(4);
+    let begin = "error: no answer from 127.0.0.1:1: worker checks did not start: ";
+    assert!(error.starts_with(begin) && error.contains("for 2s"), "{error}");
+    assert!(error.ends_with("; `site check` says more"), "{error}");
+}
+
+#[test]
 fn a_worker_that_waits_for_its_broker_ends_by_either_signal() {
     for signal in ["-INT", "-TERM"] {
         // What it writes of its client shows that it has begun to wait.
@@ -388,6 +376,7 @@ fn a_check_says_what_keeps_consumers_and_workers_from_starting() {
     };
     let (ok, text) = row("worker reports");
     assert!(!ok && text.contains("visits.quarantine is not there"), "{text}");
+    assert!(text.contains("(create what is missing: `create-topics`"), "{text}");
     let (ok, text) = row("consumer mails");
     for missing in ["reports.retry.5s is not there", "reports.dlq is not there"] {
         assert!(!ok && text.contains(missing), "{text}");

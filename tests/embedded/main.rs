@@ -10,6 +10,7 @@ mod handling;
 mod hooks;
 mod hostile_headers;
 mod hostile_payloads;
+mod lag;
 mod lifecycle;
 mod ordering;
 mod outages;

@@ -11,7 +11,7 @@ use tidings::publisher::Publisher;
 use tidings::retry::RetryPolicy;
 use tidings::topic::{Replication, TopicKind, TopicSpec};
 use tidings::transport::memory::{Memory, MemoryBroker};
-use tidings::transport::{NewTopic, TopicNeed, TopicSetup, TopicsError, Transport};
+use tidings::transport::{NewTopic, TopicNeed, TopicProblem, TopicSetup, TopicsError, Transport};
 use tidings::{IntegrationEvent, Topic};
 
 use crate::stage::secs;
@@ -228,5 +228,119 @@ async fn an_event_is_published_to_another_topic_that_carries_it() {
         let records = client.broker().records(&topic);
         assert_eq!(records.len(), 1);
         assert_eq!(records[0].payload.as_deref(), Some(payload.as_bytes()));
+    }
+}
+
+/// The topics that there are.
+async fn names(client: &Memory) -> Vec<String> {
+    let names = client.admin().topics(secs(1)).await.unwrap();
+    names.iter().map(ToString::to_string).collect()
+}
+
+/// A consumer of an event whose topic nobody declares.
+fn undeclared(setup: TopicSetup) -> ConsumerBuilder {
+    #[derive(Serialize, Deserialize, IntegrationEvent)]
+    #[event(key = id, topic = "orders")]
+    struct OrderPlaced {
+        id: String,
+    }
+    Consumer::builder("mailer")
+        .handle_named("mail", |_: Event<OrderPlaced>| async { Ok::<_, HandlerError>(()) })
+        .retry(RetryPolicy::tiers([secs(5)]))
+        .topics(setup)
+}
+
+async fn make(client: &Memory, name: &'static str, partitions: i32) {
+    let mut new = NewTopic::new(TopicName::from_static(name));
+    new.partitions = Some(partitions);
+    client.admin().create(&[new], secs(1)).await.unwrap();
+}
+
+async fn refused(client: &Memory, consumer: ConsumerBuilder) -> TopicsError {
+    match start(client, consumer).await.unwrap_err() {
+        StartError::Topics(error) => error,
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_something_that_is_there_is_wrong_nothing_is_made_and_each_problem_has_its_own_advice()
+ {
+    let client = client();
+    make(&client, "users", 3).await;
+    make(&client, "users.retry.5s", 2).await;
+    let error = refused(&client, consumer(CREATE)).await;
+    assert_eq!(names(&client).await, ["users", "users.retry.5s"]);
+    let TopicsError::NotAsNeeded { problems, .. } = &error else { panic!("{error}") };
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    let text = error.to_string();
+    for what in [
+        "users has 3 partitions and 6 are declared (`kafka-topics --alter --topic users --partitions 6`",
+        "keys move to other partitions",
+        "users.retry.5s has 2 partitions and users has 3; a retry topic needs as many as its main topic \
+         (`kafka-topics --alter --topic users.retry.5s --partitions 3`",
+        "no key moves",
+    ] {
+        assert!(text.contains(what), "{what:?} is not in:\n{text}");
+    }
+    assert!(!text.contains("TopicSetup") && !text.contains("create-topics"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_topic_that_is_too_small_for_the_main_topic_that_would_be_made_stops_both() {
+    let few = TopicSetup::Create { partitions: Some(4), replication: None };
+    for (tier, consumer, needed) in [
+        ("users.retry.5s", consumer(CREATE), "users has 6"),
+        ("orders.retry.5s", undeclared(few), "orders has 4"),
+    ] {
+        let client = client();
+        make(&client, tier, 2).await;
+        let text = refused(&client, consumer).await.to_string();
+        assert!(text.contains(&format!("{tier} has 2 partitions and {needed}")), "{text}");
+        assert_eq!(names(&client).await, [tier]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_brokers_own_default_made_wrong_is_told_with_what_was_made() {
+    let client = client();
+    make(&client, "orders.retry.5s", 2).await;
+    let error = refused(&client, undeclared(CREATE)).await;
+    let TopicsError::NotAsMade { made, problems, .. } = &error else { panic!("{error}") };
+    let made: Vec<_> = made.iter().map(TopicName::as_str).collect();
+    assert_eq!(made, ["orders", "orders.dlq", "orders.quarantine"]);
+    let [TopicProblem::FewerThanMain { is: 2, needed: 3, .. }] = &**problems else {
+        panic!("{problems:?}")
+    };
+    assert!(
+        error.to_string().starts_with("orders orders.dlq orders.quarantine made, and"),
+        "{error}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn topics_that_are_missing_are_named_with_what_makes_them_said_once() {
+    let client = client();
+    make(&client, "users", 6).await;
+    let text = refused(&client, consumer(TopicSetup::Verify)).await.to_string();
+    // A table of what can be lived with comes behind it.
+    assert_eq!(
+        text.lines().next().unwrap(),
+        "the topics are not as they must be: users.dlq is not there; users.quarantine is not there; users.retry.5s is \
+         not there (create what is missing: `create-topics` of the service's own command line does, or a start with \
+         `TopicSetup::Create`)"
+    );
+    assert_eq!(names(&client).await, ["users"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_makes_what_is_looked_for_makes_nothing_beside_what_is_wrong() {
+    for setup in [TopicSetup::Verify, CREATE] {
+        let broker = MemoryBroker::builder().create_when_asked(true).build();
+        let client = broker.client("shop").unwrap();
+        make(&client, "users", 3).await;
+        let text = refused(&client, consumer(setup)).await.to_string();
+        assert!(text.contains("users has 3 partitions and 6 are declared"), "{text}");
+        assert_eq!(names(&client).await, ["users"]);
     }
 }

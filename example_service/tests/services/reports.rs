@@ -28,7 +28,7 @@ async fn who_comes_and_goes_is_in_the_report_and_who_is_there_has_a_profile() {
     let users = users(&kit).await;
     let transport = kit.connect(MemoryConfig::new(report_service::NAME));
     for worker in report_service::workers(&transport).unwrap() {
-        kit.start(worker.into()).await;
+        kit.start(worker).await;
     }
     let profiles = report_service::view(&transport).await.unwrap();
     let service = report_service::router(profiles.clone());

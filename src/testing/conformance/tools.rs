@@ -72,15 +72,26 @@ async fn committed(trial: &Trial, client: &Client) -> Verdict<(TopicName, TopicN
 async fn lag(trial: &Trial) -> Verdict {
     let client = trial.client()?;
     let (topic, follower, group) = committed(trial, &client).await?;
-    let lag = group_lag(&*client.admin(), &group, trial.limits().patience).await;
+    let lag = group_lag(&*client.admin(), &group, &[], trial.limits().patience).await;
     let lag = lag.map_err(Failure::of("the lag is told"))?;
     let Some(lag) = lag else { return holds("the group is there", false, ()) };
     let of = |partition: TopicPartition| {
         let found = lag.iter().find(|lag| lag.partition == partition)?;
         Some((found.committed, found.end, found.lag))
     };
-    same("the topic", Some((Some(3), 5, Some(2))), of(at(&topic, 1)))?;
-    same("what follows it", Some((Some(1), 2, Some(1))), of(at(&follower, 1)))
+    same("the topic", Some((Some(3), 5, 2)), of(at(&topic, 1)))?;
+    same("its other partition", Some((None, 0, 0)), of(at(&topic, 0)))?;
+    same("what follows it", Some((Some(1), 2, 1)), of(at(&follower, 1)))?;
+    let (other, nobody) = (filled(trial, &client, 4).await?, trial.name("nobody"));
+    for group in [&group, &nobody] {
+        let known = std::slice::from_ref(&other);
+        let lag = group_lag(&*client.admin(), group, known, trial.limits().patience).await;
+        let lag = lag.map_err(Failure::of("the lag is told"))?.unwrap_or_default();
+        let found = lag.iter().find(|lag| lag.partition == at(&other, 1));
+        let found = found.map(|lag| (lag.committed, lag.first, lag.end, lag.lag));
+        same("a topic that it is known to read", Some((None, 0, 4, 4)), found)?;
+    }
+    Ok(())
 }
 
 async fn left(trial: &Trial) -> Verdict {

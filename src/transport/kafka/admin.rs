@@ -209,6 +209,17 @@ impl KafkaAdmin {
     }
 }
 
+/// Every partition of the embedded broker, which tells offsets only of those that are named.
+fn all_partitions(broker: &EmbeddedBroker) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for topic in broker.names() {
+        for partition in 0..broker.partitions(&topic).unwrap_or(0) {
+            list.add_partition(topic.as_str(), partition);
+        }
+    }
+    list
+}
+
 #[async_trait]
 impl Admin for KafkaAdmin {
     async fn describe(
@@ -266,6 +277,19 @@ impl Admin for KafkaAdmin {
                 Ok(None)
             }
         }
+    }
+
+    /// Without the topics' properties, which take another question and may be denied.
+    async fn partitions(
+        &self,
+        topics: &[TopicName],
+        within: Duration,
+    ) -> Result<Vec<Option<i32>>, TransportError> {
+        if let Some(broker) = &self.embedded {
+            return Ok(topics.iter().map(|topic| broker.partitions(topic)).collect());
+        }
+        let found = self.shapes(topics, within).await?;
+        Ok(found.into_iter().map(|found| found.map(|(partitions, _)| partitions)).collect())
     }
 
     async fn create(&self, topics: &[NewTopic], within: Duration) -> Result<(), TransportError> {
@@ -366,9 +390,10 @@ impl Admin for KafkaAdmin {
 
     async fn committed(&self, group: &str, within: Duration) -> Result<Offsets, TransportError> {
         let (name, what) = (group.to_owned(), format!("the offsets of group {group:?}"));
-        let places = self
-            .ask(&what, within, move |client| questions::committed(client, &name, within))
-            .await?;
+        let named = self.embedded.as_ref().map(all_partitions);
+        let ask =
+            move |client: &Client<_>| questions::committed(client, &name, named.as_ref(), within);
+        let places = self.ask(&what, within, ask).await?;
         if let Some(code) = places.iter().find_map(|place| place.error) {
             return Err(self.refused(&what, code));
         }

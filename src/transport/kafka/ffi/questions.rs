@@ -146,19 +146,21 @@ unsafe fn member(member: *const sys::rd_kafka_MemberDescription_t) -> DescribedM
     }
 }
 
-/// Every offset that a group has committed.
+/// The offsets that a group has committed of these partitions; of all where none are named.
 ///
 /// # Errors
 /// The code says why its coordinator did not answer.
 pub(in super::super) fn committed<C: ClientContext>(
     client: &Client<C>,
     group: &str,
+    partitions: Option<&TopicPartitionList>,
     within: Duration,
 ) -> Answer<Vec<Place>> {
     let name = CString::new(group).map_err(|_| RDKafkaErrorCode::InvalidGroupId)?;
-    // SAFETY: the name is copied during the call; without partitions all are asked for.
+    let partitions = partitions.map_or(ptr::null(), |list| list.ptr().cast_const());
+    // SAFETY: name and list are copied during the call; without a list all are asked for.
     let mut asked =
-        unsafe { sys::rd_kafka_ListConsumerGroupOffsets_new(name.as_ptr(), ptr::null()) };
+        unsafe { sys::rd_kafka_ListConsumerGroupOffsets_new(name.as_ptr(), partitions) };
     let operation = Operation::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS;
     // SAFETY: as above; the question is copied during the call.
     let ask = |options, queue| unsafe {
