@@ -27,6 +27,15 @@ pub(crate) fn each_argument(
     known: &str,
     mut read: impl FnMut(&Ident, &ParseNestedMeta<'_>) -> Result<bool>,
 ) -> Result<()> {
+    let first_text =
+        |input: ParseStream<'_>| Ok((input.parse::<LitStr>()?, input.parse::<TokenStream>()?));
+    if let Ok((text, _)) = first_text.parse2(arguments.clone()) {
+        let why = format!(
+            "say what it is: `topic = {0}`; known to `#[{name}(..)]` are {known}",
+            text.token()
+        );
+        return Err(Error::new(text.span(), why));
+    }
     let mut seen = Vec::new();
     syn::meta::parser(|meta| one_key(&meta, name, known, &mut seen, &mut read)).parse2(arguments)
 }

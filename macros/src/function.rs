@@ -1,16 +1,42 @@
 //! What the attributes on functions share: the function, its companion, and topics.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::meta::ParseNestedMeta;
 use syn::spanned::Spanned;
-use syn::{Error, FnArg, GenericParam, ItemFn, LitStr, Path, Result, ReturnType, Type};
+use syn::{Attribute, Error, FnArg, GenericParam, ItemFn, LitStr, Path, Result, ReturnType, Type};
 
 use crate::attribute::text;
 
 /// Names of what is generated around a function's own arguments.
 const OURS: [&str; 5] = ["publisher", "producer", "event", "value", "message"];
+
+/// The attributes on functions: each makes a type of the function's name, so there is one of them.
+const ATTRIBUTES: [&str; 3] = ["producer", "consumer", "worker"];
+
+fn is_ours(attribute: &Attribute) -> bool {
+    let path = attribute.path();
+    let ours = |name: &Ident| ATTRIBUTES.iter().any(|of| name == of);
+    match path.segments.len() {
+        1 => path.get_ident().is_some_and(ours),
+        _ => {
+            path.segments[0].ident == "tidings"
+                && path.segments.last().is_some_and(|last| ours(&last.ident))
+        }
+    }
+}
+
+/// A function that was refused, without another attribute that would say more about it.
+pub(crate) fn alone(tokens: TokenStream) -> TokenStream {
+    match syn::parse2::<ItemFn>(tokens.clone()) {
+        Ok(mut item) => {
+            item.attrs.retain(|attribute| !is_ours(attribute));
+            item.into_token_stream()
+        }
+        Err(_) => tokens,
+    }
+}
 
 /// An async function that an attribute stands on; it stays as it is.
 pub(crate) struct Function {
@@ -23,6 +49,15 @@ impl Function {
         let item: ItemFn = syn::parse2(tokens.clone()).map_err(|error| {
             Error::new(error.span(), format!("`#[{attribute}(..)]` stands on an async function"))
         })?;
+        if let Some(other) = item.attrs.iter().find(|other| is_ours(other)) {
+            return Err(Error::new(
+                other.path().span(),
+                format!(
+                    "one of `#[producer]`, `#[consumer]` and `#[worker]` stands on a function, and `#[{attribute}]` does \
+                     already; what reads a topic and publishes what follows is a `#[worker(topic = .., output = ..)]`"
+                ),
+            ));
+        }
         let signature = &item.sig;
         if let Some(receiver) = signature.receiver() {
             return Err(Error::new(
@@ -95,14 +130,19 @@ impl Function {
     pub(crate) fn with(&self, methods: &TokenStream) -> TokenStream {
         let Self { item, tokens } = self;
         let (vis, name) = (&item.vis, &item.sig.ident);
+        // Where the function is not, nothing is made of it.
+        let cfg: Vec<_> = item.attrs.iter().filter(|other| other.path().is_ident("cfg")).collect();
         let doc = format!("What is made of the function [`{0}`]({0}()).", name.unraw());
         quote! {
             #tokens
 
+            #(#cfg)*
             #[doc = #doc]
+            #[derive(Debug)]
             #[allow(non_camel_case_types, dead_code)]
             #vis struct #name {}
 
+            #(#cfg)*
             #[allow(dead_code)]
             impl #name {
                 #methods

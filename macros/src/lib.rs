@@ -184,7 +184,7 @@ fn expand_on(
     let function = Tokens::from(function);
     let expanded = expand(arguments.into(), function.clone());
     let refused = |error: syn::Error| {
-        let error = error.into_compile_error();
+        let (function, error) = (function::alone(function), error.into_compile_error());
         quote::quote!(#function #error)
     };
     expanded.unwrap_or_else(refused).into()

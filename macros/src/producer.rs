@@ -37,23 +37,30 @@ pub(crate) fn expand(arguments: TokenStream, function: TokenStream) -> Result<To
             ),
         ));
     }
-    let fails = last(answer).is_some_and(|name| name == "Result");
     let (vis, ident, generics) =
         (&function.item.vis, &function.item.sig.ident, &function.item.sig.generics);
     let (parameters, _, limits) = generics.split_for_impl();
     let (arguments, names) = function.arguments();
-    let names_of_ours = Names::new();
+    let names_of_ours = Names::at(answer.span());
     let Names { publisher, producer, event, value, message } = &names_of_ours;
-    let call = match fails {
-        true => quote_spanned!(answer.span()=> #ident(#(#names),*).await?),
-        false => quote_spanned!(answer.span()=> #ident(#(#names),*).await),
-    };
+    let call = quote_spanned!(answer.span()=> #ident(#(#names),*).await);
+    let spelled = Spelled::of(answer);
     let Some(key) = key else {
-        let publish = publish(topic.as_ref(), fails, &names_of_ours);
-        let error = match fails {
-            true => quote!(::tidings::error::BoxError),
-            false => quote!(::tidings::publisher::PublishError),
+        let publish = publish(topic.as_ref(), &names_of_ours, answer.span());
+        let (answered, error) = match spelled {
+            Spelled::Result => (quote!(#call?), quote!(::tidings::error::BoxError)),
+            Spelled::Opaque => (call, quote!(::tidings::publisher::PublishError)),
+            Spelled::Named => {
+                let event = quote_spanned!(answer.span()=> ::tidings::publisher::EventAnswer);
+                (
+                    quote!(#event::event(#call)?),
+                    quote_spanned!(answer.span()=> <#answer as #event>::Error),
+                )
+            }
         };
+        let published = quote_spanned!(answer.span()=>
+            ::core::result::Result<::tidings::publisher::Published, #error>
+        );
         return Ok(function.with(&quote! {
             /// Publishes what the function answers; `Ok` once the broker has acknowledged it.
             ///
@@ -62,9 +69,9 @@ pub(crate) fn expand(arguments: TokenStream, function: TokenStream) -> Result<To
             #vis async fn publish #parameters (
                 #publisher: &::tidings::publisher::Publisher,
                 #(#arguments),*
-            ) -> ::core::result::Result<::tidings::publisher::Published, #error> #limits {
-                let #event = #call;
-                #publish
+            ) -> #published #limits {
+                let #event = #answered;
+                ::core::result::Result::Ok(#publish?)
             }
         }));
     };
@@ -73,6 +80,15 @@ pub(crate) fn expand(arguments: TokenStream, function: TokenStream) -> Result<To
             ident.span(),
             "a plain message does not know its topic; say it: `topic = Clicks`, or `topic = \"..\"`",
         ));
+    };
+    let answered = match spelled {
+        Spelled::Result => quote!(#call?),
+        Spelled::Opaque => call,
+        Spelled::Named => quote! {{
+            #[allow(unused_imports)]
+            use ::tidings::producer::ValueAnswer as _;
+            ::tidings::producer::PlainAnswer(#call).answered()?
+        }},
     };
     let made = made(&topic, value);
     let key = keyed(key, value);
@@ -85,11 +101,31 @@ pub(crate) fn expand(arguments: TokenStream, function: TokenStream) -> Result<To
             #producer: &::tidings::producer::Producer,
             #(#arguments),*
         ) -> ::core::result::Result<::tidings::producer::Sent, ::tidings::error::BoxError> #limits {
-            let #value = #call;
+            let #value = #answered;
             let #message = #made?;
             ::core::result::Result::Ok(#producer.send(#message #key).await?)
         }
     }))
+}
+
+/// How a function's answer is written. Only the compiler knows what a name stands for.
+enum Spelled {
+    /// `Result<_, _>`, of whichever module.
+    Result,
+    /// `impl Trait`, which is no `Result` and can be named nowhere else.
+    Opaque,
+    /// A type, or an alias of whatever.
+    Named,
+}
+
+impl Spelled {
+    fn of(answer: &Type) -> Self {
+        match answer {
+            Type::ImplTrait(_) => Self::Opaque,
+            _ if last(answer).is_some_and(|name| name == "Result") => Self::Result,
+            _ => Self::Named,
+        }
+    }
 }
 
 /// What the generated code calls its own. Beside a key function nobody else's name can be taken for one of these.
@@ -102,38 +138,38 @@ struct Names {
 }
 
 impl Names {
-    fn new() -> Self {
-        let ours = |name| Ident::new(name, Span::mixed_site());
+    /// They stand where the answer does, so that what is wrong with its type is said once, and there.
+    fn at(place: Span) -> Self {
+        let ours = |name| Ident::new(name, place.resolved_at(Span::mixed_site()));
         Self {
-            publisher: Ident::new("publisher", Span::call_site()),
+            publisher: ours("publisher"),
             producer: ours("producer"),
-            event: Ident::new("event", Span::call_site()),
+            event: ours("event"),
             value: ours("value"),
             message: ours("message"),
         }
     }
 }
 
-/// Publishes the event.
-fn publish(topic: Option<&TopicRef>, fails: bool, names: &Names) -> TokenStream {
+/// Publishes the event. What is wrong with a topic is said once and where it stands: by a function that is no async
+/// one, since the compiler says what is wrong with the call of such a one again for its future.
+fn publish(topic: Option<&TopicRef>, names: &Names, at: Span) -> TokenStream {
     let Names { publisher, event, .. } = names;
-    let published = match topic {
-        None => quote!(#publisher.publish(#event).await),
+    match topic {
+        None => quote_spanned!(at=> #publisher.publish(#event).await),
         Some(TopicRef::Type(topic)) => {
-            // What is wrong is told where the topic stands.
-            let at_topic =
-                |ours: &Ident| Ident::new(&ours.to_string(), topic.span().resolved_at(ours.span()));
-            let (publisher, event) = (at_topic(publisher), at_topic(event));
-            quote_spanned!(topic.span()=> #publisher.publish_to(#topic, #event).await)
+            let event_there =
+                Ident::new(&event.to_string(), topic.span().resolved_at(event.span()));
+            let carried = quote_spanned!(topic.span()=> ::tidings::publisher::carried::<#topic, _>(&#event_there));
+            quote_spanned! {at=> {
+                #carried;
+                #publisher.publish_to_named(<#topic as ::tidings::topic::Topic>::NAME, #event).await
+            }}
         }
         Some(TopicRef::Name(name)) => {
             let name = topic_name(name);
-            quote!(#publisher.publish_to_named(#name, #event).await)
+            quote_spanned!(at=> #publisher.publish_to_named(#name, #event).await)
         }
-    };
-    match fails {
-        true => quote!(::core::result::Result::Ok(#published?)),
-        false => published,
     }
 }
 

@@ -4,6 +4,7 @@
 //! order, and [`Producer::send_and_forget`] for room only. With [`Producer::builder`] a message that fails is tried
 //! again in the order of its key, put aside when it is given up, and whoever wants to hear of it does.
 
+mod answer;
 mod aside;
 mod attempt;
 mod breaker;
@@ -27,6 +28,8 @@ use std::time::Duration;
 
 use tracing::Instrument;
 
+#[doc(hidden)]
+pub use answer::{PlainAnswer, ValueAnswer};
 pub use attempt::{Attempt, AttemptError, SendService};
 pub use breaker::{Breaker, BreakerOpen, BreakerService, BreakerState};
 pub use builder::ProducerBuilder;

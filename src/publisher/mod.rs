@@ -3,6 +3,7 @@
 //! [`Publisher::publish`] waits for one event's acknowledgement, [`Publisher::publish_all`] for that of
 //! a batch in order, and [`Publisher::publish_and_forget`] for a place in the queue only.
 
+mod answer;
 mod envelopes;
 mod error;
 mod line;
@@ -14,6 +15,8 @@ use std::time::Duration;
 
 use tracing::Instrument;
 
+#[doc(hidden)]
+pub use answer::{EventAnswer, carried};
 pub(crate) use envelopes::record;
 pub use error::{BatchFailure, PublishError};
 pub(crate) use line::Line;

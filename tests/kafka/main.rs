@@ -9,6 +9,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attributes;
 mod broker;
 mod child;
 mod commits;

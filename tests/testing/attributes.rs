@@ -102,6 +102,46 @@ async fn line_anywhere(line: Line) -> std::io::Result<Line> {
     Ok(line)
 }
 
+/// What a crate may call its results.
+type Outcome<T = Line> = Result<T, std::fmt::Error>;
+type Placing = Outcome<Placed>;
+type Order = Placed;
+
+#[producer]
+async fn place_under_an_alias(order: Outcome<&str>) -> Placing {
+    Ok(Placed { order: order?.into() })
+}
+
+#[producer(topic = Orders)]
+async fn place_an_order(order: &str) -> Order {
+    placed(order)
+}
+
+#[producer(topic = Orders, key = order)]
+async fn line_under_an_alias(pens: Option<u32>) -> Outcome {
+    Ok(Line { order: "aliased".into(), pens: pens.ok_or(std::fmt::Error)? })
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_answered_is_known_by_its_type_and_not_by_how_it_is_written() {
+    let kit = TestKit::new();
+    let (publisher, producer) = (kit.publisher("shop"), Producer::new(&kit.transport("shop")));
+    place_under_an_alias::publish(&publisher, Ok("1")).await.unwrap();
+    let failed = place_under_an_alias::publish(&publisher, Err(std::fmt::Error)).await.unwrap_err();
+    assert!(failed.is::<std::fmt::Error>(), "the function's own error");
+    let placed: Result<_, tidings::publisher::PublishError> =
+        place_an_order::publish(&publisher, "2").await;
+    placed.unwrap();
+    line_under_an_alias::send(&producer, Some(3)).await.unwrap();
+    let failed = line_under_an_alias::send(&producer, None).await.unwrap_err();
+    assert!(failed.is::<std::fmt::Error>(), "the function's own error");
+    let records = kit.broker().records(&Orders::NAME);
+    assert_eq!(records.len(), 3);
+    let line = records.iter().find(|record| record.key.as_deref() == Some(b"aliased")).unwrap();
+    let line: Line = serde_json::from_slice(line.payload.as_deref().unwrap()).unwrap();
+    assert_eq!(line, Line { order: "aliased".into(), pens: 3 }, "without the `Result` around it");
+}
+
 /// Names that are ordinary ones, and some that what is generated uses itself.
 mod ordinary {
     use super::{Line, producer};

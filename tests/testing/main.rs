@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "modules of one test binary share what they need")]
 
 mod answers;
+mod attribute_uses;
 mod attributes;
 mod database;
 mod failures;

@@ -50,7 +50,7 @@ async fn the_demo_says_in_one_line_of_json_that_nothing_is_missing() {
     assert_says(&demo(&["--users", "20"], None, None).await, &expected);
 }
 
-/// Its topics and the group `email-service` are the example's own; no other test has them on this broker.
+/// The group `email-service` is the example's own; no other test has it on this broker.
 #[tokio::test]
 async fn on_a_real_broker_the_services_are_processes_and_each_mail_is_sent_or_a_dead_letter() {
     let Some(broker) = kafka_address() else { return };

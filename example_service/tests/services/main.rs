@@ -1,4 +1,4 @@
-//! The example's services on a broker in memory; the demo, over HTTP, on an embedded broker and a real one.
+//! The example's services on a broker in memory; the demo and the workers, over HTTP, on an embedded broker and a real one.
 
 mod commands;
 mod demo;
@@ -10,3 +10,4 @@ mod shared;
 mod stage;
 mod stores;
 mod users;
+mod workers;

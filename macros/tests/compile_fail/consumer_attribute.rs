@@ -19,6 +19,17 @@ async fn unknown_key(_: Event<UserCreated>) -> Result<(), HandlerError> {
     Ok(())
 }
 
+#[consumer("users")]
+async fn without_its_name(_: Event<UserCreated>) -> Result<(), HandlerError> {
+    Ok(())
+}
+
+#[consumer]
+#[tidings::producer]
+async fn reads_and_publishes(Event(user): Event<UserCreated>) -> Result<UserCreated, HandlerError> {
+    Ok(user)
+}
+
 #[consumer(group = "a", group = "b")]
 async fn said_twice(_: Event<UserCreated>) -> Result<(), HandlerError> {
     Ok(())

@@ -41,6 +41,11 @@ async fn not_carried() -> OrderPlaced {
     OrderPlaced
 }
 
+#[producer]
+async fn no_event() -> Click {
+    Click { user: String::new() }
+}
+
 #[producer(key = user)]
 async fn without_a_topic() -> Click {
     Click { user: String::new() }
