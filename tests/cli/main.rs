@@ -10,6 +10,7 @@ mod support;
 
 #[cfg(feature = "kafka-tls")]
 mod denied;
+mod drain;
 mod embedded;
 mod groups;
 mod input;
