@@ -45,9 +45,9 @@ use tidings::event::Metadata;
 pub async fn ship(
     Event(placed): Event<OrderPlaced>,
     metadata: Metadata,
-    Attempt(attempt): Attempt, // @Header(KafkaHeaders.DELIVERY_ATTEMPT), of the tiers
+    Attempt(attempt): Attempt, // @Header(KafkaHeaders.DELIVERY_ATTEMPT), tiers too
 ) -> Result<ParcelSent, HandlerError> {
-    println!("{} of {}, delivery {attempt}", metadata.id, metadata.source);
+    println!("{} of {}, attempt {attempt}", metadata.id, metadata.source);
     if placed.ship_to.is_empty() {
         return Err(HandlerError::permanent(AddressError::NoSuchPlace)); // not retryable
     }

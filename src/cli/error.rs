@@ -78,6 +78,11 @@ impl CliError {
         Self { answered: Answered::NotAsTold, ..Self::new(Exit::NoBroker, text) }
     }
 
+    /// Ended before what had begun was done.
+    pub(super) fn interrupted_at_work() -> Self {
+        Self::new(Exit::Interrupted, "interrupted; what is unfinished will be read again")
+    }
+
     /// Says it on standard error, and answers the exit code.
     pub(super) fn tell(self) -> ExitCode {
         if self.quiet {

@@ -24,7 +24,7 @@
 //! | 2 | the command line, the configuration, a file or its content is wrong |
 //! | 3 | there is no such topic, group, profile or worker |
 //! | 4 | no broker answers, or none lets this client in |
-//! | 130 | ended with Ctrl-C before it was done, or a worker with SIGTERM before it had started |
+//! | 130 | ended with Ctrl-C before it was done, a worker with a second one before its drain was over or with SIGTERM before it had started |
 
 mod app;
 mod args;

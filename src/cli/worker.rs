@@ -16,7 +16,7 @@ use crate::consumer::{StartError, StopReport};
 use crate::error::chain;
 use crate::transport::Transport as _;
 use crate::transport::kafka::Kafka;
-use crate::worker::{WorkerStatus, Workers, WorkersError};
+use crate::worker::{RunningWorkers, WorkerStatus, Workers, WorkersError};
 
 /// How often the line on a terminal is looked at.
 const LIVE: Duration = Duration::from_secs(1);
@@ -43,26 +43,58 @@ pub(super) async fn run(
     };
     let statuses = running.statuses();
     let mut watch = Watch { statuses, bar: progress::line(), within: session.within() };
-    let ended_by_itself = tokio::select! {
+    let why = tokio::select! {
         biased;
-        () = session.interrupted() => false,
-        () = &mut terminated => false,
-        () = running.ended() => true,
-        failed = watch.tell(wanted.every, out) => {
-            let deadline = Instant::now() + wanted.drain;
-            // A clean end for the groups; there is nobody to tell it to.
-            drop(running.stop(wanted.drain).await);
-            let _ = flush(&kafka, deadline).await;
-            return failed;
+        () = session.interrupted() => Why::Interrupted,
+        () = &mut terminated => Why::Terminated,
+        () = running.ended() => Why::ByItself,
+        failed = watch.tell(wanted.every, out) => Why::NobodyListens(failed),
+    };
+    watch.bar.set_message("stopping");
+    let once_more = async {
+        match why {
+            Why::Interrupted => session.interrupted_again().await,
+            _ => session.interrupted().await,
         }
     };
-    let deadline = Instant::now() + wanted.drain;
-    watch.bar.set_message("stopping");
+    // What is dropped with it was not committed: the next one does it again.
+    tokio::select! {
+        biased;
+        () = once_more => {
+            watch.bar.finish_and_clear();
+            Err(CliError::interrupted_at_work())
+        }
+        ended = end(running, &mut watch, &kafka, wanted.drain, &why, out) => match why {
+            Why::NobodyListens(failed) => failed,
+            _ => ended,
+        },
+    }
+}
+
+/// Why workers are to end.
+enum Why {
+    Interrupted,
+    Terminated,
+    ByItself,
+    /// The output cannot be written.
+    NobodyListens(Result<(), CliError>),
+}
+
+/// Ends what runs, within the drain, and says how that went.
+async fn end(
+    running: RunningWorkers,
+    watch: &mut Watch,
+    kafka: &Kafka,
+    drain: Duration,
+    why: &Why,
+    out: &mut Out,
+) -> Result<(), CliError> {
+    let deadline = Instant::now() + drain;
     // What is left to read is asked for while the groups still have their members; it is part of the drain.
-    let lags = tokio::time::timeout(LAGS.min(wanted.drain), watch.lags()).await;
+    let lags = tokio::time::timeout(LAGS.min(drain), watch.lags()).await;
     let lags = lags.unwrap_or_else(|_| vec![None; watch.statuses.len()]);
     let reports = running.stop(deadline.saturating_duration_since(Instant::now())).await;
-    let given_up = flush(&kafka, deadline).await;
+    let given_up = flush(kafka, deadline).await;
     watch.bar.finish_and_clear();
     watch.summary(out, &lags, Some(&reports))?;
     let mut problems = problems(&reports);
@@ -71,7 +103,7 @@ pub(super) async fn run(
             "{given_up} records that workers sent were not acknowledged; `--drain` gives them more time"
         ));
     }
-    if ended_by_itself && problems.is_empty() {
+    if matches!(why, Why::ByItself) && problems.is_empty() {
         problems.push("a worker ended by itself".into());
     }
     if !problems.is_empty() {

@@ -1,12 +1,13 @@
 //! Where an event goes that its handler could not finish: a tier, the dead letters, quarantine.
 
 use super::assignment::Assignment;
-use super::forward::{Address, Failure};
+use super::forward::{Address, Failure, Times};
 use super::handler::Registered;
 use super::health::Counts;
 use super::outcome::FailureKind;
 use super::plan::Place;
-use super::work::{Finish, Work, at};
+use super::read::Past;
+use super::work::{Fault, Finish, Work, at};
 use crate::event::header;
 use crate::transport::{Aside, Received, Record, Step, StepKind};
 
@@ -17,20 +18,16 @@ impl Work {
         assignment: &Assignment,
         record: &Received,
         handler: &Registered,
-        failures: u32,
-        kind: FailureKind,
-        message: &str,
+        fault: &Fault,
     ) -> Finish {
+        let Fault { kind, message, past, times } = fault;
         let Place { main, tier } = &assignment.place;
         let next = tier.map_or(0, |tier| tier + 1);
         match (kind, main.around.tiers.get(next)) {
             (FailureKind::Transient, Some((tier, topic))) => {
-                let address = Address {
-                    group: &self.shared.group,
-                    handler: &handler.name,
-                    attempt: failures.saturating_add(1),
-                };
-                let failure = Failure { kind: kind.as_str(), message };
+                let address =
+                    Address { group: &self.shared.group, handler: Some((&handler.name, *past)) };
+                let failure = Failure { kind: kind.as_str(), message, times: *times };
                 let tier = (topic, tier.delay());
                 let moved = self.forward.retry(
                     record,
@@ -48,16 +45,8 @@ impl Work {
                 self.moved(assignment, record, &moved, Aside::Retry).await
             }
             _ => {
-                let failures = failures.saturating_add(1);
-                self.dead_letter(
-                    assignment,
-                    record,
-                    Some(&handler.name),
-                    failures,
-                    kind.as_str(),
-                    message,
-                )
-                .await
+                let failure = Failure { kind: kind.as_str(), message, times: *times };
+                self.dead_letter(assignment, record, Some((&handler.name, *past)), &failure).await
             }
         }
     }
@@ -66,11 +55,10 @@ impl Work {
         &self,
         assignment: &Assignment,
         record: &Received,
-        handler: Option<&str>,
-        attempt: u32,
-        kind: &'static str,
-        message: &str,
+        handler: Option<(&str, Past)>,
+        failure: &Failure<'_>,
     ) -> Finish {
+        let Failure { kind, message, .. } = *failure;
         let Some(topic) = &assignment.place.main.around.dead_letter else {
             tracing::error!(
                 record = at(record),
@@ -82,13 +70,11 @@ impl Work {
             self.saw(record, StepKind::Dropped { reason: message });
             return Finish::Done { moved: false };
         };
-        let handler = handler.unwrap_or_default();
-        let address = Address { group: &self.shared.group, handler, attempt };
-        let address = (!handler.is_empty()).then_some(&address);
-        let failure = Failure { kind, message };
+        let address = Address { group: &self.shared.group, handler };
+        let handler = handler.map_or("", |(name, _)| name);
         tracing::warn!(parent: None, record = at(record), handler, to = %topic, kind, error = message, "dead letter");
         let on_tier = assignment.place.tier.is_some();
-        let moved = self.forward.aside(record, on_tier, topic, address, &failure);
+        let moved = self.forward.aside(record, on_tier, topic, &address, failure);
         self.moved(assignment, record, &moved, Aside::DeadLetter).await
     }
 
@@ -97,12 +83,14 @@ impl Work {
         assignment: &Assignment,
         record: &Received,
         message: &str,
+        times: Times,
     ) -> Finish {
         let topic = &assignment.place.main.around.quarantine;
-        let failure = Failure { kind: FailureKind::Undecodable.as_str(), message };
+        let failure = Failure { kind: FailureKind::Undecodable.as_str(), message, times };
+        let address = Address { group: &self.shared.group, handler: None };
         tracing::warn!(parent: None, record = at(record), to = %topic, error = message, "quarantine");
         let on_tier = assignment.place.tier.is_some();
-        let moved = self.forward.aside(record, on_tier, topic, None, &failure);
+        let moved = self.forward.aside(record, on_tier, topic, &address, &failure);
         self.moved(assignment, record, &moved, Aside::Quarantine).await
     }
 

@@ -123,6 +123,7 @@ mod tests {
             let sent = |source| SendError::NotAcknowledged {
                 id: MessageId::new(),
                 attempts: 1,
+                indefinite: false,
                 dead_letter: None,
                 source,
             };

@@ -23,6 +23,9 @@ pub struct Delivery {
     pub(super) event: Arc<ReceivedEvent>,
     /// The handler's number.
     pub(super) handler: u32,
+    /// Which delivery to the handler it is, from 1.
+    pub(super) delivery: u32,
+    /// Which call of the handler it is, from 1.
     pub(super) attempt: u32,
     pub(super) shared: Arc<Shared>,
     /// The transaction that the handler runs in, where it asked for one.
@@ -124,10 +127,17 @@ impl Delivery {
         &self.shared.names[self.handler as usize]
     }
 
-    /// Which delivery to this handler it is: 1, then one more for each tier. Immediate retries are
-    /// not counted.
+    /// Which attempt at the event it is: 1 at the handler's first call, and one more after each that
+    /// failed, in place or on a tier. Calls that ended in an outage are not counted; the count begins anew
+    /// where the event is delivered again because its member ended or lost its partition.
     pub fn attempt(&self) -> u32 {
         self.attempt
+    }
+
+    /// Which delivery to this handler it is: 1 on the main topic, then one more on each tier, whatever was
+    /// tried in place.
+    pub fn number(&self) -> u32 {
+        self.delivery
     }
 
     /// What was given to the builder as state of this type.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::assignment::{Assignment, Counted};
 use super::health::{Blocked, MemberHealth};
 use super::pause::Reason;
+use super::read::Past;
 use super::work::at;
 use crate::clock::{BrokerClock, Millis, millis};
 use crate::codec::cloudevents;
@@ -36,13 +37,22 @@ pub(super) struct Forward {
 pub(super) struct Failure<'a> {
     pub(super) kind: &'static str,
     pub(super) message: &'a str,
+    pub(super) times: Times,
 }
 
-/// Who is to run a retried or redriven event.
+/// When something failed.
+#[derive(Clone, Copy)]
+pub(super) struct Times {
+    /// For the first time since the record was read.
+    pub(super) first: Millis,
+    pub(super) last: Millis,
+}
+
+/// Who failed, and is to run a retried or redriven event.
 pub(super) struct Address<'a> {
     pub(super) group: &'a str,
-    pub(super) handler: &'a str,
-    pub(super) attempt: u32,
+    /// `None` where no handler has failed: the record could not be read, or nobody takes it.
+    pub(super) handler: Option<(&'a str, Past)>,
 }
 
 impl Forward {
@@ -57,6 +67,12 @@ impl Forward {
         }
     }
 
+    /// Once, just now.
+    pub(super) fn now(&self) -> Times {
+        let now = self.clock.now();
+        Times { first: now, last: now }
+    }
+
     /// The record for a tier: same key, payload and partition, and when it is due.
     pub(super) fn retry(
         &self,
@@ -66,7 +82,7 @@ impl Forward {
         address: &Address<'_>,
         failure: &Failure<'_>,
     ) -> Record {
-        let mut headers = self.failed(received, failure, on_tier);
+        let mut headers = Self::failed(received, failure, on_tier);
         addressed(&mut headers, address);
         let due = self.clock.now().saturating_add(millis(tier.1));
         headers.push(header::RETRY_NOT_BEFORE, due.to_string());
@@ -79,13 +95,11 @@ impl Forward {
         received: &Received,
         on_tier: bool,
         topic: &TopicName,
-        address: Option<&Address<'_>>,
+        address: &Address<'_>,
         failure: &Failure<'_>,
     ) -> Record {
-        let mut headers = self.failed(received, failure, on_tier);
-        if let Some(address) = address {
-            addressed(&mut headers, address);
-        }
+        let mut headers = Self::failed(received, failure, on_tier);
+        addressed(&mut headers, address);
         record(received, topic, None, headers)
     }
 
@@ -118,11 +132,10 @@ impl Forward {
     /// The record's own headers byte for byte, and then where it came from and what went wrong. Those
     /// that an earlier failure wrote are replaced; where it came from first is kept. On a main topic
     /// nobody can have failed yet: there they are a stranger's words and mean nothing.
-    fn failed(&self, received: &Received, failure: &Failure<'_>, on_tier: bool) -> Headers {
+    fn failed(received: &Received, failure: &Failure<'_>, on_tier: bool) -> Headers {
         let before = &received.headers;
         let mut headers =
             before.filtered(|name| !header::FAILURE.iter().any(|ours| ours.as_bytes() == name));
-        let now = self.clock.now();
         let origin = Origin::of(received, on_tier);
         headers.push(header::ORIGIN_TOPIC, origin.topic);
         headers.push(header::ORIGIN_PARTITION, origin.partition.to_string());
@@ -136,8 +149,9 @@ impl Forward {
             .get_str(header::FIRST_FAILED_AT)
             .filter(|_| on_tier)
             .and_then(|text| text.parse::<Millis>().ok());
-        headers.push(header::FIRST_FAILED_AT, first.unwrap_or(now).to_string());
-        headers.push(header::LAST_FAILED_AT, now.to_string());
+        let Times { first: here, last } = failure.times;
+        headers.push(header::FIRST_FAILED_AT, first.unwrap_or(here).to_string());
+        headers.push(header::LAST_FAILED_AT, last.to_string());
         headers
     }
 
@@ -238,9 +252,11 @@ fn lean(record: &Record) -> Record {
 }
 
 fn addressed(headers: &mut Headers, address: &Address<'_>) {
-    headers.push(header::RETRY_ATTEMPT, address.attempt.to_string());
     headers.push(header::RETRY_GROUP, address.group);
-    headers.push(header::RETRY_HANDLER, address.handler);
+    let Some((handler, past)) = address.handler else { return };
+    headers.push(header::RETRY_HANDLER, handler);
+    headers.push(header::RETRY_ATTEMPT, past.deliveries.to_string());
+    headers.push(header::RETRY_CALLS, past.calls.to_string());
 }
 
 /// Where a record was first read.

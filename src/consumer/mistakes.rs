@@ -119,6 +119,21 @@ pub enum BuildError {
     /// There is nothing to do.
     #[error("group {0:?} has no handler; add one with `.handle(…)`")]
     NoHandler(String),
+    /// A worker would read what it writes, without end; or what it writes would be taken for a retry or a dead
+    /// letter.
+    #[error(
+        "worker {worker:?} reads {input} and writes to {output}, which is {what}; have it write to another topic"
+    )]
+    WritesWhereItReads {
+        /// The worker.
+        worker: String,
+        /// What it reads.
+        input: TopicName,
+        /// What it writes to.
+        output: TopicName,
+        /// What that topic is to it.
+        what: &'static str,
+    },
     /// A setting that cannot work.
     #[error("{0}")]
     Setting(String),

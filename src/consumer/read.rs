@@ -15,18 +15,27 @@ use crate::transport::Received;
 
 /// What is to be done with a record.
 pub(super) enum Reading<'a> {
-    /// These handlers run, after so many failures.
-    Run { event: Arc<ReceivedEvent>, handlers: &'a [Arc<Registered>], failures: u32 },
+    /// These handlers run.
+    Run { event: Arc<ReceivedEvent>, handlers: &'a [Arc<Registered>], past: Past },
     /// Not for us.
     Skip,
     /// For nobody: a consumer had asked the broker for the time.
     AskedTheTime,
     /// Nobody here can handle it: to the dead letters, for whoever it was meant for.
-    DeadLetter { reason: String, handler: Option<String>, failures: u32 },
+    DeadLetter { reason: String, handler: Option<String>, past: Past },
     /// It cannot be read: to quarantine.
     Quarantine { reason: String },
     /// It must not be passed over: the consumer ends.
     Fail { reason: String },
+}
+
+/// What has failed so far: nothing on a main topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Past {
+    /// Deliveries to the handler.
+    pub(super) deliveries: u32,
+    /// Calls of the handler, of which a delivery has one or more.
+    pub(super) calls: u32,
 }
 
 /// The policies that reading needs.
@@ -87,21 +96,21 @@ impl Policies {
         if handlers.is_empty() && address.is_none() {
             return Reading::Skip;
         }
-        let (handlers, failures) = match address {
-            None => (handlers, 0),
-            Some(Address { handler, failures }) => {
+        let (handlers, past) = match address {
+            None => (handlers, Past::default()),
+            Some(Address { handler, past }) => {
                 match handlers.iter().find(|registered| *registered.name == handler) {
-                    Some(registered) => (std::slice::from_ref(registered), failures),
+                    Some(registered) => (std::slice::from_ref(registered), past),
                     None => {
                         let reason =
                             format!("there is no handler {handler:?} any more; was it renamed?");
-                        return Reading::DeadLetter { reason, handler: Some(handler), failures };
+                        return Reading::DeadLetter { reason, handler: Some(handler), past };
                     }
                 }
             }
         };
         let event = Arc::new(ReceivedEvent { record: record.clone(), incoming });
-        Reading::Run { event, handlers, failures }
+        Reading::Run { event, handlers, past }
     }
 
     /// Whom a record on a tier is for. On a main topic it is for everybody, whatever it says.
@@ -126,11 +135,13 @@ impl Policies {
         let Some(handler) = handler else { return Err(quarantine("says no handler")) };
         // The tier itself proves so many failures: a record that says less cannot go round for ever.
         let proven = u32::try_from(tier).unwrap_or(u32::MAX).saturating_add(1);
-        let said = record.headers.get_str(header::RETRY_ATTEMPT).and_then(|text| text.parse().ok());
-        // The bound grows with the tier, so that attempts rise from there too.
+        let said = |name| record.headers.get_str(name).and_then(|text| text.parse().ok());
+        // The bounds grow with the tier, so that both rise from there too.
         let most = MAX_FAILURES.saturating_add(proven);
-        let failures = said.unwrap_or(0).max(proven).min(most);
-        Ok(Some(Address { handler: handler.to_owned(), failures }))
+        let deliveries = said(header::RETRY_ATTEMPT).unwrap_or(0).max(proven).min(most);
+        let most = MAX_CALLS.saturating_mul(proven);
+        let calls = said(header::RETRY_CALLS).unwrap_or(0).min(most).max(deliveries);
+        Ok(Some(Address { handler: handler.to_owned(), past: Past { deliveries, calls } }))
     }
 
     fn unknown(
@@ -148,7 +159,7 @@ impl Policies {
             (UnknownType::Fail, None) => Reading::Fail { reason },
             (_, address) => Reading::DeadLetter {
                 reason,
-                failures: address.as_ref().map_or(0, |address| address.failures),
+                past: address.as_ref().map_or_else(Past::default, |address| address.past),
                 handler: address.map(|address| address.handler),
             },
         }
@@ -158,9 +169,12 @@ impl Policies {
 /// More failures than any policy has tiers: what a hostile header is cut to.
 const MAX_FAILURES: u32 = 1_000;
 
+/// More calls than any tier has: what a hostile header is cut to.
+const MAX_CALLS: u32 = 1_000_000;
+
 struct Address {
     handler: String,
-    failures: u32,
+    past: Past,
 }
 
 #[cfg(all(test, feature = "json"))]

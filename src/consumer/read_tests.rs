@@ -86,14 +86,14 @@ fn headers(pairs: &[(Vec<u8>, Option<Vec<u8>>)]) -> Headers {
 /// What is done, without what it is done to.
 fn said(reading: &Reading<'_>) -> (&'static str, Vec<String>, u32, String) {
     match reading {
-        Reading::Run { event, handlers, failures } => {
+        Reading::Run { event, handlers, past } => {
             let names = handlers.iter().map(|handler| handler.name.to_string()).collect();
-            ("run", names, *failures, format!("{:?}", event.incoming.metadata.id))
+            ("run", names, past.deliveries, format!("{:?}", event.incoming.metadata.id))
         }
         Reading::Skip => ("skip", Vec::new(), 0, String::new()),
         Reading::AskedTheTime => ("asked the time", Vec::new(), 0, String::new()),
-        Reading::DeadLetter { reason, handler, failures } => {
-            ("dead letter", handler.iter().cloned().collect(), *failures, reason.clone())
+        Reading::DeadLetter { reason, handler, past } => {
+            ("dead letter", handler.iter().cloned().collect(), past.deliveries, reason.clone())
         }
         Reading::Quarantine { reason } => ("quarantine", Vec::new(), 0, reason.clone()),
         Reading::Fail { reason } => ("fail", Vec::new(), 0, reason.clone()),
@@ -220,27 +220,30 @@ proptest! {
 
 #[test]
 fn attempts_rise_from_tier_to_tier_whatever_the_first_one_says() {
-    for said in ["0", "1", "999", "1000", "1001", "4294967295", "nonsense"] {
+    for said in ["0", "1", "999", "1000", "1001", "1000000", "4294967295", "nonsense"] {
         let mut attempt = said.to_owned();
-        let mut before = 0;
+        let (mut calls, mut before) = (said.to_owned(), Past::default());
         for tier in 0..TIERS {
             let mut pairs = good();
             for (name, value) in [
                 (header::RETRY_GROUP, "mail"),
                 (header::RETRY_HANDLER, "first"),
                 (header::RETRY_ATTEMPT, &attempt),
+                (header::RETRY_CALLS, &calls),
             ] {
                 pairs.push((name.into(), Some(value.into())));
             }
             let record = received(headers(&pairs), Some(b"{}".to_vec()));
             let place = place(Some(tier));
-            let Reading::Run { failures, .. } = policies().read(&place, &record) else {
+            let Reading::Run { past, .. } = policies().read(&place, &record) else {
                 panic!("it runs")
             };
-            assert!(failures > before, "{said} on tier {tier}: {failures} after {before}");
-            // What the next failure writes.
-            before = failures;
-            attempt = (failures + 1).to_string();
+            let rises = past.deliveries > before.deliveries && past.calls > before.calls;
+            assert!(rises, "{said} on tier {tier}: {past:?} after {before:?}");
+            // What the next failure writes, after two retries in place.
+            attempt = (past.deliveries + 1).to_string();
+            calls = (past.calls + 3).to_string();
+            before = past;
         }
     }
 }

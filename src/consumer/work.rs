@@ -12,12 +12,12 @@ use tracing::{Instrument, Span};
 use super::assignment::{Assignment, Counted};
 use super::batch::BatchRecord;
 use super::delivery::{Delivery, ReceivedEvent, Shared};
-use super::forward::Forward;
+use super::forward::{Failure, Forward, Times};
 use super::handler::Registered;
 use super::health::{Blocked, Counts, MemberHealth};
 use super::outcome::{FailureKind, Handled, HandlerError, Outcome};
 use super::pause::Reason;
-use super::read::{Policies, Reading};
+use super::read::{Past, Policies, Reading};
 use super::slots::Slots;
 use crate::codec::envelope;
 use crate::event::Flow;
@@ -83,14 +83,23 @@ pub(super) struct Turn<'a> {
 
 /// How a handler's work on an event ended; `Err` says why it cannot read the event. One copy of the record is
 /// quarantined for all of its handlers.
-type Ended = Result<Finish, String>;
+type Ended = Result<Finish, Box<Fault>>;
+
+/// What a handler failed with that is not tried again in place.
+pub(super) struct Fault {
+    pub(super) kind: FailureKind,
+    pub(super) message: String,
+    /// What has failed so far, this too.
+    pub(super) past: Past,
+    pub(super) times: Times,
+}
 
 /// How one handler ended.
 pub(super) enum Verdict {
     Done,
     /// It had handled the event before.
     Duplicate,
-    Failed(FailureKind, String),
+    Failed(Box<Fault>),
     NotBegun,
     Abandoned,
 }
@@ -113,10 +122,10 @@ impl Work {
         slots: &Slots,
     ) -> Finish {
         match self.policies.read(&assignment.place, record) {
-            Reading::Run { event, handlers, failures } => {
+            Reading::Run { event, handlers, past } => {
                 let span = self.receiving(&event);
                 let turn = Turn { assignment, place, alone: handlers.len() == 1, slots };
-                let run = pin!(self.run(turn, event, handlers, failures));
+                let run = pin!(self.run(turn, event, handlers, past));
                 run.instrument(span).await
             }
             Reading::AskedTheTime => {
@@ -131,15 +140,15 @@ impl Work {
             Reading::DeadLetter { .. } | Reading::Quarantine { .. } if !assignment.begin(place) => {
                 Finish::NotBegun
             }
-            Reading::DeadLetter { reason, handler, failures } => {
-                let handler = handler.as_deref();
-                Box::pin(
-                    self.dead_letter(assignment, record, handler, failures, "unknown", &reason),
-                )
-                .await
+            Reading::DeadLetter { reason, handler, past } => {
+                let handler = handler.as_deref().map(|handler| (handler, past));
+                let times = self.forward.now();
+                let failure = Failure { kind: "unknown", message: &reason, times };
+                Box::pin(self.dead_letter(assignment, record, handler, &failure)).await
             }
             Reading::Quarantine { reason } => {
-                Box::pin(self.quarantine(assignment, record, &reason)).await
+                let times = self.forward.now();
+                Box::pin(self.quarantine(assignment, record, &reason, times)).await
             }
             Reading::Fail { reason } => Finish::Fatal(format!("{}: {reason}", at(record))),
         }
@@ -174,15 +183,18 @@ impl Work {
         turn: Turn<'_>,
         event: Arc<ReceivedEvent>,
         handlers: &[Arc<Registered>],
-        failures: u32,
+        past: Past,
     ) -> Finish {
         let ended = match handlers {
-            [handler] => self.one(turn, &event, handler, failures).await,
-            _ => Box::pin(self.each(turn, &event, handlers, failures)).await,
+            [handler] => self.one(turn, &event, handler, past).await,
+            _ => Box::pin(self.each(turn, &event, handlers, past)).await,
         };
         match ended {
             Ok(finish) => finish,
-            Err(why) => Box::pin(self.quarantine(turn.assignment, &event.record, &why)).await,
+            Err(fault) => {
+                let Fault { message, times, .. } = *fault;
+                Box::pin(self.quarantine(turn.assignment, &event.record, &message, times)).await
+            }
         }
     }
 
@@ -192,9 +204,9 @@ impl Work {
         turn: Turn<'_>,
         event: &Arc<ReceivedEvent>,
         handlers: &[Arc<Registered>],
-        failures: u32,
+        past: Past,
     ) -> Ended {
-        let all = handlers.iter().map(|handler| self.one(turn, event, handler, failures));
+        let all = handlers.iter().map(|handler| self.one(turn, event, handler, past));
         let (mut finish, mut unreadable) = (None, None);
         for ended in futures::future::join_all(all).await {
             match ended {
@@ -221,13 +233,14 @@ impl Work {
         turn: Turn<'_>,
         event: &Arc<ReceivedEvent>,
         handler: &Arc<Registered>,
-        failures: u32,
+        past: Past,
     ) -> Ended {
         let record = &event.record;
-        let delivery = Delivery {
+        let mut delivery = Delivery {
             event: event.clone(),
             handler: handler.number,
-            attempt: failures.saturating_add(1),
+            delivery: past.deliveries.saturating_add(1),
+            attempt: past.calls.saturating_add(1),
             shared: self.shared.clone(),
             held: None,
             assignment: handler.needs.revoke.then(|| turn.assignment.clone()),
@@ -239,7 +252,7 @@ impl Work {
             record.offset,
             &*self.shared.group,
             &*handler.name,
-            delivery.attempt
+            delivery.delivery
         );
         if !span.is_disabled() {
             let id = &event.incoming.metadata.id;
@@ -248,12 +261,12 @@ impl Work {
         let mut flow = event.incoming.metadata.flow();
         flow.trace = telemetry::trace_of(&span).or(flow.trace);
         // Pinned before it is wrapped: what wraps it would move it, and it is large.
-        let attempts = pin!(self.attempts(turn, handler, &delivery));
+        let attempts = pin!(self.attempts(turn, handler, &mut delivery));
         let verdict = flow.scope(attempts).instrument(span.clone()).await;
         let outcome = match &verdict {
             Verdict::Done => "done",
             Verdict::Duplicate => "duplicate",
-            Verdict::Failed(kind, _) => kind.as_str(),
+            Verdict::Failed(fault) => fault.kind.as_str(),
             Verdict::NotBegun => "not begun",
             Verdict::Abandoned => "abandoned",
         };
@@ -262,23 +275,26 @@ impl Work {
             Verdict::Done | Verdict::Duplicate => Finish::Done { moved: false },
             Verdict::NotBegun => Finish::NotBegun,
             Verdict::Abandoned => Finish::Abandoned,
-            Verdict::Failed(kind, message) => {
-                span.record("error.type", kind.as_str());
-                if kind == FailureKind::Undecodable {
-                    return Err(message);
+            Verdict::Failed(fault) => {
+                span.record("error.type", fault.kind.as_str());
+                if fault.kind == FailureKind::Undecodable {
+                    return Err(fault);
                 }
-                let assignment = turn.assignment;
-                Box::pin(self.failed(assignment, record, handler, failures, kind, &message))
-                    .instrument(span)
-                    .await
+                let failed = self.failed(turn.assignment, record, handler, &fault);
+                Box::pin(failed).instrument(span).await
             }
         })
     }
 
-    async fn attempts(&self, turn: Turn<'_>, handler: &Registered, delivery: &Delivery) -> Verdict {
+    async fn attempts(
+        &self,
+        turn: Turn<'_>,
+        handler: &Registered,
+        delivery: &mut Delivery,
+    ) -> Verdict {
         let Turn { assignment, place, slots, .. } = turn;
         let (mut retries, mut probes) = (0, 0);
-        let mut outage = None;
+        let (mut outage, mut first) = (None, None);
         loop {
             let room = assignment.room().await;
             let slot = slots.take().await;
@@ -306,10 +322,9 @@ impl Work {
                 let (kind, error) = (error.kind().as_str(), error.message());
                 self.delivery_saw(delivery, StepKind::Failed { kind, error: &error });
             }
+            let now = self.forward.now();
+            let times = Times { first: *first.get_or_insert(now.first), ..now };
             let (wait, keeps) = match error.kind() {
-                FailureKind::Permanent | FailureKind::Undecodable => {
-                    return Verdict::Failed(error.kind(), error.message());
-                }
                 FailureKind::Outage => {
                     probes += 1;
                     outage.get_or_insert_with(|| Box::new(Outage::begin(self, assignment, &error)));
@@ -318,9 +333,14 @@ impl Work {
                 FailureKind::Transient if retries < self.retry.immediate => {
                     outage = None;
                     retries += 1;
+                    delivery.attempt = delivery.attempt.saturating_add(1);
                     (self.retry.backoff.jittered(retries, &self.chance), true)
                 }
-                FailureKind::Transient => return Verdict::Failed(error.kind(), error.message()),
+                kind => {
+                    let past = Past { deliveries: delivery.delivery, calls: delivery.attempt };
+                    let message = error.message();
+                    return Verdict::Failed(Box::new(Fault { kind, message, past, times }));
+                }
             };
             tracing::debug!(kind = %error.kind(), error = error.message(), ?wait, "trying again");
             // A revoke has time for a retry in place, and none for the world to come back.
@@ -389,7 +409,7 @@ impl Work {
                 record: delivery.record(),
                 metadata: Some(delivery.metadata()),
                 handler: Some(delivery.handler()),
-                attempt: delivery.attempt(),
+                attempt: delivery.delivery,
                 what,
             });
         }

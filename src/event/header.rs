@@ -36,11 +36,13 @@ pub const PLAIN_CORRELATION_ID: &str = "correlation-id";
 /// The event, message or request that caused a plain message.
 pub const PLAIN_CAUSATION_ID: &str = "causation-id";
 
-/// How often the handler has failed so far.
+/// How many deliveries to the handler have failed so far: one on the main topic, and one on each tier.
 pub const RETRY_ATTEMPT: &str = "x-retry-attempt";
+/// How many calls of the handler have failed so far, retries in place among them.
+pub const RETRY_CALLS: &str = "x-retry-calls";
 /// Unix milliseconds before which it must not run.
 pub const RETRY_NOT_BEFORE: &str = "x-retry-not-before";
-/// The consumer group whose handler failed.
+/// The consumer group that failed on it.
 pub const RETRY_GROUP: &str = "x-retry-group";
 /// The handler that failed.
 pub const RETRY_HANDLER: &str = "x-retry-handler";
@@ -62,8 +64,9 @@ pub const FIRST_FAILED_AT: &str = "x-first-failed-at";
 pub const LAST_FAILED_AT: &str = "x-last-failed-at";
 
 /// The headers that Tidings adds to a record that failed; a requeue replaces them.
-pub const FAILURE: [&str; 12] = [
+pub const FAILURE: [&str; 13] = [
     RETRY_ATTEMPT,
+    RETRY_CALLS,
     RETRY_NOT_BEFORE,
     RETRY_GROUP,
     RETRY_HANDLER,

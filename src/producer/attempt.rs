@@ -122,6 +122,15 @@ impl AttemptError {
         }
     }
 
+    /// Whether the attempt may have been stored all the same, if its record was queued.
+    pub(super) fn is_indefinite(&self, queued: bool) -> bool {
+        match self {
+            Self::NotAcknowledged(ProduceError::NoAnswer { .. }) | Self::Layer(_) => true,
+            Self::NotAcknowledged(ProduceError::Closed) => queued,
+            Self::NotAcknowledged(_) | Self::BreakerOpen(_) => false,
+        }
+    }
+
     pub(super) fn panicked(panic: &(dyn std::any::Any + Send)) -> Self {
         let said = crate::task::message(panic).unwrap_or("it says nothing");
         Self::Layer(format!("it panicked: {said}").into())

@@ -13,6 +13,9 @@ use super::attempt::{Attempt, AttemptError};
 use crate::error::{BoxError, ErrorClass};
 use crate::transport::Delivered;
 
+/// How soon a message may ask again while probes are on their way.
+const PROBED: Duration = Duration::from_secs(1);
+
 /// A layer that opens when the broker is away, and then refuses at once what it would only wait for.
 ///
 /// It opens after some failures in a row, and when the transport has heard nothing of its broker for some time. Once it
@@ -142,7 +145,8 @@ impl Breaker {
                 *running += 1;
                 Ok(self.pass(true))
             }
-            State::HalfOpen { .. } => Err(BreakerOpen { retry_in: open_for }),
+            // It is known soon what becomes of the probes; whoever waits need not wait as long again.
+            State::HalfOpen { .. } => Err(BreakerOpen { retry_in: open_for.min(PROBED) }),
         }
     }
 
@@ -311,7 +315,12 @@ mod tests {
         tokio::time::advance(TEN).await;
         let probe = breaker.admit(None).unwrap();
         assert_eq!(breaker.state(), BreakerState::HalfOpen);
-        assert!(breaker.admit(None).is_err(), "one at a time");
+        let soon = BreakerOpen { retry_in: PROBED };
+        assert_eq!(
+            breaker.admit(None).err(),
+            Some(soon),
+            "one at a time, and not all of its time again"
+        );
         probe.tell(&away());
         assert_eq!(breaker.state(), BreakerState::Open);
         tokio::time::advance(TEN).await;

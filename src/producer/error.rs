@@ -2,7 +2,7 @@
 
 use super::{AttemptError, InvalidMessage, Message, MessageId};
 use crate::error::ErrorClass;
-use crate::transport::{Delivered, ProduceError};
+use crate::transport::Delivered;
 
 /// A message was not sent.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +25,8 @@ pub enum SendError {
         attempts: u32,
         /// Where it lies among the dead letters, if it does.
         dead_letter: Option<Delivered>,
+        /// Whether one of its attempts may have been stored all the same.
+        indefinite: bool,
         /// Why the last attempt failed.
         source: AttemptError,
     },
@@ -46,15 +48,10 @@ impl SendError {
         }
     }
 
-    /// Whether the message may have been stored all the same. What a layer gave up may have been sent before.
+    /// Whether the message may have been stored all the same: by its last attempt or by one before. What a layer gave
+    /// up may have been sent before, and so may what was on its way when the producer was closed.
     pub fn is_indefinite(&self) -> bool {
-        match self {
-            Self::NotAcknowledged { source: AttemptError::NotAcknowledged(error), .. } => {
-                matches!(error, ProduceError::NoAnswer { .. })
-            }
-            Self::NotAcknowledged { source: AttemptError::Layer(_), .. } => true,
-            _ => false,
-        }
+        matches!(self, Self::NotAcknowledged { indefinite: true, .. })
     }
 
     /// Whether an open breaker refused it before it was tried.

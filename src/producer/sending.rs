@@ -44,7 +44,9 @@ impl Told {
         // Its task is no more where the runtime has ended.
         self.outcome.await.unwrap_or_else(|_| {
             let (id, source) = (self.id, ProduceError::Closed.into());
-            Err(SendError::NotAcknowledged { id, attempts: 0, dead_letter: None, source })
+            // How far it had come is not known any more.
+            let (attempts, dead_letter, indefinite) = (0, None, true);
+            Err(SendError::NotAcknowledged { id, attempts, dead_letter, indefinite, source })
         })
     }
 }
@@ -58,6 +60,8 @@ pub(super) struct Sending {
     begun: Instant,
     /// There was room for it: from here on it is the producer's to account for.
     taken: bool,
+    /// An attempt that has ended, or runs, may have been stored.
+    indefinite: bool,
     concluded: bool,
 }
 
@@ -114,7 +118,15 @@ impl Sending {
         let number = core.tracked.begin(&id);
         let status = DeliveryStatus::Pending;
         let delivery = DeliveryContext { id, record, attempt: 0, status };
-        Self { core, delivery, number, begun: Instant::now(), taken: false, concluded: false }
+        Self {
+            core,
+            delivery,
+            number,
+            begun: Instant::now(),
+            taken: false,
+            indefinite: false,
+            concluded: false,
+        }
     }
 
     async fn run(&mut self, turn: Turn) -> Outcome {
@@ -169,6 +181,8 @@ impl Sending {
             let number = self.delivery.attempt;
             let until_queued = if until_settled { None } else { turn.take() };
             let attempt = Attempt::new(&self.delivery, &core.line, until_queued);
+            // As long as it runs, for it may be dropped there.
+            let before = std::mem::replace(&mut self.indefinite, true);
             let sent = AssertUnwindSafe(core.service.send(attempt.clone())).catch_unwind();
             let sent = tokio::select! {
                 biased;
@@ -179,6 +193,7 @@ impl Sending {
                 Ok(delivered) => return Ok(delivered),
                 Err(error) => error,
             };
+            self.indefinite = before || error.is_indefinite(attempt.is_queued());
             let again = match &error {
                 // It was not tried: a retry that it has is still to be had.
                 AttemptError::BreakerOpen(open) => {
@@ -233,7 +248,8 @@ impl Sending {
         let class = source.class();
         let lies = dead_letter.is_some();
         let status = DeliveryStatus::Failed { class, reason, dead_letter: dead_letter.clone() };
-        let error = SendError::NotAcknowledged { id, attempts, dead_letter, source };
+        let indefinite = self.indefinite;
+        let error = SendError::NotAcknowledged { id, attempts, dead_letter, indefinite, source };
         let outcome = match lies {
             true => SendOutcome::DeadLettered,
             false if error.is_refused() => SendOutcome::Refused,

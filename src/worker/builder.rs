@@ -13,7 +13,8 @@ use super::settings::{DeadLetters, Settings};
 use super::single::Single;
 use super::topics::{NoTopic, On, OutputTopic};
 use crate::consumer::{
-    BuildError, ConsumerBuilder, Delivery, FailureKind, InputTopics, Order, Own,
+    BuildError, ConsumerBuilder, ConsumerDescription, Delivery, FailureKind, InputTopics, Order,
+    Own, TopicRoutes,
 };
 use crate::event::{TopicName, TopicSpec};
 use crate::producer::Producer;
@@ -323,6 +324,25 @@ impl<In, Out> WorkerBuilder<In, Out, Work> {
             .handler_timeout(Duration::MAX)
             .writes(work.writes)
             .build(transport)?;
+        writes_elsewhere(&name, &consumer.describe())?;
         Ok(Worker::new(name, consumer, transport.admin()))
     }
+}
+
+/// Whether a worker writes to no topic that is its input, or lies beside it.
+fn writes_elsewhere(worker: &str, all: &ConsumerDescription) -> Result<(), BuildError> {
+    for TopicRoutes { topic, tiers, dead_letter, quarantine, .. } in &all.topics {
+        let own = [(topic, "the same: it would read what it writes, without end")];
+        let tiers = tiers.iter().map(|(_, tier)| (tier, "one of the input's retry topics"));
+        let dead = dead_letter.iter().map(|topic| (topic, "where its own dead letters go"));
+        let unread = [(quarantine, "where inputs go that could not be read")];
+        let beside = own.into_iter().chain(tiers).chain(dead).chain(unread);
+        if let Some((output, what)) =
+            beside.into_iter().find(|(topic, _)| all.writes.contains(topic))
+        {
+            let (worker, input, output) = (worker.to_owned(), topic.clone(), output.clone());
+            return Err(BuildError::WritesWhereItReads { worker, input, output, what });
+        }
+    }
+    Ok(())
 }

@@ -11,6 +11,7 @@ mod support;
 mod copied;
 #[cfg(feature = "kafka-tls")]
 mod denied;
+mod drain;
 mod embedded;
 mod groups;
 mod input;

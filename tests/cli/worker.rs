@@ -22,10 +22,10 @@ use crate::run::*;
 /// The topic that one more worker writes to, where there is one.
 const NOTES: &str = "TIDINGS_TEST_CLI_NOTES";
 /// The topic that its workers read.
-const TOPIC: &str = "TIDINGS_TEST_CLI_TOPIC";
+pub const TOPIC: &str = "TIDINGS_TEST_CLI_TOPIC";
 
 #[derive(Serialize, Deserialize)]
-struct Visit {
+pub struct Visit {
     page: String,
     n: u32,
 }
@@ -96,8 +96,12 @@ fn app() -> App {
         .worker("checks", move |kafka| worker("checks").build(kafka))
         .worker("others", move |kafka| other("others").build(kafka))
         .worker("broken", |_| Err::<Worker, _>(BuildError::Setting("it has no key".into())));
-    match std::env::var(NOTES) {
+    let app = match std::env::var(NOTES) {
         Ok(topic) => app.worker("notes", move |kafka| notes(kafka, &topic)),
+        Err(_) => app,
+    };
+    match std::env::var(crate::drain::SLOW) {
+        Ok(how) => app.worker("slow", move |kafka| crate::drain::slow(kafka, &how)),
         Err(_) => app,
     }
 }
@@ -235,8 +239,8 @@ fn a_worker_without_a_broker_says_so() {
 }
 
 /// A binary that works on a topic, and the lines that it writes.
-struct Working {
-    child: Child,
+pub struct Working {
+    pub child: Child,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
 }
 
@@ -245,7 +249,7 @@ impl Working {
         Self::start_with(cluster, topic, arguments, &[])
     }
 
-    fn start_with(
+    pub fn start_with(
         cluster: &Cluster,
         topic: &str,
         arguments: &[&str],
@@ -261,13 +265,13 @@ impl Working {
     }
 
     /// Reads lines up to the first that has all of this.
-    fn until(&mut self, words: &[&str]) -> String {
+    pub fn until(&mut self, words: &[&str]) -> String {
         let lines = self.lines.by_ref().map(Result::unwrap);
         lines.into_iter().find(|line| words.iter().all(|word| line.contains(word))).expect("a line")
     }
 
     /// Sends a signal; answers the exit code, the rest of the lines, and what was said on standard error.
-    fn end(self, signal: &str) -> (Option<i32>, Vec<String>, String) {
+    pub fn end(self, signal: &str) -> (Option<i32>, Vec<String>, String) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
         let rest: Vec<_> = self.lines.map(Result::unwrap).collect();

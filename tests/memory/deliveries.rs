@@ -375,6 +375,32 @@ async fn a_close_goes_on_with_retries_while_it_has_time_and_lists_what_is_left()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_close_says_that_a_message_may_be_stored_that_waited_for_its_retry_and_not_what_waited_behind()
+ {
+    let broker = MemoryBroker::new();
+    let backoff = Backoff::fixed(secs(3_600));
+    let producer = producer(&broker).retries(5).backoff(backoff).build();
+    broker.inject(Fault::ProduceTimesOut { stored: true });
+    let send = |n| {
+        let producer = producer.clone();
+        tokio::spawn(async move { producer.send(click("a", n)).await.unwrap_err() })
+    };
+    let retried = send(0);
+    while producer.counts().retried() == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let behind = send(1);
+    while producer.open() < 2 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(producer.close(secs(1)).await.len(), 2);
+    let (retried, behind) = (retried.await.unwrap(), behind.await.unwrap());
+    assert_eq!((retried.class(), behind.class()), (ErrorClass::Fatal, ErrorClass::Fatal));
+    assert_eq!(numbers(&broker, "a"), [0], "it was stored, and nobody was told");
+    assert!(retried.is_indefinite() && !behind.is_indefinite(), "{retried:?}, {behind:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_that_is_safe_among_the_dead_letters_is_not_what_a_close_left() {
     let broker = MemoryBroker::new();
     let builder = producer(&broker).retries(1).backoff(Backoff::fixed(secs(1))).dead_letters(DEAD);

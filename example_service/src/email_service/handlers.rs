@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use example_contracts::{UserCreated, UserDeactivated};
-use tidings::consumer::{Attempt, Event, HandlerError, State, Tx};
+use tidings::consumer::{Delivery, Event, HandlerError, State, Tx};
 use tidings::event::Metadata;
 
 use super::faults::Faults;
@@ -31,12 +31,12 @@ pub struct PostOffice<S> {
 pub async fn welcome<S: Mails>(
     Event(user): Event<UserCreated>,
     metadata: Metadata,
-    Attempt(attempt): Attempt,
+    delivery: Delivery,
     State(post): State<PostOffice<S>>,
     mut tx: Tx<S>,
 ) -> Result<(), HandlerError> {
     let to = Recipient { user_id: user.user_id, address: user.email, name: user.full_name };
-    post.put(&mut tx, Mail::new(MailKind::Welcome, to, &metadata, attempt)).await
+    post.put(&mut tx, Mail::new(MailKind::Welcome, to, &metadata, delivery.number())).await
 }
 
 /// Takes leave of a user.
@@ -46,12 +46,12 @@ pub async fn welcome<S: Mails>(
 pub async fn goodbye<S: Mails>(
     Event(user): Event<UserDeactivated>,
     metadata: Metadata,
-    Attempt(attempt): Attempt,
+    delivery: Delivery,
     State(post): State<PostOffice<S>>,
     mut tx: Tx<S>,
 ) -> Result<(), HandlerError> {
     let to = Recipient { user_id: user.user_id, address: user.email, name: user.full_name };
-    post.put(&mut tx, Mail::new(MailKind::Goodbye, to, &metadata, attempt)).await
+    post.put(&mut tx, Mail::new(MailKind::Goodbye, to, &metadata, delivery.number())).await
 }
 
 impl<S: Mails> PostOffice<S> {

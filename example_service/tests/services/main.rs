@@ -1,5 +1,6 @@
 //! The example's services on a broker in memory; the demo and the workers, over HTTP, on an embedded broker and a real one.
 
+mod clean_end;
 mod commands;
 mod demo;
 mod mails;

@@ -75,7 +75,7 @@ impl FromDelivery for RawRecord {
     }
 }
 
-/// Which delivery to this handler it is, from 1.
+/// Which attempt at the event it is, from 1: see [`Delivery::attempt`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempt(pub u32);
 

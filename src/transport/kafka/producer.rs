@@ -117,7 +117,7 @@ impl KafkaProducer {
             .map_err(|error| transport_error("the Kafka producer cannot be made", error))?;
         let client = Arc::new(client);
         let stop = Arc::new(AtomicBool::new(false));
-        let (polled, stopped) = (client.clone(), stop.clone());
+        let (polled, stopped, broker) = (client.clone(), stop.clone(), embedded.clone());
         let no_thread = |error: std::io::Error| TransportError {
             what: "no thread for the Kafka producer".into(),
             class: ErrorClass::Permanent,
@@ -128,6 +128,9 @@ impl KafkaProducer {
             while !(stopped.load(Ordering::Acquire) && Arc::strong_count(&polled) == 1) {
                 polled.poll(POLL);
             }
+            // The client goes first: one whose broker has gone says that it is away.
+            drop(polled);
+            drop(broker);
         };
         std::thread::Builder::new()
             .name("tidings-producer".into())
