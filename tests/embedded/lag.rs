@@ -16,7 +16,7 @@ async fn a_workers_lag_is_a_number_here_too() {
     let topic = TopicName::from_static("lag.visits");
     Publisher::prepare_topics(&kafka, [topic.clone()], TOPICS, SOON).await.unwrap();
     let producer = Producer::new(&kafka);
-    let send = async || producer.send(Message::bytes(topic.clone(), "1")).await.unwrap();
+    let send = async || producer.send(Message::new(topic.clone(), &1).unwrap()).await.unwrap();
     let (let_go, gate) = tokio::sync::watch::channel(false);
     let worker = Worker::builder("lag")
         .input_named(topic.clone())
