@@ -4,7 +4,8 @@
 //! overtaken it; rows of other keys go on.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
-use std::hash::BuildHasherDefault;
+use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
+use std::ops::Deref;
 
 use tokio::time::Instant;
 
@@ -17,7 +18,7 @@ pub(super) type LaneId = u64;
 #[derive(Default)]
 pub(super) struct Lanes {
     lanes: HashMap<LaneId, Lane, BuildHasherDefault<Identity>>,
-    ready: VecDeque<OutboxRow>,
+    ready: VecDeque<LaneRow>,
     retries: BTreeSet<(Instant, LaneId)>,
     to_park: VecDeque<LaneId>,
     parked: HashSet<OrderKey>,
@@ -54,12 +55,30 @@ pub(super) struct ToPark {
     pub(super) behind: Vec<RowId>,
 }
 
-pub(super) fn lane_of(row: &OutboxRow) -> LaneId {
-    let topic = row.record.topic.as_str();
-    match &row.record.key {
-        Some(key) => crate::store::lane_hash(topic, key),
-        None => row.id.with_str(|id| crate::store::lane_hash(topic, id.as_bytes())),
+/// The first row of a lane, which knows the lane's id: it is computed once.
+#[derive(Debug)]
+pub(super) struct LaneRow {
+    lane: LaneId,
+    stored: OutboxRow,
+}
+
+impl Deref for LaneRow {
+    type Target = OutboxRow;
+
+    fn deref(&self) -> &OutboxRow {
+        &self.stored
     }
+}
+
+fn lane_of(row: &OutboxRow) -> LaneId {
+    // Not a map's own hasher: two runs of one seed take the same course.
+    let mut hasher = DefaultHasher::new();
+    row.record.topic.as_str().hash(&mut hasher);
+    match &row.record.key {
+        Some(key) => key.hash(&mut hasher),
+        None => row.id.hash(&mut hasher),
+    }
+    hasher.finish()
 }
 
 fn order_key(row: &OutboxRow) -> Option<OrderKey> {
@@ -112,25 +131,25 @@ impl Lanes {
             lane.behind.push_back(row);
             self.to_park.push_back(id);
         } else {
-            self.ready.push_back(row);
+            self.ready.push_back(LaneRow { lane: id, stored: row });
         }
         self.lanes.insert(id, lane);
     }
 
     /// Takes rows that are to be sent, at most so many.
-    pub(super) fn take(&mut self, most: usize) -> Vec<OutboxRow> {
+    pub(super) fn take(&mut self, most: usize) -> Vec<LaneRow> {
         let count = most.min(self.ready.len());
         self.ready.drain(..count).collect()
     }
 
     /// The row of a lane is acknowledged; the next of its key can be sent.
-    pub(super) fn acknowledged(&mut self, row: &OutboxRow) {
+    pub(super) fn acknowledged(&mut self, row: &LaneRow) {
         self.rows -= 1;
-        self.go_on(lane_of(row));
+        self.go_on(row.lane);
     }
 
     /// The row of a lane is not held any more, since somebody else works on its shard.
-    pub(super) fn dropped(&mut self, row: &OutboxRow) {
+    pub(super) fn dropped(&mut self, row: &LaneRow) {
         self.acknowledged(row);
     }
 
@@ -140,7 +159,7 @@ impl Lanes {
             Some(next) => {
                 lane.head = Head::Sent(next.row);
                 lane.attempts = 0;
-                self.ready.push_back(next);
+                self.ready.push_back(LaneRow { lane: id, stored: next });
             }
             None => {
                 self.lanes.remove(&id);
@@ -149,15 +168,15 @@ impl Lanes {
     }
 
     /// How often the row of this lane has failed, this time included.
-    pub(super) fn failed(&mut self, row: &OutboxRow) -> u32 {
-        let Some(lane) = self.lanes.get_mut(&lane_of(row)) else { return 1 };
+    pub(super) fn failed(&mut self, row: &LaneRow) -> u32 {
+        let Some(lane) = self.lanes.get_mut(&row.lane) else { return 1 };
         lane.attempts = lane.attempts.saturating_add(1);
         lane.attempts
     }
 
     /// The row of a lane is sent again later; what is behind it waits.
-    pub(super) fn back(&mut self, row: OutboxRow, until: Instant) {
-        let id = lane_of(&row);
+    pub(super) fn back(&mut self, row: LaneRow, until: Instant) {
+        let LaneRow { lane: id, stored: row } = row;
         if let Some(lane) = self.lanes.get_mut(&id) {
             lane.head = Head::Back(row);
             self.retries.insert((until, id));
@@ -165,7 +184,7 @@ impl Lanes {
     }
 
     /// The row of a lane was not sent at all: it is the next one to be.
-    pub(super) fn unsent(&mut self, row: OutboxRow) {
+    pub(super) fn unsent(&mut self, row: LaneRow) {
         self.ready.push_front(row);
     }
 
@@ -184,7 +203,7 @@ impl Lanes {
             match std::mem::replace(&mut lane.head, Head::Parked) {
                 Head::Back(row) => {
                     lane.head = Head::Sent(row.row);
-                    self.ready.push_back(row);
+                    self.ready.push_back(LaneRow { lane: id, stored: row });
                 }
                 // It was forgotten, and read again meanwhile.
                 other => lane.head = other,
@@ -193,8 +212,8 @@ impl Lanes {
     }
 
     /// The row of a lane can never be published.
-    pub(super) fn fail(&mut self, row: OutboxRow, reason: String) {
-        let id = lane_of(&row);
+    pub(super) fn fail(&mut self, row: LaneRow, reason: String) {
+        let LaneRow { lane: id, stored: row } = row;
         if let Some(lane) = self.lanes.get_mut(&id) {
             lane.head = Head::Failed(row, reason);
             self.to_park.push_back(id);

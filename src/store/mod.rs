@@ -22,7 +22,6 @@ pub use outbox::{
     Backlog, Fetched, Hint, Holding, LeaseOwner, NewEvent, OrderKey, OutboxRow, OutboxSession,
     OutboxStore, OutboxTables, ParkedEvent, RowId,
 };
-pub(crate) use shard::hash as lane_hash;
 pub use shard::{SHARDS, Shard};
 pub use tables::{InvalidTables, Migration, Tables};
 pub use transactions::Transactions;

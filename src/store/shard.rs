@@ -37,7 +37,7 @@ impl Shard {
 
 /// FNV-1a (<http://www.isthe.com/chongo/tech/comp/fnv/>), then the finaliser of MurmurHash3, without
 /// which keys that differ in their last character alone would lie together. The same in every release.
-pub(crate) fn hash(topic: &str, key: &[u8]) -> u64 {
+fn hash(topic: &str, key: &[u8]) -> u64 {
     let bytes = topic.bytes().chain([0]).chain(key.iter().copied());
     let mut hash: u64 = bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)

@@ -20,7 +20,7 @@ fn row(number: RowId, key: Option<u8>) -> OutboxRow {
     OutboxRow { row: number, shard, id: EventId::new(), record: Box::new(record) }
 }
 
-fn numbers(rows: &[OutboxRow]) -> Vec<RowId> {
+fn numbers(rows: &[LaneRow]) -> Vec<RowId> {
     rows.iter().map(|row| row.row).collect()
 }
 
@@ -110,7 +110,7 @@ proptest! {
     #[test]
     fn no_course_of_events_reorders_a_key(steps in proptest::collection::vec((0_u8..6, 0_u8..5), 1..200)) {
         let mut lanes = Lanes::default();
-        let (mut number, mut sent, mut done) = (0, Vec::<OutboxRow>::new(), HashMap::<u8, RowId>::new());
+        let (mut number, mut sent, mut done) = (0, Vec::<LaneRow>::new(), HashMap::<u8, RowId>::new());
         let now = Instant::now();
         for (step, key) in steps {
             match step {

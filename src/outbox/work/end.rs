@@ -8,7 +8,8 @@ use super::{
     BACKLOG_EVERY, DATABASE_AGAIN, Done, LOOK_AGAIN, Session, TIDY_EVERY, TIDY_NEXT, Work, place,
 };
 use crate::error::{ErrorClass, chain};
-use crate::store::{Fetched, Hint, Holding, OutboxRow, RowId, Shard, StoreError};
+use crate::outbox::lanes::LaneRow;
+use crate::store::{Fetched, Hint, Holding, RowId, Shard, StoreError};
 use crate::transport::ProduceError;
 
 impl Work {
@@ -167,7 +168,7 @@ impl Work {
         }
     }
 
-    fn settled(&mut self, term: u64, rows: Vec<OutboxRow>, failed: Vec<(usize, ProduceError)>) {
+    fn settled(&mut self, term: u64, rows: Vec<LaneRow>, failed: Vec<(usize, ProduceError)>) {
         self.sent -= rows.len();
         let (mut failed, mut acknowledged) = (failed.into_iter().peekable(), 0);
         let mut unsent = Vec::new();
@@ -199,7 +200,7 @@ impl Work {
         }
     }
 
-    fn failed(&mut self, row: OutboxRow, error: &ProduceError) {
+    fn failed(&mut self, row: LaneRow, error: &ProduceError) {
         let attempts = self.lanes.failed(&row);
         if error.class() == ErrorClass::Permanent && attempts >= self.settings.refusals {
             return self.lanes.fail(row, error.to_string());

@@ -20,12 +20,12 @@ use tokio::time::Instant;
 
 use super::builder::{Relay, Settings};
 use super::health::RelayStatus;
-use super::lanes::{Lanes, ToPark};
+use super::lanes::{LaneRow, Lanes, ToPark};
 use super::running::RelayReport;
 use crate::retry::Chance;
 use crate::store::{
-    Backlog, Fetched, Hint, Holding, OrderKey, OutboxRow, OutboxSession, OutboxStore, RowId,
-    SHARDS, Shard, StoreError,
+    Backlog, Fetched, Hint, Holding, OrderKey, OutboxSession, OutboxStore, RowId, SHARDS, Shard,
+    StoreError,
 };
 use crate::transport::{DeliveryCounts, ProduceError, Producer};
 
@@ -51,7 +51,7 @@ enum Done {
     GaveUp(Result<(), StoreError>),
     Keys(Result<Vec<OrderKey>, StoreError>),
     Fetched(Result<Fetched, StoreError>),
-    Settled { term: u64, rows: Vec<OutboxRow>, failed: Vec<(usize, ProduceError)> },
+    Settled { term: u64, rows: Vec<LaneRow>, failed: Vec<(usize, ProduceError)> },
     Marked { term: u64, rows: Vec<(RowId, Shard)>, answer: Result<Vec<Shard>, StoreError> },
     Parked { what: ToPark, answer: Result<bool, StoreError> },
     Due(Result<(), StoreError>),

@@ -29,8 +29,9 @@ use crate::transport::{
     Delivered, ProduceError, Producer, Receipt, Record, TransportError, Unreachable,
 };
 
-/// How long the polling thread sleeps at most between looks at whether it should end.
-const POLL: Duration = Duration::from_millis(100);
+/// How long the polling thread sleeps at most between looks at whether it should end. A little over whole milliseconds:
+/// rdkafka waits for whole ones, and spins through what is left of the last.
+const POLL: Duration = Duration::from_micros(100_100);
 /// How long a publisher that found the queue full by bytes waits before it tries again.
 const FULL_RECHECK: Duration = Duration::from_millis(10);
 /// How long a close waits for a record that is between its place and the queue.
