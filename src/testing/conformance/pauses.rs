@@ -1,6 +1,7 @@
 //! Pause and resume.
 
 use super::behaviour::{Failure, Verdict, declare, holds, same};
+use super::groups::{divided, partitions};
 use super::member::{Join, Member};
 use super::trial::{Client, Trial, at, numbered, numbers_of};
 use crate::event::TopicName;
@@ -9,6 +10,7 @@ declare! { "pauses":
     quiet = "a paused partition delivers nothing, and goes on without gap or repeat when it is resumed",
     at_once = "a pause of a partition that already delivers takes effect",
     not_ours = "a pause of a partition that is not owned does no harm",
+    ends [Rebalance] = "a pause ends when its partition is revoked: it delivers to whoever gets it next, the same member too",
 }
 
 /// How many records the other partition delivers meanwhile.
@@ -99,4 +101,28 @@ async fn not_ours(trial: &Trial) -> Verdict {
     settled(trial, &member, &topic).await?;
     meanwhile(trial, &client, &member, &topic, MEANWHILE).await?;
     holds("the member is there", !member.has_left(), "one that has left")
+}
+
+async fn ends(trial: &Trial) -> Verdict {
+    let (one, other) = (trial.client()?, trial.client()?);
+    let topic = trial.topic(&one, "ends", 2).await?;
+    let (group, all) = (trial.name("group"), partitions(&topic, 2));
+    let pauses = trial.join(&one, Join::new(&group, [&topic]))?;
+    let has_all = || (pauses.state().partitions() == all).then_some(());
+    trial.until("both partitions are owned", &[&pauses], has_all).await?;
+    pauses.control().pause(all.iter().cloned().collect());
+    settled(trial, &pauses, &topic).await?;
+    let comes = trial.join(&other, Join::new(&group, [&topic]))?;
+    let both = [&pauses, &comes];
+    trial.until("the partitions are divided", &both, || divided(&both, &all)).await?;
+    let moved = comes.state().partitions().into_iter().next().expect("it has one").partition;
+    // Too late: it is not this member's any more.
+    pauses.control().pause(vec![at(&topic, moved)]);
+    trial.send(&one, &numbered(&topic, moved, 0)).await?;
+    let read = |member: &Member, n| of(member, &topic, moved).contains(&n).then_some(());
+    trial.until("its next owner reads it", &both, || read(&comes, 0)).await?;
+    comes.close();
+    trial.until("the first member has both again", &both, has_all).await?;
+    trial.send(&one, &numbered(&topic, moved, 1)).await?;
+    trial.until("it reads the one that it had paused", &[&pauses], || read(&pauses, 1)).await
 }

@@ -169,6 +169,11 @@ impl Group {
         leaders.iter().flat_map(follow).collect()
     }
 
+    /// Whether this member has the partition now. A word on another one was meant for an assignment that is over.
+    pub(super) fn owns(&self, partition: &TopicPartition) -> bool {
+        self.owned().contains(partition)
+    }
+
     /// Commits what is still ours. The broker takes a commit of any partition from any member, so one
     /// that comes after the revoke would move the new owner's offset back.
     pub(super) fn commit_owned(
@@ -404,6 +409,10 @@ impl Group {
             // join again, by which it gives the partitions away, only when no commit is under way, and it
             // sends one again where the coordinator was away (`rd_kafka_assignment_serve`).
             self.commit(consumer, done);
+        }
+        // librdkafka keeps a pause beyond the assignment: got back, the partition would never be read.
+        if let Err(error) = consumer.resume(&list(&all)) {
+            self.failed("the pauses of revoked partitions do not end", error);
         }
         let result = match consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => consumer.incremental_unassign(&list(&all)),

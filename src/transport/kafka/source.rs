@@ -244,24 +244,32 @@ impl Member {
     }
 
     fn carry_out(&self, command: Command) -> std::ops::ControlFlow<()> {
+        let group = self.consumer.context();
+        let ours = |mut partitions: Vec<TopicPartition>| {
+            partitions.retain(|partition| group.owns(partition));
+            list(&partitions)
+        };
         let result = match command {
-            Command::Pause(partitions) => self.consumer.pause(&list(&partitions)),
-            Command::Resume(partitions) => self.consumer.resume(&list(&partitions)),
+            Command::Pause(partitions) => self.consumer.pause(&ours(partitions)),
+            Command::Resume(partitions) => self.consumer.resume(&ours(partitions)),
             // Without a wait: the client seeks by itself, and reads on at the new place.
-            Command::Seek(offsets) => offsets.iter().try_for_each(|(partition, offset)| {
-                let TopicPartition { topic, partition } = partition;
-                let to = Offset::Offset(*offset);
-                self.consumer.seek(topic.as_str(), *partition, to, Duration::ZERO)
-            }),
+            Command::Seek(offsets) => {
+                let ours = offsets.iter().filter(|(partition, _)| group.owns(partition));
+                ours.map(|(partition, offset)| {
+                    let TopicPartition { topic, partition } = partition;
+                    let to = Offset::Offset(*offset);
+                    self.consumer.seek(topic.as_str(), *partition, to, Duration::ZERO)
+                })
+                .collect()
+            }
             Command::Commit(offsets) => {
-                self.consumer.context().commit_owned(&self.consumer, offsets);
+                group.commit_owned(&self.consumer, offsets);
                 Ok(())
             }
             Command::Close => return std::ops::ControlFlow::Break(()),
         };
         if let Err(error) = result {
-            // The partition was revoked meanwhile: the runtime learns that from the event before.
-            tracing::debug!(%error, "pause or resume of a partition that is not assigned");
+            tracing::warn!(%error, "a command to the Kafka consumer was not carried out");
         }
         std::ops::ControlFlow::Continue(())
     }
@@ -272,9 +280,11 @@ impl Member {
         // Their references to it are counted by whoever has the batch, and not by this thread too.
         self.copies.topic = None;
         let (mut took, mut empty) = (0, 0);
+        // One change of the group at a time: commands that came before it count for the assignment before it.
+        let changed = group.changed();
         // `None` may also mean that an event was served, with more of them or records behind it: then
         // nothing wakes this thread again.
-        while took < self.most && empty < 2 {
+        while took < self.most && empty < 2 && group.changed() == changed {
             let served = group.served();
             match self.consumer.poll(Duration::ZERO) {
                 None if group.served() != served => took += 1,
