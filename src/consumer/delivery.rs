@@ -54,21 +54,6 @@ pub(super) struct Shared {
     pub(super) names: Arc<[Arc<str>]>,
 }
 
-impl Shared {
-    /// An error, of the kind that is known of its type. A handler that takes too long while the broker is away may
-    /// well wait for that: for what it publishes itself.
-    pub(super) fn classified(&self, error: HandlerError) -> HandlerError {
-        let error = error.classified(&self.classifiers);
-        if !error.is_overtime() {
-            return error;
-        }
-        match self.publisher.problem() {
-            Some(problem) => HandlerError::outage(format!("{}; {problem}", error.message())),
-            None => error,
-        }
-    }
-}
-
 impl Delivery {
     /// What is said about the event.
     pub fn metadata(&self) -> &Metadata {
@@ -100,7 +85,7 @@ impl Delivery {
 
     /// An error, of the kind that the consumer was told its type is.
     pub(crate) fn classified(&self, error: HandlerError) -> HandlerError {
-        self.shared.classified(error)
+        error.classified(&self.shared.classifiers)
     }
 
     /// Whether its partition is revoked, or its member stops; `false` where the handler did not

@@ -60,7 +60,6 @@ mod transact;
 mod work;
 
 pub use builder::ConsumerBuilder;
-pub(crate) use classify::unpublished;
 pub use delivery::{Delivery, Needs};
 pub use description::{ConsumerDescription, RouteDescription, TopicRoutes};
 pub use handler::{

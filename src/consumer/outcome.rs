@@ -1,7 +1,6 @@
 //! What a handler answers: done, again later, or never mind; and what its errors say.
 
 use std::fmt;
-use std::time::Duration;
 
 use super::classify::Classifiers;
 use crate::codec::DecodeError;
@@ -110,10 +109,6 @@ impl fmt::Display for FailureKind {
     }
 }
 
-#[derive(Debug, thiserror::Error)]
-#[error("the handler did not finish within {0:?}")]
-struct Overtime(Duration);
-
 /// A handler's failure. Any error becomes one with `?`. It is what the handler says of it, with
 /// `HandlerError::permanent(error)` or [`Failing`]; else what
 /// [`classify`](super::ConsumerBuilder::classify) says of its type; else transient.
@@ -152,16 +147,6 @@ impl HandlerError {
     /// An error of this kind.
     pub(crate) fn said(kind: FailureKind, cause: impl Into<BoxError>) -> Self {
         Self { kind: Some(kind), cause: cause.into() }
-    }
-
-    /// The handler took too long.
-    pub(super) fn overtime(bound: Duration) -> Self {
-        Self::unsaid(Overtime(bound))
-    }
-
-    /// Whether the handler took too long.
-    pub(super) fn is_overtime(&self) -> bool {
-        self.cause.is::<Overtime>()
     }
 
     /// An error of which nothing was said.

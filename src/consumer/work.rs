@@ -317,7 +317,7 @@ impl Work {
                 }
             };
             drop((slot, room));
-            let error = self.shared.classified(error);
+            let error = error.classified(&self.shared.classifiers);
             if self.observer.is_some() {
                 let (kind, error) = (error.kind().as_str(), error.message());
                 self.delivery_saw(delivery, StepKind::Failed { kind, error: &error });
@@ -449,7 +449,9 @@ pub(crate) async fn in_time<T>(
     match done {
         Ok(Ok(result)) => result,
         Ok(Err(panic)) => Err(HandlerError::transient(panicked(&*panic))),
-        Err(_) => Err(HandlerError::overtime(bound)),
+        Err(_) => {
+            Err(HandlerError::transient(format!("the handler did not finish within {bound:?}")))
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use super::topics::{NoTopic, On};
 use crate::codec::{AnyIntegrationEvent, envelope};
 #[cfg(feature = "json")]
 use crate::consumer::Value;
-use crate::consumer::{Delivery, HandlerError, unpublished};
+use crate::consumer::{Delivery, HandlerError};
 use crate::error::{ErrorClass, chain};
 use crate::event::{Envelope, EventId, Flow, IntegrationEvent, PartitionKey, TopicName};
 use crate::producer::{Message, Producer};
@@ -214,15 +214,14 @@ impl Outputs {
                         true => class,
                         false => ErrorClass::Retriable,
                     };
-                    failed.push((*input, HandlerError::said(unpublished(class), why.clone())));
+                    failed.push((*input, unpublished(class, why.clone())));
                 }
             }
         }
         let answers = self.producer.send_each(&self.messages).await;
         for (input, answer) in self.message_inputs.iter().zip(answers) {
             if let Err(error) = answer {
-                failed
-                    .push((*input, HandlerError::said(unpublished(error.class()), chain(&error))));
+                failed.push((*input, unpublished(error.class(), chain(&error))));
             }
         }
         failed
@@ -243,4 +242,13 @@ fn event_key(key: &[u8]) -> Result<Option<PartitionKey>, HandlerError> {
     };
     let text = std::str::from_utf8(key).map_err(|_| no_key("it is not UTF-8".into()))?;
     PartitionKey::new(text).map(Some).map_err(|error| no_key(error.to_string()))
+}
+
+/// What an input fails with of which something was not published. What may succeed later is an outage: the input is
+/// kept, and does not go to the dead letters because the broker was away.
+fn unpublished(class: ErrorClass, why: String) -> HandlerError {
+    match class {
+        ErrorClass::Permanent => HandlerError::permanent(why),
+        ErrorClass::Retriable | ErrorClass::Fatal => HandlerError::outage(why),
+    }
 }
