@@ -98,6 +98,15 @@ impl Look {
         }
     }
 
+    /// How many partitions the largest has, or is declared with.
+    fn most_partitions(&self) -> Option<i32> {
+        let known = self.0.iter().filter_map(|looked| match &looked.is {
+            Some(is) => Some(is.partitions),
+            None => looked.as_declared().partitions,
+        });
+        known.max()
+    }
+
     /// What a topic would be made as, as far as it is known before its main topic is there.
     pub(crate) fn new_topic(&self, looked: &Looked, setup: TopicSetup) -> NewTopic {
         let (partitions, replication) = defaults(setup);
@@ -120,10 +129,15 @@ impl Look {
         // Main topics first: a retry topic is made with as many partitions as its main topic has.
         for mains in [true, false] {
             let missing = self.0.iter().filter(|looked| looked.is.is_none());
-            let new: Vec<_> = missing
+            let mut new: Vec<_> = missing
                 .filter(|looked| looked.need.like.is_none() == mains)
                 .map(|looked| self.new_topic(looked, setup))
                 .collect();
+            if admin.makes_what_is_missing() {
+                // As it would make them when it is asked for all: alike.
+                let most = self.most_partitions();
+                new.iter_mut().for_each(|new| new.partitions = new.partitions.or(most));
+            }
             if !new.is_empty() {
                 let names: Vec<_> = new.iter().map(|topic| topic.name.as_str()).collect();
                 tracing::info!(topics = names.join(" "), "creating topics");

@@ -1,6 +1,6 @@
 //! `worker` and `describe`, in a binary of one's own: this one, started again.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -266,8 +266,13 @@ impl Working {
 
     /// Reads lines up to the first that has all of this.
     pub fn until(&mut self, words: &[&str]) -> String {
-        let lines = self.lines.by_ref().map(Result::unwrap);
-        lines.into_iter().find(|line| words.iter().all(|word| line.contains(word))).expect("a line")
+        let mut lines = self.lines.by_ref().map(Result::unwrap);
+        let found = lines.find(|line| words.iter().all(|word| line.contains(word)));
+        found.unwrap_or_else(|| {
+            let mut errors = String::new();
+            self.child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+            panic!("no line has {words:?}: {errors}")
+        })
     }
 
     /// Sends a signal; answers the exit code, the rest of the lines, and what was said on standard error.

@@ -1,5 +1,6 @@
 //! Looking at the broker from beside: committed offsets, records as they lie, topics made away with.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -58,34 +59,67 @@ impl Inspector {
         }
     }
 
+    /// The partitions of a topic and how many replicas each has. A broker may hear of a new topic later than
+    /// the one that its maker asked.
+    fn partitions(&self, topic: &TopicName) -> Vec<(i32, usize)> {
+        let deadline = Instant::now() + SOON;
+        loop {
+            let metadata = self.0.fetch_metadata(Some(topic.as_str()), SOON).unwrap();
+            let found = &metadata.topics()[0];
+            let partitions = found.partitions().iter();
+            let partitions: Vec<_> = partitions.map(|p| (p.id(), p.replicas().len())).collect();
+            if found.error().is_none() && !partitions.is_empty() {
+                break partitions;
+            }
+            assert!(Instant::now() < deadline, "{topic} is not there: {:?}", found.error());
+        }
+    }
+
     /// How many replicas each partition of a topic has.
     pub fn replicas(&self, topic: &TopicName) -> Vec<usize> {
-        let metadata = self.0.fetch_metadata(Some(topic.as_str()), SOON).unwrap();
-        let partitions = metadata.topics()[0].partitions().iter();
-        partitions.map(|partition| partition.replicas().len()).collect()
+        self.partitions(topic).into_iter().map(|(_, replicas)| replicas).collect()
     }
 
-    /// How many records a topic holds.
-    pub fn records(&self, topic: &TopicName) -> usize {
-        let metadata = self.0.fetch_metadata(Some(topic.as_str()), SOON).unwrap();
-        let partitions = metadata.topics()[0].partitions().iter();
-        partitions
-            .map(|partition| {
-                let (low, high) =
-                    self.0.fetch_watermarks(topic.as_str(), partition.id(), SOON).unwrap();
-                usize::try_from(high - low).unwrap()
-            })
-            .sum()
+    /// Where each partition of a topic ends that has records.
+    pub fn ends(&self, topic: &TopicName) -> BTreeMap<i32, i64> {
+        let ends = self
+            .partitions(topic)
+            .into_iter()
+            .map(|(id, _)| (id, self.0.fetch_watermarks(topic.as_str(), id, SOON).unwrap()));
+        ends.filter(|(_, (low, high))| low < high).map(|(id, (_, high))| (id, high)).collect()
     }
 
-    /// Every record of a topic, by partition and offset.
+    /// Every record that a topic has now, by partition and offset; later ones may be among them.
     pub async fn read_all(&self, kafka: &Kafka, topic: &TopicName) -> Vec<Received> {
-        read(kafka, topic, self.records(topic)).await
+        let mut left = self.ends(topic);
+        read_until(kafka, topic, |records| {
+            for record in records {
+                if left.get(&record.partition).is_some_and(|end| record.offset + 1 >= *end) {
+                    left.remove(&record.partition);
+                }
+            }
+            left.is_empty()
+        })
+        .await
     }
 }
 
 /// The first `count` records of a topic that come, by partition and offset.
 pub async fn read(kafka: &Kafka, topic: &TopicName, count: usize) -> Vec<Received> {
+    let mut left = count;
+    read_until(kafka, topic, |records| {
+        left = left.saturating_sub(records.len());
+        left == 0
+    })
+    .await
+}
+
+/// Records of a topic as they come, until those are enough that it is told of, by partition and offset.
+async fn read_until(
+    kafka: &Kafka,
+    topic: &TopicName,
+    mut enough: impl FnMut(&[Received]) -> bool,
+) -> Vec<Received> {
     let mut source = kafka
         .subscribe(Subscription {
             group: unique("reader"),
@@ -98,12 +132,16 @@ pub async fn read(kafka: &Kafka, topic: &TopicName, count: usize) -> Vec<Receive
         .unwrap();
     let mut records = Vec::new();
     let deadline = Instant::now() + SOON;
-    while records.len() < count {
+    let mut is_enough = enough(&[]);
+    while !is_enough {
         let left = deadline.saturating_duration_since(Instant::now());
         match tokio::time::timeout(left, source.events.recv()).await {
-            Ok(Some(SourceEvent::Records(batch))) => records.extend(batch.records),
+            Ok(Some(SourceEvent::Records(batch))) => {
+                is_enough = enough(&batch.records);
+                records.extend(batch.records);
+            }
             Ok(Some(_)) => {}
-            _ => panic!("{} of {count} records of {topic} came", records.len()),
+            _ => panic!("{} records of {topic} came, which are too few", records.len()),
         }
     }
     source.control.close();

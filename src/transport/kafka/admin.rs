@@ -15,6 +15,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::answers::{is_missing, partitions, properties, shape};
+use super::committed::committed;
 use super::embedded::EmbeddedBroker;
 use super::errors::{class, transport_error};
 use super::ffi::{self, questions};
@@ -33,6 +34,7 @@ const TIMESTAMP_TYPE: &str = "message.timestamp.type";
 
 pub(super) struct KafkaAdmin {
     client: Arc<AdminClient<AdminContext>>,
+    settings: ClientConfig,
     /// The embedded broker has no call to create topics; it is asked directly.
     embedded: Option<EmbeddedBroker>,
     /// Hears what brokers turn clients away for: nobody serves an admin client's log. It is held, since a
@@ -61,7 +63,7 @@ impl KafkaAdmin {
         let context = AdminContext(ClientLog::new("admin"));
         let client = AdminClient::from_config_and_context(settings, context)
             .map_err(|error| transport_error("the Kafka admin client cannot be made", error))?;
-        Ok(Self { client: Arc::new(client), embedded, producer })
+        Ok(Self { client: Arc::new(client), settings: settings.clone(), embedded, producer })
     }
 
     /// What brokers and topics there are. All of it is asked for, since asking for a topic by its name
@@ -389,11 +391,12 @@ impl Admin for KafkaAdmin {
     }
 
     async fn committed(&self, group: &str, within: Duration) -> Result<Offsets, TransportError> {
-        let (name, what) = (group.to_owned(), format!("the offsets of group {group:?}"));
+        let what = format!("the offsets of group {group:?}");
+        let (name, settings) = (group.to_owned(), self.settings.clone());
         let named = self.embedded.as_ref().map(all_partitions);
-        let ask =
-            move |client: &Client<_>| questions::committed(client, &name, named.as_ref(), within);
-        let places = self.ask(&what, within, ask).await?;
+        let ask = move |_: &_| committed(settings, &name, named.as_ref(), within);
+        let places = self.blocking(ask).await??;
+        let places = places.map_err(|code| self.refused(&what, code))?;
         if let Some(code) = places.iter().find_map(|place| place.error) {
             return Err(self.refused(&what, code));
         }

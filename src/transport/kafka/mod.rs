@@ -13,6 +13,7 @@
 
 mod admin;
 mod answers;
+mod committed;
 pub mod config;
 mod embedded;
 mod ends;
