@@ -53,7 +53,7 @@ struct Bill {
     amount: u32,
 }
 
-/// A client that commits and gives up soon.
+/// A client that commits soon, and soon gives up what the broker does not take.
 fn hasty(service: &str, broker: &str) -> Kafka {
     let soon = Duration::from_secs(2);
     let config = config(service, broker)
@@ -247,7 +247,7 @@ async fn an_attributed_worker_commits_an_input_only_after_the_broker_has_its_out
     let running = worker.start().await.unwrap();
     let offsets = Inspector::new(&broker, "attributes.kafka.billing");
     let committed = || offsets.committed(&Lines::NAME, 0).unwrap_or_default();
-    let producer = Producer::new(&kafka);
+    let producer = Producer::new(&client("attributes-orders", &broker));
     let correlation = EventId::parse(&unique("request")).unwrap();
     let flow = Flow { correlation_id: Some(correlation.clone()), ..Flow::default() };
     let add = async |order: &str, pens: u32| {
@@ -293,19 +293,19 @@ async fn an_attributed_worker_commits_an_input_only_after_the_broker_has_its_out
     assert!(of_order(&broker, &kafka, &Bills::NAME, &failing).await.is_empty());
 }
 
-/// Most that ran at once.
-#[derive(Clone, Default)]
-struct AtOnce(std::sync::Arc<std::sync::Mutex<(usize, usize)>>);
+/// How many run, and the most that did at once; each waits until three do.
+#[derive(Clone)]
+struct AtOnce(std::sync::Arc<(std::sync::Mutex<(usize, usize)>, tokio::sync::Barrier)>);
 
 #[worker(topic = "attributes.kafka.many", group = "attributes.kafka.many", concurrency = 3)]
-async fn many(_: Value<Line>, State(AtOnce(counted)): State<AtOnce>) -> Result<(), HandlerError> {
+async fn many(_: Value<Line>, State(AtOnce(shared)): State<AtOnce>) -> Result<(), HandlerError> {
     let count = |enters: bool| {
-        let (now, most) = &mut *counted.lock().unwrap();
+        let (now, most) = &mut *shared.0.lock().unwrap();
         *now = if enters { *now + 1 } else { *now - 1 };
         *most = (*most).max(*now);
     };
     count(true);
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    shared.1.wait().await;
     count(false);
     Ok(())
 }
@@ -322,7 +322,8 @@ async fn one_of_many(pens: u32) -> Line {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_attributed_worker_has_as_many_inputs_at_once_as_its_concurrency_says() {
     let Some(broker) = kafka_address() else { return };
-    let (kafka, at_once) = (hasty("attributes-many", &broker), AtOnce::default());
+    let kafka = client("attributes-many", &broker);
+    let at_once = AtOnce(std::sync::Arc::new((Default::default(), tokio::sync::Barrier::new(3))));
     let worker = many::worker().state(at_once.clone()).topics(create(6)).build(&kafka).unwrap();
     let running = worker.start().await.unwrap();
     let producer = Producer::new(&kafka);
@@ -332,5 +333,5 @@ async fn an_attributed_worker_has_as_many_inputs_at_once_as_its_concurrency_says
     }
     eventually("all are done", SOON, || running.status().done() >= 60).await;
     assert!(running.stop(SOON).await.is_clean());
-    assert_eq!(*at_once.0.lock().unwrap(), (0, 3), "none is left, and three ran at once");
+    assert_eq!(*at_once.0.0.lock().unwrap(), (0, 3), "none is left, and three ran at once");
 }

@@ -39,7 +39,7 @@ impl Process {
             .args(arguments)
             .env_remove("KAFKA_BOOTSTRAP_SERVERS")
             .env("KAFKA__BOOTSTRAP_SERVERS", broker)
-            .env("KAFKA__CONSUMER__SESSION_TIMEOUT", "6s")
+            .env("KAFKA__CONSUMER__SESSION_TIMEOUT", "10s")
             .env("KAFKA__CONSUMER__HEARTBEAT", "1s")
             .env("DATABASE_URL", "")
             .env("HTTP_ADDRESS", "127.0.0.1:0")
