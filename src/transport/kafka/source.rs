@@ -254,13 +254,12 @@ impl Member {
             Command::Resume(partitions) => self.consumer.resume(&ours(partitions)),
             // Without a wait: the client seeks by itself, and reads on at the new place.
             Command::Seek(offsets) => {
-                let ours = offsets.iter().filter(|(partition, _)| group.owns(partition));
-                ours.map(|(partition, offset)| {
+                let mut ours = offsets.iter().filter(|(partition, _)| group.owns(partition));
+                ours.try_for_each(|(partition, offset)| {
                     let TopicPartition { topic, partition } = partition;
                     let to = Offset::Offset(*offset);
                     self.consumer.seek(topic.as_str(), *partition, to, Duration::ZERO)
                 })
-                .collect()
             }
             Command::Commit(offsets) => {
                 group.commit_owned(&self.consumer, offsets);
