@@ -1,11 +1,13 @@
 //! Row 34: transactions that commit in another order than they took their xids and ids.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use sqlx::{Acquire, Row};
-use tidings::store::{OutboxStore, Shard};
+use tidings::event::EventId;
+use tidings::store::{OutboxRow, OutboxStore, RowId, Shard};
 
 use crate::stage::*;
 use crate::support::*;
@@ -94,16 +96,114 @@ async fn an_open_transaction_elsewhere_blocks_nothing_and_makes_no_read_begin_at
     assert!(stage.published().values().all(|of_key| of_key.is_sorted()));
 }
 
+/// What a late append does, and among what: rows are stored all the time, and more than are read.
+#[derive(Default)]
+struct Reading {
+    stored: usize,
+    seen: BTreeSet<EventId>,
+    /// Read and not marked.
+    known: Vec<(RowId, Shard)>,
+}
+
+impl Reading {
+    async fn store(&mut self, stage: &Stage) {
+        stage.store_all((0..3).map(|n| event("early", n)).collect()).await;
+        self.stored += 3;
+    }
+
+    fn read(&mut self, rows: Vec<OutboxRow>) {
+        for row in rows {
+            self.known.push((row.row, row.shard));
+            assert!(self.seen.insert(row.id), "row {} was known or marked", row.row);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_late_append_is_read_at_once_wherever_its_moments_lie_among_reads_and_marks() {
+    const STEPS: usize = 6;
+    let Some(stage) = stage().await else { return };
+    let session = stage.store.begin("relay").await.unwrap();
+    let shards = session.renew(Duration::from_secs(600)).await.unwrap().shards;
+    session.parked_keys(&shards).await.unwrap();
+    let fetch = async |reading: &Reading, limit| {
+        let known: Vec<_> = reading.known.iter().map(|(row, _)| *row).collect();
+        let fetched = session.fetch(&shards, &known, limit).await.unwrap();
+        assert!(!fetched.stale);
+        fetched.rows
+    };
+    let mark = async |rows: Vec<_>| session.published(&rows, Duration::ZERO).await.unwrap();
+    let mut reading = Reading::default();
+    let ordered = |xid: usize| (xid..STEPS).map(move |id| (xid, id));
+    for (xid, id) in (0..STEPS).flat_map(ordered) {
+        for commit in id..STEPS {
+            let late = event("late", 0);
+            let mut open = Some(stage.pool.begin().await.unwrap());
+            for step in 0..STEPS {
+                let transaction = open.as_mut().filter(|_| step == xid);
+                if let Some(transaction) = transaction {
+                    let early = sqlx::query("SELECT pg_current_xact_id()");
+                    early.execute(&mut **transaction).await.unwrap();
+                }
+                if let Some(transaction) = open.as_mut().filter(|_| step == id) {
+                    stage.append(transaction, vec![late.clone()]).await;
+                }
+                reading.store(&stage).await;
+                if step == commit {
+                    open.take().unwrap().commit().await.unwrap();
+                    reading.stored += 1;
+                    let rows = fetch(&reading, 10_000).await;
+                    reading.read(rows);
+                    let at = (xid, id, commit);
+                    assert!(reading.seen.contains(&late.metadata.id), "passed over at {at:?}");
+                }
+                // The first half of what is known, so that some stays known for several reads.
+                let marked = reading.known[..reading.known.len().div_ceil(2)].to_vec();
+                let mut gone = true;
+                match step % 3 {
+                    0 => gone = false,
+                    1 => drop(mark(marked.clone()).await),
+                    _ => {
+                        let (rows, _) = tokio::join!(fetch(&reading, 2), mark(marked.clone()));
+                        reading.read(rows);
+                    }
+                }
+                if gone {
+                    reading.known.drain(..marked.len());
+                }
+                if step % 3 != 2 {
+                    let rows = fetch(&reading, 2).await;
+                    reading.read(rows);
+                }
+            }
+        }
+    }
+    let rows = fetch(&reading, 10_000).await;
+    reading.read(rows);
+    assert_eq!(reading.seen.len(), reading.stored);
+    mark(reading.known).await;
+    stage.drained().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_writers_that_exclude_each_other_per_key_the_order_is_kept_whatever_they_do_else() {
+async fn of_writers_that_exclude_each_other_per_key_one_relay_keeps_the_order() {
+    of_writers_that_exclude_each_other_per_key_the_order_is_kept(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_writers_that_exclude_each_other_per_key_three_relays_keep_the_order() {
+    of_writers_that_exclude_each_other_per_key_the_order_is_kept(3).await;
+}
+
+/// Whatever they do else, and however long each takes until its commit.
+async fn of_writers_that_exclude_each_other_per_key_the_order_is_kept(relays: usize) {
     let Some(stage) = stage().await else { return };
     let stage = Arc::new(stage);
     stage.execute("CREATE TABLE {aggregates} (key text PRIMARY KEY, n int NOT NULL)").await;
     stage.execute("INSERT INTO {aggregates} SELECT 'k' || i, 0 FROM generate_series(0, 7) i").await;
-    let mut relays = Vec::new();
-    for _ in 0..2 {
-        relays.push(stage.relay().batch(50).build(&stage.client("relay")).unwrap().start());
-    }
+    // So small a batch that rows wait.
+    let relay = || stage.relay().batch(7).build(&stage.client("relay")).unwrap().start();
+    let relays: Vec<_> = (0..relays).map(|_| relay()).collect();
     let stored = Arc::new(AtomicU32::new(0));
     let writers: Vec<_> = (0..8_u64)
         .map(|writer| {
@@ -139,7 +239,8 @@ async fn of_writers_that_exclude_each_other_per_key_the_order_is_kept_whatever_t
                     } else {
                         stage.append(&mut transaction, vec![event(&key, n.unsigned_abs())]).await;
                     }
-                    tokio::time::sleep(Duration::from_millis(next(8))).await;
+                    let open = if next(12) == 0 { next(150) } else { next(8) };
+                    tokio::time::sleep(Duration::from_millis(open)).await;
                     if next(8) == 0 {
                         transaction.rollback().await.unwrap();
                     } else {

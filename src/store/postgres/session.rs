@@ -151,7 +151,9 @@ impl OutboxSession for PostgresSession {
             Some((held.which.clone(), held.epoch(shards)?))
         };
         let Some((which, epoch)) = known_of() else { return stale() };
-        let From { snapshot, read, xids, ids } = lock(&self.cursor).from();
+        let From { snapshot, read, xids, ids, floor } = lock(&self.cursor).from();
+        // Of what lies lower nothing is read, known or not.
+        let known: Vec<_> = known.iter().copied().filter(|row| *row > floor).collect();
         let mask = shards.iter().fold(0_i64, |mask, shard| mask | (1 << shard.number()));
         let rows = sqlx::query(self.sql.fetch.safe())
             .bind(mask)
@@ -197,7 +199,7 @@ impl OutboxSession for PostgresSession {
             self.park(shard, Some((row, why)), &[]).await?;
         }
         // Last: where that failed, the same rows are read again.
-        lock(&self.cursor).read(&first.snapshot, last, cut);
+        lock(&self.cursor).read(&first.snapshot, last, cut, first.taken);
         Ok(fetched)
     }
 
@@ -208,7 +210,7 @@ impl OutboxSession for PostgresSession {
     ) -> Result<Vec<Shard>, StoreError> {
         let (tokens, which) = self.held_of(rows.iter().map(|(_, shard)| *shard));
         let ids: Vec<_> = rows.iter().map(|(row, _)| *row).collect();
-        let seen = lock(&self.cursor).seen();
+        let taken = lock(&self.cursor).taken();
         let query = if keep.is_zero() { &self.sql.published } else { &self.sql.published_kept };
         let query = sqlx::query(query.safe()).bind(tokens).bind(which).bind(ids);
         let query = match keep.is_zero() {
@@ -223,7 +225,7 @@ impl OutboxSession for PostgresSession {
         let (held, xid) = read().map_err(StoreError::database(failed))?;
         // Where nothing is held any more, that xid may be another database's.
         if let (Ok(xid), false) = (xid.parse(), held.is_empty()) {
-            lock(&self.cursor).mark(xid, seen);
+            lock(&self.cursor).mark(xid, taken);
         }
         Ok(held.into_iter().filter_map(Shard::numbered).collect())
     }
@@ -289,6 +291,7 @@ fn numbers(shards: &[Shard]) -> Vec<i16> {
 struct First {
     which: String,
     snapshot: String,
+    taken: RowId,
     epoch: i64,
     due_in: Option<Duration>,
 }
@@ -297,10 +300,10 @@ impl First {
     fn read(line: &str) -> Option<Self> {
         let mut words = line.split(' ');
         let (which, snapshot) = (words.next()?.to_owned(), words.next()?.to_owned());
-        let epoch = words.next()?.parse().ok()?;
+        let (taken, epoch) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
         let due = words.next().and_then(|millis| millis.parse::<i64>().ok());
         let due_in = due.map(|millis| Duration::from_millis(millis.max(0).unsigned_abs()));
-        Some(Self { which, snapshot, epoch, due_in })
+        Some(Self { which, snapshot, taken, epoch, due_in })
     }
 }
 

@@ -6,18 +6,20 @@ use crate::store::Tables;
 
 /// Shards are bits of one number, and known rows a hashed subquery: as arrays, both would be searched
 /// from end to end for each row. The first line says in which database and which snapshot the others were
-/// read, how often parked events were put back, and when the next delayed row is due. See `cursor.rs` for
-/// where the reading begins.
-const FETCH: &str = "WITH since AS MATERIALIZED (SELECT coalesce((\
+/// read, the last id that was taken, how often parked events were put back, and when the next delayed row
+/// is due. See `cursor.rs` for where the reading begins.
+const FETCH: &str = "WITH since AS MATERIALIZED (SELECT least($7::bigint, coalesce((\
          SELECT max(m.id) FROM unnest($4::text[]::xid8[], $5::bigint[]) AS m(xid, id) \
          WHERE m.xid <= (SELECT x FROM (\
              SELECT pg_snapshot_xmax($6::text::pg_snapshot) AS x UNION ALL \
              SELECT x FROM pg_snapshot_xip($6::text::pg_snapshot) AS x \
              WHERE pg_visible_in_snapshot(x, pg_current_snapshot())) AS ended \
              ORDER BY x LIMIT 1)\
-     ), 0) AS id) \
+     ), 0)) AS id) \
      SELECT 0::bigint AS id, 0::smallint AS shard, \
             concat_ws(' ', {which}, pg_current_snapshot()::text, \
+                coalesce(CASE WHEN has_sequence_privilege('{outbox_id}', 'USAGE, SELECT') \
+                    THEN pg_sequence_last_value('{outbox_id}'::regclass) END, 0), \
                 (SELECT sum(epoch) FROM {outbox_leases} WHERE ($1::bigint >> shard) & 1 = 1), \
                 (SELECT ceil(extract(epoch FROM publish_at - clock_timestamp()) * 1000)::bigint \
                  FROM {outbox} WHERE publish_at IS NOT NULL AND ($1::bigint >> shard) & 1 = 1 \
@@ -26,8 +28,8 @@ const FETCH: &str = "WITH since AS MATERIALIZED (SELECT coalesce((\
             0::bigint AS made_at \
      UNION ALL (\
      SELECT id, shard, event_id, topic, key, headers, payload, made_at FROM {outbox} \
-     WHERE id > least((SELECT id FROM since), $7::bigint) AND ($1::bigint >> shard) & 1 = 1 \
-       AND publish_at IS NULL AND id NOT IN (SELECT k FROM unnest($2::bigint[]) AS k) \
+     WHERE id > (SELECT id FROM since) AND ($1::bigint >> shard) & 1 = 1 AND publish_at IS NULL \
+       AND id NOT IN (SELECT k FROM unnest($2::bigint[]) AS k WHERE k > (SELECT id FROM since)) \
      ORDER BY id LIMIT $3)";
 
 /// Who holds a lease locks it, so that nobody takes it before this is done. In order, as all lock them.
