@@ -11,11 +11,10 @@ use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::args::{LineFormat, Produce};
 use super::connect::Session;
-use super::error::{CliError, Exit};
+use super::error::{CliError, Exit, is_turned_away};
 use super::lines::{Form, Input, Lines, checked};
 use super::out::Out;
 use super::progress;
-use crate::error::ErrorClass;
 use crate::event::Headers;
 use crate::publisher::enqueue;
 use crate::transport::{
@@ -229,9 +228,12 @@ impl Sending {
 
 fn refused(number: u64, error: ProduceError) -> CliError {
     let text = format!("line {number} was not acknowledged: {error}");
-    match error.class() {
+    match error {
         // How long that took, the error says.
-        ErrorClass::Retriable => CliError::unanswered(text),
+        ProduceError::NoAnswer { .. } | ProduceError::QueueFull { .. } => {
+            CliError::unanswered(text)
+        }
+        _ if is_turned_away(&text) => CliError::new(Exit::NoBroker, text),
         _ => CliError::new(Exit::Refused, text),
     }
 }
