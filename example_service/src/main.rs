@@ -1,6 +1,6 @@
 //! The example's command line.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -32,8 +32,10 @@ enum Command {
     UserService,
     /// The email service alone, on the broker at KAFKA__BOOTSTRAP_SERVERS.
     EmailService,
-    /// The report service alone, on the broker at KAFKA__BOOTSTRAP_SERVERS.
-    ReportService,
+    /// The report service alone, on the broker at KAFKA__BOOTSTRAP_SERVERS; with a command of Tidings behind it that
+    /// command: `report-service check`.
+    #[command(disable_help_flag = true)]
+    ReportService(TidingsArguments),
     /// The report service's workers without its HTTP: `worker --all`, or their names.
     #[command(disable_help_flag = true)]
     Worker(TidingsArguments),
@@ -52,12 +54,14 @@ struct TidingsArguments {
 }
 
 impl TidingsArguments {
-    fn of(self, command: &str) -> Vec<OsString> {
-        [OsStr::new(report_service::NAME), OsStr::new(command)]
-            .into_iter()
-            .map(OsStr::to_owned)
-            .chain(self.rest)
-            .collect()
+    fn of(mut self, command: &str) -> Vec<OsString> {
+        self.rest.insert(0, command.into());
+        self.whole()
+    }
+
+    /// With the command among them.
+    fn whole(self) -> Vec<OsString> {
+        std::iter::once(report_service::NAME.into()).chain(self.rest).collect()
     }
 
     /// Whether they name a broker.
@@ -77,6 +81,7 @@ fn main() -> ExitCode {
         Some(Command::Demo(options)) if options.chaos => "error,example_service::demo=info",
         Some(Command::Demo(_)) => "error",
         Some(Command::Worker(_) | Command::Describe(_)) => "warn",
+        Some(Command::ReportService(arguments)) if !arguments.rest.is_empty() => "warn",
         // PostgreSQL says at each start that a table is there already.
         _ => "info,sqlx::postgres::notice=warn",
     };
@@ -90,6 +95,9 @@ fn main() -> ExitCode {
         Some(Command::Worker(arguments)) => worker(arguments),
         Some(Command::Describe(arguments)) => {
             Ok(cli::run_from(report_service::commands(), arguments.of("describe")))
+        }
+        Some(Command::ReportService(arguments)) if !arguments.rest.is_empty() => {
+            Ok(cli::run_from(report_service::commands(), arguments.whole()))
         }
         command => Runtime::new().map_err(Into::into).and_then(|on| on.block_on(run(command))),
     };
@@ -115,7 +123,7 @@ async fn run(command: Option<Command>) -> Result<ExitCode, BoxError> {
             let service = Service::mails(&settings, &reachable(&settings)?, address).await?;
             alone("email-service", service).await?;
         }
-        Some(Command::ReportService) => {
+        Some(Command::ReportService(_)) => {
             let address = settings.report_address(true);
             let service = Service::reports(&settings, &reachable(&settings)?, address).await?;
             alone("report-service", service).await?;
@@ -255,4 +263,25 @@ fn say(text: &str) -> Result<(), BoxError> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{text}")?;
     Ok(out.flush()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_the_report_service_is_a_command_of_tidings() {
+        for (more, is) in [
+            (&[][..], &["report-service"][..]),
+            (&["check"], &["report-service", "check"]),
+            (&["topics", "--brokers", "b:1"], &["report-service", "topics", "--brokers", "b:1"]),
+            (&["--help"], &["report-service", "--help"]),
+        ] {
+            let arguments = [&["example_service", "report-service"], more].concat();
+            match Cli::try_parse_from(arguments).unwrap().command {
+                Some(Command::ReportService(arguments)) => assert_eq!(arguments.whole(), is),
+                _ => panic!("{more:?} is another command"),
+            }
+        }
+    }
 }

@@ -32,7 +32,7 @@ pub(super) struct Options {
     #[arg(long, short = 'o', global = true, value_enum, default_value_t = Output::Text)]
     pub(super) output: Output,
     /// How long a broker may take to answer.
-    #[arg(long, global = true, default_value = "10s", value_parser = parse_duration)]
+    #[arg(long, global = true, default_value = "10s", value_parser = some_time)]
     pub(super) timeout: Duration,
     /// Shows what the client logs, on standard error.
     #[arg(long, short, global = true)]
@@ -46,6 +46,15 @@ pub(super) enum Output {
     Text,
     /// One JSON document; `consume` writes one on each line.
     Json,
+}
+
+/// A duration in which something can happen.
+fn some_time(text: &str) -> Result<Duration, String> {
+    match parse_duration(text) {
+        Ok(Duration::ZERO) => Err("no broker answers in no time; say `10s`".into()),
+        Ok(time) => Ok(time),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -23,7 +23,7 @@ pub(super) async fn run(
     let name = spec.name().clone();
     let before = admin.describe(std::slice::from_ref(&name), session.within()).await?.remove(0);
     if let Some(is) = before {
-        return compare(session, &*admin, (&spec, &is), wanted.partitions, out).await;
+        return compare(session, &*admin, (&spec, &is), &wanted, out).await;
     }
     let names = admin.topics(session.within()).await?;
     if let Some((other, _)) = names.iter().find_map(|other| TopicName::collision([other, &name])) {
@@ -32,6 +32,7 @@ pub(super) async fn run(
         );
         return Err(CliError::new(Exit::Refused, why));
     }
+    copies(&spec, &wanted, admin.brokers(session.within()).await?)?;
     let setup = TopicSetup::Create { partitions: None, replication: None };
     prepare_topics(&*admin, &[spec.into()], setup, session.within()).await?;
     let is = session.topic(&*admin, &name).await?;
@@ -81,7 +82,46 @@ fn specified(session: &Session, wanted: &CreateTopic) -> Result<TopicSpec, CliEr
         };
         spec = spec.replication(copies);
     }
-    wanted.config.iter().try_fold(spec, set)
+    let spec = wanted.config.iter().try_fold(spec, set)?;
+    Ok(capped(spec, wanted))
+}
+
+/// With the profile's `min.insync.replicas` at most at the copies that were asked for: what was said itself stays as said.
+fn capped(spec: TopicSpec, wanted: &CreateTopic) -> TopicSpec {
+    let (profile, own) = spec.parts();
+    match (&wanted.replication, own.replication, own.min_in_sync, profile.settings.min_in_sync) {
+        (Some(_), Some(Replication::Factor(copies)), None, Some(least)) if least > copies => {
+            spec.min_in_sync(copies)
+        }
+        _ => spec,
+    }
+}
+
+/// How many copies a cluster of so many brokers holds. What is wrong is told in the words of who said it: a profile, an
+/// option, or a declaration.
+fn copies(
+    spec: &TopicSpec,
+    wanted: &CreateTopic,
+    brokers: Option<i32>,
+) -> Result<Option<i32>, CliError> {
+    spec.copies(brokers).map_err(|error| {
+        let (profile, own) = spec.parts();
+        let who = match (own.replication, &wanted.replication) {
+            (None, _) => format!("the profile `{}`", profile.name),
+            (Some(_), Some(copies)) => format!("`--replication {copies}`"),
+            (Some(_), None) => return CliError::input(error.to_string()),
+        };
+        let Some(Replication::Factor(copies)) = spec.settings().replication else {
+            return CliError::input(error.to_string());
+        };
+        let brokers = match brokers {
+            Some(1) => "1 broker".to_owned(),
+            brokers => format!("{} brokers", brokers.unwrap_or_default()),
+        };
+        CliError::input(format!(
+            "{who} wants {copies} copies and the cluster has {brokers}; `--replication auto` takes what there is"
+        ))
+    })
 }
 
 /// A property that a setting of its own decides sets that one.
@@ -119,11 +159,11 @@ async fn compare(
     session: &Session,
     admin: &dyn Admin,
     (spec, is): (&TopicSpec, &TopicDescription),
-    partitions: Option<i32>,
+    wanted: &CreateTopic,
     out: &mut Out,
 ) -> Result<(), CliError> {
     let name = spec.name();
-    if let Some(fewer) = partitions.filter(|wanted| *wanted < is.partitions) {
+    if let Some(fewer) = wanted.partitions.filter(|wanted| *wanted < is.partitions) {
         return Err(CliError::new(
             Exit::Refused,
             format!(
@@ -132,8 +172,7 @@ async fn compare(
             ),
         ));
     }
-    let brokers = admin.brokers(session.within()).await?;
-    let copies = spec.copies(brokers).map_err(|error| CliError::input(error.to_string()))?;
+    let copies = copies(spec, wanted, admin.brokers(session.within()).await?)?;
     let mut differences = TopicDifferences::default();
     differences.compare(&TopicNeed::from(spec.clone()), is, copies);
     if differences.is_empty() {
@@ -165,4 +204,61 @@ fn tell(
     }
     let copies = is.replication.map_or_else(String::new, |copies| format!(", copies: {copies}"));
     out.line(&format!("{name} is {what}; partitions: {}{copies}", is.partitions))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use clap::Parser as _;
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::cli::App;
+    use crate::cli::args::{Arguments, Command};
+
+    fn asked(more: &[&str]) -> (TopicSpec, CreateTopic) {
+        let arguments = [&["tidings", "create-topic", "users"], more].concat();
+        let Arguments { options, command } = Arguments::try_parse_from(arguments).unwrap();
+        let Command::CreateTopic(wanted) = command else { panic!("{command:?}") };
+        let session = Session::new(Arc::new(App::new("tidings")), options, watch::channel(0).1);
+        (specified(&session, &wanted).unwrap(), wanted)
+    }
+
+    #[test]
+    fn copies_that_were_asked_for_cap_what_the_profile_wants_in_sync_and_not_what_was_said() {
+        let explicit = ["--replication", "1", "--config", "min.insync.replicas=2"];
+        for (more, least, is_valid) in [
+            (&["--replication", "1"][..], 1, true),
+            (&["--replication", "2"], 2, true),
+            (&["--replication", "5"], 2, true),
+            (&["--replication", "1", "--profile", "dlq"], 1, true),
+            (&[], 2, true),
+            (&explicit, 2, false),
+        ] {
+            let (spec, _) = asked(more);
+            assert_eq!(spec.settings().min_in_sync, Some(least), "{more:?}");
+            assert_eq!(spec.validate().is_ok(), is_valid, "{more:?}");
+        }
+    }
+
+    #[test]
+    fn who_wants_more_copies_than_there_are_brokers_is_told() {
+        for (more, brokers, told) in [
+            (
+                &[][..],
+                1,
+                "the profile `standard` wants 3 copies and the cluster has 1 broker; `--replication auto` takes what there is",
+            ),
+            (
+                &["--replication", "4"],
+                2,
+                "`--replication 4` wants 4 copies and the cluster has 2 brokers; `--replication auto` takes what there is",
+            ),
+        ] {
+            let (spec, wanted) = asked(more);
+            let error = copies(&spec, &wanted, Some(brokers)).unwrap_err();
+            assert_eq!((error.exit, &*error.text), (Exit::Input, told));
+        }
+    }
 }

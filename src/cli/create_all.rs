@@ -1,16 +1,24 @@
 //! `create-topics`: all that this binary's consumers, workers and publishers need.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::args::CreateTopics;
 use super::connect::Session;
 use super::error::{CliError, Exit};
 use super::out::Out;
+use crate::event::TopicName;
+use crate::retry::format_duration;
 use crate::transport::kafka::Kafka;
 use crate::transport::look::{Compared, Looked};
 use crate::transport::{
-    Look, TopicDifference, TopicNeed, TopicProblem, TopicSetup, Transport as _, advised,
+    Admin, Look, TopicDifference, TopicNeed, TopicProblem, TopicSetup, TopicsError, Transport as _,
+    advised,
 };
+
+/// What became of a topic that is not there.
+const MISSING: &str = "missing";
 
 pub(super) async fn run(
     session: &Session,
@@ -20,30 +28,91 @@ pub(super) async fn run(
     let kafka = session.connect()?;
     let (needs, setup) = needed(session, &kafka, &wanted)?;
     let (admin, within) = (kafka.admin(), session.within());
-    let mut look = Look::at(&*admin, &needs, within).await?;
-    let missing: Vec<_> = look.missing().map(|problem| problem.topic().clone()).collect();
-    if !wanted.dry_run && !missing.is_empty() {
-        look.make(&*admin, setup, within).await?;
-    }
-    let compared = look.compare(setup);
-    let each = look.0.iter().map(|looked| {
-        let was_missing = missing.contains(&looked.need.name);
-        Row::new(&look, looked, (was_missing, setup), &compared)
-    });
-    let each: Vec<_> = each.collect();
+    let made = Made::of(&*admin, &needs, setup, wanted.dry_run, within).await?;
+    let compared = made.compared();
+    let each = made.rows(&compared);
     tell(&each, out)?;
-    let differ = each.iter().filter(|row| row.differs()).count();
-    match (differ, &*compared.problems) {
-        (0, _) => Ok(()),
-        (differ, []) => {
-            let topics = if differ == 1 { "topic is" } else { "topics are" };
-            let text = format!("{differ} {topics} there otherwise than declared, and not changed");
-            Err(CliError::new(Exit::Refused, text))
+    let differ = each.iter().filter(|row| row.result != MISSING && row.differs()).count();
+    if let Some(error) = made.failed {
+        return Err(error.into());
+    }
+    verdict(&compared.problems, differ, within)
+}
+
+/// How the command ends once all is told.
+fn verdict(problems: &[TopicProblem], differ: usize, within: Duration) -> Result<(), CliError> {
+    let is_missing = |problem: &TopicProblem| matches!(problem, TopicProblem::Missing(_));
+    let (missing, problems): (Vec<_>, Vec<_>) = problems.iter().cloned().partition(is_missing);
+    let mut told = Vec::new();
+    if !missing.is_empty() {
+        let names: Vec<_> = missing.iter().map(|problem| problem.topic().as_str()).collect();
+        told.push(format!(
+            "asked for, and not there within {}: {}; the same command again shows whether they came",
+            format_duration(within),
+            names.join(", ")
+        ));
+    }
+    if !problems.is_empty() {
+        told.push(format!("what is there is not changed: {}", advised(&problems)));
+    } else if differ > 0 {
+        let topics = if differ == 1 { "topic is" } else { "topics are" };
+        told.push(format!("{differ} {topics} there otherwise than declared, and not changed"));
+    }
+    if told.is_empty() { Ok(()) } else { Err(CliError::new(Exit::Refused, told.join("; "))) }
+}
+
+/// What there is once all that was missing has been asked for.
+struct Made {
+    look: Look,
+    setup: TopicSetup,
+    dry_run: bool,
+    was_missing: Vec<TopicName>,
+    /// Some were made, and then not all could be.
+    failed: Option<TopicsError>,
+}
+
+impl Made {
+    /// # Errors
+    /// When nothing was made.
+    async fn of(
+        admin: &dyn Admin,
+        needs: &[TopicNeed],
+        setup: TopicSetup,
+        dry_run: bool,
+        within: Duration,
+    ) -> Result<Self, TopicsError> {
+        let mut look = Look::at(admin, needs, within).await?;
+        let missing =
+            |look: &Look| look.missing().map(|problem| problem.topic().clone()).collect::<Vec<_>>();
+        let (was_missing, mut failed) = (missing(&look), None);
+        if !dry_run
+            && !was_missing.is_empty()
+            && let Err(error) = look.make(admin, setup, within).await
+        {
+            // Of those that it names some may be there. Where that cannot be seen, what was seen before holds.
+            let _ = look.again(admin, within).await;
+            if missing(&look).len() == was_missing.len() {
+                return Err(error);
+            }
+            failed = Some(error);
         }
-        (_, problems) => {
-            let text = format!("what is there is not changed: {}", advised(problems));
-            Err(CliError::new(Exit::Refused, text))
+        Ok(Self { look, setup, dry_run, was_missing, failed })
+    }
+
+    fn compared(&self) -> Compared {
+        let mut compared = self.look.compare(self.setup);
+        if !self.dry_run {
+            compared.problems.extend(self.look.missing());
         }
+        compared
+    }
+
+    fn rows<'a>(&'a self, compared: &'a Compared) -> Vec<Row<'a>> {
+        let row = |looked: &'a Looked| {
+            let was_missing = self.was_missing.contains(&looked.need.name);
+            Row::new(&self.look, looked, (was_missing, self.setup), compared)
+        };
+        self.look.0.iter().map(row).collect()
     }
 }
 
@@ -103,7 +172,7 @@ impl<'a> Row<'a> {
             }
             None => {
                 let new = look.new_topic(looked, setup);
-                ("missing", new.partitions, new.replication)
+                (MISSING, new.partitions, new.replication)
             }
         };
         let row = Self { name: name.as_str(), result, partitions, copies, differences, problems };
@@ -155,4 +224,104 @@ fn tell(each: &[Row<'_>], out: &mut Out) -> Result<(), CliError> {
         });
         Value::Array(all.collect())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::error::ErrorClass;
+    use crate::transport::{NewTopic, TopicDescription, TransportError};
+
+    /// Makes main topics only, and answers so to what else it is asked for.
+    struct OnlyMains {
+        retries: fn() -> Result<(), TransportError>,
+        there: Mutex<Vec<TopicName>>,
+    }
+
+    #[async_trait]
+    impl Admin for OnlyMains {
+        async fn describe(
+            &self,
+            topics: &[TopicName],
+            _: Duration,
+        ) -> Result<Vec<Option<TopicDescription>>, TransportError> {
+            let there = self.there.lock().unwrap();
+            let is = TopicDescription {
+                partitions: 1,
+                append_time: None,
+                replication: None,
+                configuration: Default::default(),
+            };
+            Ok(topics.iter().map(|topic| there.contains(topic).then(|| is.clone())).collect())
+        }
+
+        async fn create(&self, topics: &[NewTopic], _: Duration) -> Result<(), TransportError> {
+            for topic in topics {
+                if topic.name.as_str().contains("retry") {
+                    return (self.retries)();
+                }
+                self.there.lock().unwrap().push(topic.name.clone());
+            }
+            Ok(())
+        }
+
+        async fn topics(&self, _: Duration) -> Result<Vec<TopicName>, TransportError> {
+            Ok(self.there.lock().unwrap().clone())
+        }
+
+        async fn brokers(&self, _: Duration) -> Result<Option<i32>, TransportError> {
+            Ok(Some(1))
+        }
+    }
+
+    fn refusal() -> Result<(), TransportError> {
+        Err(TransportError {
+            what: "no more topics".into(),
+            class: ErrorClass::Permanent,
+            source: None,
+        })
+    }
+
+    async fn made(retries: fn() -> Result<(), TransportError>, dry_run: bool) -> Made {
+        let admin = OnlyMains { retries, there: Mutex::default() };
+        let main = TopicName::from_static("users");
+        let retry = TopicNeed {
+            like: Some(main.clone()),
+            ..TopicNeed::plain(TopicName::from_static("users.retry.5s"))
+        };
+        let setup = TopicSetup::Create { partitions: None, replication: None };
+        Made::of(&admin, &[main.into(), retry], setup, dry_run, Duration::ZERO).await.unwrap()
+    }
+
+    fn results(made: &Made) -> Vec<&'static str> {
+        made.rows(&made.compared()).iter().map(|row| row.result).collect()
+    }
+
+    #[tokio::test]
+    async fn a_topic_that_does_not_come_in_time_is_told_and_is_no_success() {
+        let made = made(|| Ok(()), false).await;
+        assert_eq!(results(&made), ["made", MISSING]);
+        assert!(made.failed.is_none());
+        let error = verdict(&made.compared().problems, 0, Duration::from_secs(7)).unwrap_err();
+        assert_eq!(error.exit, Exit::Refused);
+        assert!(error.text.contains("not there within 7s: users.retry.5s;"), "{}", error.text);
+    }
+
+    #[tokio::test]
+    async fn what_was_made_before_one_was_refused_is_told() {
+        let made = made(refusal, false).await;
+        assert_eq!(results(&made), ["made", MISSING]);
+        assert_eq!(made.failed.unwrap().to_string(), "no more topics");
+    }
+
+    #[tokio::test]
+    async fn a_dry_run_asks_for_nothing_and_misses_nothing() {
+        let made = made(refusal, true).await;
+        assert_eq!(results(&made), [MISSING, MISSING]);
+        assert!(verdict(&made.compared().problems, 0, Duration::ZERO).is_ok());
+    }
 }

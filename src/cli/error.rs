@@ -3,7 +3,8 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use crate::error::{ErrorClass, chain};
+use crate::error::chain;
+use crate::transport::kafka::is_silence;
 use crate::transport::{TopicsError, TransportError};
 
 /// Why a command failed; the table is in the module's documentation.
@@ -94,12 +95,17 @@ impl CliError {
     }
 }
 
+/// Whether a text says that brokers answer, and turn this client away.
+pub(super) fn is_turned_away(text: &str) -> bool {
+    text.contains("does not let this client in")
+}
+
 impl From<TransportError> for CliError {
     fn from(error: TransportError) -> Self {
         let text = chain(&error);
-        let (exit, answered) = if error.what.contains("does not let this client in") {
+        let (exit, answered) = if is_turned_away(&text) {
             (Exit::NoBroker, Answered::Yes)
-        } else if error.class == ErrorClass::Retriable {
+        } else if is_silence(&error) {
             (Exit::NoBroker, Answered::NotInTime)
         } else {
             (Exit::Refused, Answered::Yes)

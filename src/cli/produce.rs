@@ -11,11 +11,10 @@ use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::args::{LineFormat, Produce};
 use super::connect::Session;
-use super::error::{CliError, Exit};
+use super::error::{CliError, Exit, is_turned_away};
 use super::lines::{Form, Input, Lines, checked};
 use super::out::Out;
 use super::progress;
-use crate::error::ErrorClass;
 use crate::event::Headers;
 use crate::publisher::enqueue;
 use crate::transport::{
@@ -55,8 +54,7 @@ pub(super) async fn run(session: &Session, wanted: Produce, out: &mut Out) -> Re
     };
     let producer = kafka.producer();
     let bar = progress::bar(total);
-    let mut sending =
-        Sending { producer: producer.clone(), open: VecDeque::new(), acknowledged: 0, bar };
+    let mut sending = Sending::new(producer.clone(), bar);
     let result = tokio::select! {
         biased;
         () = session.interrupted() => Err(CliError::interrupted()),
@@ -81,7 +79,8 @@ pub(super) async fn run(session: &Session, wanted: Produce, out: &mut Out) -> Re
                 0 => String::new(),
                 open => format!("; not known to be: {open}"),
             };
-            let text = format!("{}; lines acknowledged: {acknowledged}{open}", error.text);
+            let behind = sending.behind();
+            let text = format!("{}; lines acknowledged: {acknowledged}{open}{behind}", error.text);
             Err(error.told(text))
         }
         Ok(()) if out.is_json() => {
@@ -127,10 +126,36 @@ struct Sending {
     producer: Arc<dyn Producer>,
     open: VecDeque<(u64, oneshot::Receiver<Result<Delivered, ProduceError>>)>,
     acknowledged: u64,
+    /// The first line that has no acknowledgement, once that is known.
+    first_without: Option<u64>,
+    /// The last line that was handed to the producer.
+    last: u64,
     bar: ProgressBar,
 }
 
 impl Sending {
+    fn new(producer: Arc<dyn Producer>, bar: ProgressBar) -> Self {
+        let open = VecDeque::new();
+        Self { producer, open, acknowledged: 0, first_without: None, last: 0, bar }
+    }
+
+    fn without(&mut self, number: u64) {
+        self.first_without = Some(self.first_without.map_or(number, |first| first.min(number)));
+    }
+
+    /// What may be stored behind the first line that is not: who resumes there stores it twice.
+    fn behind(&self) -> String {
+        match self.first_without {
+            Some(first) if first < self.last => {
+                let last = self.last;
+                format!(
+                    "; line {first} is the first that was not, and lines behind it, up to line {last}, may be stored"
+                )
+            }
+            _ => String::new(),
+        }
+    }
+
     /// Sends line after line, up to the first that fails.
     async fn all(&mut self, mut lines: Lines, mut record: Record) -> Result<(), CliError> {
         let counts = Arc::new(DeliveryCounts::default());
@@ -146,6 +171,7 @@ impl Sending {
             let (receipt, answer) = Receipt::one(None, counts.clone());
             let wait = self.producer.send_wait();
             let queued = enqueue(&*self.producer, &record, receipt, wait).await;
+            self.last = line.number;
             self.open.push_back((line.number, answer));
             queued.map_err(|error| refused(line.number, error))?;
             while self.open.len() > OPEN {
@@ -175,19 +201,26 @@ impl Sending {
                 self.bar.inc(1);
                 Ok(())
             }
-            Err(error) => Err(refused(number, error)),
+            Err(error) => {
+                self.without(number);
+                Err(refused(number, error))
+            }
         }
     }
 
     /// Counts what has its answer; answers how many have none.
     fn count_what_is_settled(&mut self) -> usize {
         let mut open = 0;
-        for (_, mut answer) in self.open.drain(..) {
+        for (number, mut answer) in std::mem::take(&mut self.open) {
             match answer.try_recv() {
-                Ok(Ok(_)) => self.acknowledged += 1,
+                Ok(Ok(_)) => {
+                    self.acknowledged += 1;
+                    continue;
+                }
                 Ok(Err(_)) | Err(TryRecvError::Closed) => {}
                 Err(TryRecvError::Empty) => open += 1,
             }
+            self.without(number);
         }
         open
     }
@@ -195,9 +228,103 @@ impl Sending {
 
 fn refused(number: u64, error: ProduceError) -> CliError {
     let text = format!("line {number} was not acknowledged: {error}");
-    match error.class() {
+    match error {
         // How long that took, the error says.
-        ErrorClass::Retriable => CliError::unanswered(text),
+        ProduceError::NoAnswer { .. } | ProduceError::QueueFull { .. } => {
+            CliError::unanswered(text)
+        }
+        _ if is_turned_away(&text) => CliError::new(Exit::NoBroker, text),
         _ => CliError::new(Exit::Refused, text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use bytes::Bytes;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::cli::lines::Line;
+    use crate::event::{EventId, TopicName};
+    use crate::transport::Unreachable;
+
+    /// Stores all but these payloads.
+    struct Refusing(&'static [&'static str]);
+
+    #[async_trait]
+    impl Producer for Refusing {
+        fn enqueue(&self, record: &Record, receipt: Receipt) -> Result<(), Receipt> {
+            let is_refused =
+                self.0.iter().any(|no| record.payload.as_deref() == Some(no.as_bytes()));
+            receipt.settle(match is_refused {
+                true => Err(ProduceError::TooLarge {
+                    topic: record.topic.clone(),
+                    reason: "too large".into(),
+                }),
+                false => Ok(Delivered { partition: 0, offset: 0, appended_at: None }),
+            });
+            Ok(())
+        }
+
+        async fn room(&self) {}
+
+        fn send_wait(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        fn delivery_wait(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        fn reachable(&self) -> Result<(), Unreachable> {
+            Ok(())
+        }
+
+        async fn close(&self, _: Duration) -> Vec<EventId> {
+            Vec::new()
+        }
+    }
+
+    /// What is told of three lines of which these are refused.
+    async fn told(refused: &'static [&'static str], settle: bool) -> (Option<String>, u64, String) {
+        let mut sending = Sending::new(Arc::new(Refusing(refused)), ProgressBar::hidden());
+        let (sender, lines) = mpsc::channel(3);
+        for (number, payload) in (1..).zip(["one", "two", "three"]) {
+            let payload = Some(Bytes::from_static(payload.as_bytes()));
+            let line = Line { number, payload, key: None, headers: Headers::default() };
+            assert!(sender.try_send(Ok(line)).is_ok());
+        }
+        drop(sender);
+        let blank = Record {
+            topic: TopicName::from_static("users"),
+            partition: None,
+            key: None,
+            payload: None,
+            headers: Headers::default(),
+            timestamp: None,
+        };
+        assert!(sending.all(lines, blank).await.is_ok(), "no answer is waited for yet");
+        let result = if settle { sending.settle().await } else { Ok(()) };
+        assert_eq!(sending.count_what_is_settled(), 0);
+        (result.err().map(|error| error.text), sending.acknowledged, sending.behind())
+    }
+
+    #[tokio::test]
+    async fn lines_that_may_be_stored_behind_the_first_that_is_not_are_told() {
+        let behind =
+            "; line 2 is the first that was not, and lines behind it, up to line 3, may be stored";
+        for refused in [&["two"][..], &["two", "three"]] {
+            let (error, acknowledged, told_behind) = told(refused, true).await;
+            assert!(error.unwrap().starts_with("line 2 was not acknowledged"));
+            assert_eq!((acknowledged, &*told_behind), (3 - refused.len() as u64, behind));
+        }
+        // Interrupted before the answers were looked at.
+        assert_eq!(told(&["two"], false).await, (None, 2, behind.into()));
+        // Nothing lies behind the last.
+        let (error, acknowledged, behind) = told(&["three"], true).await;
+        assert!(error.unwrap().starts_with("line 3 was not acknowledged"));
+        assert_eq!((acknowledged, &*behind), (2, ""));
+        assert_eq!(told(&[], true).await, (None, 3, String::new()));
     }
 }

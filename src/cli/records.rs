@@ -28,6 +28,18 @@ fn text_or_bytes(bytes: &[u8]) -> Value {
     }
 }
 
+/// A payload as people read it.
+fn readable(payload: &[u8]) -> Value {
+    serde_json::from_slice(payload).unwrap_or_else(|_| text_or_bytes(payload))
+}
+
+/// Whether a value is what a payload reads as. A number may lose a digit where it is written and read again.
+fn says(value: &Value, payload: &[u8]) -> bool {
+    let readable = readable(payload);
+    let again = || serde_json::from_str::<Value>(&readable.to_string()).ok();
+    *value == readable || again().as_ref() == Some(value)
+}
+
 /// What [`text_or_bytes`] has made a value of; `None` of null.
 fn bytes_of(what: &str, value: &Value) -> Result<Option<Bytes>, String> {
     match value {
@@ -75,7 +87,6 @@ pub(super) fn as_json(record: &Received) -> Result<String, CliError> {
         (!is_taken && raw.get() == text && !text.chars().any(steers)).then(|| raw.to_owned())
     });
     let is_exact = verbatim.is_some();
-    let readable = || parsed.unwrap_or_else(|| payload.map_or(Value::Null, text_or_bytes));
     let headers = record.headers.iter();
     let written = || {
         Ok::<_, serde_json::Error>(Written {
@@ -86,7 +97,7 @@ pub(super) fn as_json(record: &Received) -> Result<String, CliError> {
             key: record.key.as_deref().map(text_or_bytes),
             value: match verbatim {
                 Some(verbatim) => verbatim,
-                None => to_raw_value(&readable())?,
+                None => to_raw_value(&payload.map_or(Value::Null, readable))?,
             },
             payload: as_text.filter(|_| !is_exact),
             headers: headers
@@ -133,15 +144,25 @@ impl WrittenRecord {
             field.transpose().map_err(|error| format!("its {name} cannot be read: {error}"))
         };
         let key = parsed("key")?.map_or(Ok(None), |key| bytes_of("key", &key))?;
-        let payload = match (parsed("payload")?, fields.get("value")) {
-            (Some(payload), _) => bytes_of("payload", &payload)?,
-            (None, None) => return Err("it has no `value`; null is a tombstone".into()),
-            (None, Some(raw)) => match parsed("value")? {
-                Some(value) if value.is_null() || in_base64(&value).is_some() => {
-                    bytes_of("value", &value)?
+        let value = parsed("value")?;
+        let payload = match (parsed("payload")?, fields.get("value"), value) {
+            (Some(payload), _, value) => {
+                let payload = bytes_of("payload", &payload)?.ok_or(
+                    "its `payload` is null; a tombstone is a `value` of null without a `payload`",
+                )?;
+                // Null stands for what is no value: only the payload says which.
+                if value.is_some_and(|value| !value.is_null() && !says(&value, &payload)) {
+                    return Err("its `payload`, which is what is sent, is not what its `value` says; leave out one of \
+                         them, or change both"
+                        .into());
                 }
-                _ => Some(Bytes::copy_from_slice(raw.get().as_bytes())),
-            },
+                Some(payload)
+            }
+            (None, Some(_), Some(value)) if value.is_null() || in_base64(&value).is_some() => {
+                bytes_of("value", &value)?
+            }
+            (None, Some(raw), _) => Some(Bytes::copy_from_slice(raw.get().as_bytes())),
+            (None, None, _) => return Err("it has no `value`; null is a tombstone".into()),
         };
         Ok(Self { key, payload, headers: headers(parsed("headers")?)? })
     }
@@ -207,6 +228,7 @@ mod tests {
             Some(b"{\"b\":1e2,\"a\":12345678901234567890123,\"a\":2}"),
             Some(b"{\"base64\":\"/w==\"}"),
             Some(b"{\"base64\":1}"),
+            Some(b" [0.1e-300, 123456789.123456789123456789e250, 1.7976931348623157e308, 9007199254740993.0]"),
             Some(b"1e999"),
             Some(b"\"\\ud800\""),
             Some("\"\u{9b}2J\u{7f}\"".as_bytes()),
@@ -228,6 +250,20 @@ mod tests {
     }
 
     #[test]
+    fn a_payload_that_is_what_the_value_says_is_sent() {
+        for (line, payload) in [
+            (r#"{"value":{"a":1},"payload":" {\"a\" : 1}"}"#, " {\"a\" : 1}"),
+            (r#"{"value":"text","payload":"text"}"#, "text"),
+            (r#"{"value":null,"payload":"null"}"#, "null"),
+            (r#"{"payload":"text"}"#, "text"),
+            (r#"{"value":"text","payload":{"base64":"dGV4dA=="}}"#, "text"),
+        ] {
+            let read = WrittenRecord::read(line.as_bytes()).unwrap().payload;
+            assert_eq!(read.as_deref(), Some(payload.as_bytes()), "{line}");
+        }
+    }
+
+    #[test]
     fn a_line_that_is_no_record_is_refused_with_the_reason() {
         for (line, why) in [
             ("[1]", "this is no record"),
@@ -235,6 +271,14 @@ mod tests {
             ("nonsense", "this is not JSON"),
             ("{\"key\":\"k\"}", "it has no `value`"),
             ("{\"id\":1}", "a record has no field \"id\"; `--format payload`"),
+            ("{\"value\":1,\"payload\":null}", "its `payload` is null; a tombstone is"),
+            ("{\"payload\":null}", "its `payload` is null"),
+            ("{\"value\":{\"a\":1},\"payload\":\"old\"}", "is not what its `value` says"),
+            ("{\"value\":{\"a\":1},\"payload\":\"{\\\"a\\\":2}\"}", "is not what its `value` says"),
+            (
+                "{\"value\":\"new\",\"payload\":{\"base64\":\"/w==\"}}",
+                "is not what its `value` says",
+            ),
             ("{\"value\":1,\"key\":7}", "its key is no text"),
             ("{\"value\":1,\"key\":{\"base64\":\"?\"}}", "its key is no Base64"),
             ("{\"value\":1,\"headers\":{\"a\":\"b\"}}", "its headers are no list"),

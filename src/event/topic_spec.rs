@@ -142,6 +142,12 @@ impl TopicSpec {
         }
     }
 
+    /// Its profile, and what was set besides.
+    #[cfg(feature = "cli")]
+    pub(crate) fn parts(&self) -> (&Profile, &TopicSettings) {
+        (&self.profile, &self.own)
+    }
+
     /// The topic's properties as the broker names them, where there are so many copies.
     pub fn configuration(&self, copies: Option<i32>) -> BTreeMap<String, String> {
         let settings = self.settings();

@@ -148,6 +148,20 @@ impl Look {
         Ok(())
     }
 
+    /// Looks again at which are there.
+    pub(crate) async fn again(
+        &mut self,
+        admin: &dyn Admin,
+        within: Duration,
+    ) -> Result<(), TopicsError> {
+        let needs: Vec<_> = self.0.iter().map(|looked| looked.need.clone()).collect();
+        let found = describe(admin, &needs, within).await?;
+        for (looked, is) in self.0.iter_mut().zip(found) {
+            looked.is = is;
+        }
+        Ok(())
+    }
+
     /// A topic is there a moment after the broker has said that it made it.
     async fn until_there(
         &mut self,
@@ -157,11 +171,7 @@ impl Look {
     ) -> Result<(), TopicsError> {
         let deadline = Instant::now() + within;
         loop {
-            let needs: Vec<_> = self.0.iter().map(|looked| looked.need.clone()).collect();
-            let found = describe(admin, &needs, within).await?;
-            for (looked, is) in self.0.iter_mut().zip(found) {
-                looked.is = is;
-            }
+            self.again(admin, within).await?;
             let mut missing = self.0.iter().filter(|looked| looked.is.is_none());
             let are_there =
                 !missing.any(|looked| new.iter().any(|topic| topic.name == looked.need.name));

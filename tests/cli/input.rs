@@ -34,6 +34,7 @@ fn without_a_command_there_is_help_and_an_exit_code_for_wrong_usage() {
         (vec!["create-topic", "t", "--partitions", "0"], "0 is not in 1.."),
         (vec!["produce", "t", "--header", "x"], "write `name=value`"),
         (vec!["topics", "--timeout", "5"], "the unit is missing"),
+        (vec!["topics", "--timeout", "0s"], "no broker answers in no time"),
         (vec!["produce", "t", "--without-header", "x"], "goes with `--format json`"),
         (vec!["produce", "t", "--format", "json", "--key", "k"], "each line has its key"),
     ] {

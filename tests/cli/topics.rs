@@ -1,5 +1,7 @@
 //! Topics listed, shown and made, on a real broker.
 
+use std::process::Command;
+
 use serde_json::json;
 
 use crate::run::*;
@@ -40,7 +42,11 @@ fn a_topic_is_made_listed_and_shown() {
 
     let json = cluster.run(&["topic", "show", &name, "-o", "json"]).json();
     let id = json["id"].as_str().expect("a topic of this Kafka has an id");
-    assert_eq!(id.len(), 22, "as Kafka's tools write it: {id}");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/dev/kafka");
+    let arguments = ["tool", "TopicCommand", "--bootstrap-server", &cluster.0, "--describe"];
+    let tool = Command::new(script).args(arguments).args(["--topic", &name]).output().unwrap();
+    let tool = String::from_utf8(tool.stdout).unwrap();
+    assert!(tool.split_whitespace().any(|word| word == id), "{id} is not in {tool}");
     let names = [(&*name, "NAME"), (id, "ID")];
     let shown = stable(&cluster.run(&["topic", "show", &name]).ok(), &names);
     // Which partition the key chose is the partitioner's business.
@@ -94,9 +100,17 @@ fn what_cannot_be_made_is_told_in_one_line_and_nothing_is_made() {
             3,
             "there is no profile \"gold\"; there are: standard, error, dlq",
         ),
-        (&[], 2, "wants 3 copies and the cluster has 1 broker; say `replication = auto`"),
+        (
+            &[],
+            2,
+            "the profile `standard` wants 3 copies and the cluster has 1 broker; `--replication auto`",
+        ),
         (&["--replication", "some"], 2, "--replication is a number or `auto`"),
-        (&["--replication", "1"], 2, "`min_in_sync` is 2 and `replication` 1"),
+        (
+            &["--replication", "1", "--config", "min.insync.replicas=2"],
+            2,
+            "`min_in_sync` is 2 and `replication` 1",
+        ),
         (
             &["--replication", "auto", "--config", "cleanup.policy=never"],
             2,

@@ -17,7 +17,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use super::answers::{is_missing, partitions, properties, shape};
 use super::committed::committed;
 use super::embedded::EmbeddedBroker;
-use super::errors::{class, transport_error};
+use super::errors::{Coded, class, transport_error};
 use super::ffi::{self, questions};
 use super::log::ClientLog;
 use super::producer::KafkaProducer;
@@ -134,12 +134,9 @@ impl KafkaAdmin {
 
     fn refused(&self, what: &str, code: Code) -> TransportError {
         TransportError {
-            what: format!(
-                "the cluster does not tell {what}: {}",
-                self.producer.turned_away().explain(code)
-            ),
+            what: format!("the cluster does not tell {what}"),
             class: class(code),
-            source: None,
+            source: Some(Coded { code, text: self.producer.turned_away().explain(code) }.into()),
         }
     }
 

@@ -222,17 +222,44 @@ codes! {
 
 /// An error of the wrapper with what was tried.
 pub(super) fn transport_error(what: impl Into<String>, error: KafkaError) -> TransportError {
-    // The wrapper knows the code of an admin operation and does not answer it.
-    let code = match &error {
-        KafkaError::AdminOp(code) => Some(*code),
-        _ => error.rdkafka_error_code(),
-    };
-    let class = match (&error, code) {
+    let class = match (&error, code(&error)) {
         (KafkaError::MessageConsumptionFatal(_), _) => ErrorClass::Fatal,
         (_, Some(code)) => class(code),
         _ => ErrorClass::Permanent,
     };
     TransportError { what: what.into(), class, source: Some(error.into()) }
+}
+
+/// The code of an error of the wrapper, which knows that of an admin operation and does not answer it.
+fn code(error: &KafkaError) -> Option<Code> {
+    match error {
+        KafkaError::AdminOp(code) => Some(*code),
+        _ => error.rdkafka_error_code(),
+    }
+}
+
+/// An error code as the cause of an error, with what is known about it.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub(super) struct Coded {
+    pub(super) code: Code,
+    pub(super) text: String,
+}
+
+/// Whether nobody has answered: what it was caused by is worth another try and no broker's word. Codes from 0 up are.
+#[cfg(feature = "cli")]
+pub(crate) fn is_silence(error: &TransportError) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let coded = error.downcast_ref::<Coded>().map(|coded| coded.code);
+        if let Some(code) = coded.or_else(|| error.downcast_ref().and_then(code)) {
+            let is_own = (code as i32) < Code::Unknown as i32;
+            return class(code) == ErrorClass::Retriable
+                && (is_own || code == Code::NetworkException);
+        }
+        cause = error.source();
+    }
+    false
 }
 
 #[cfg(test)]
@@ -266,6 +293,32 @@ mod tests {
         ] {
             let row = ERROR_CODES.iter().find(|row| row.number == code as i32).unwrap();
             assert_eq!((class(code), row.class), (is, is), "{code}");
+        }
+    }
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn a_broker_that_answered_with_an_error_was_not_silent() {
+        for (code, is) in [
+            (Code::OperationTimedOut, true),
+            (Code::BrokerTransportFailure, true),
+            (Code::AllBrokersDown, true),
+            (Code::NetworkException, true),
+            (Code::ThrottlingQuotaExceeded, false),
+            (Code::NotController, false),
+            (Code::Unknown, false),
+            (Code::InvalidArgument, false),
+            (Code::TopicAuthorizationFailed, false),
+        ] {
+            let asked = |source: crate::error::BoxError| TransportError {
+                what: String::new(),
+                class: ErrorClass::Retriable,
+                source: Some(source),
+            };
+            let coded = || asked(Coded { code, text: String::new() }.into());
+            assert_eq!(is_silence(&transport_error("", KafkaError::AdminOp(code))), is, "{code}");
+            assert_eq!(is_silence(&coded()), is, "{code}");
+            assert_eq!(is_silence(&asked(coded().into())), is, "behind what was tried: {code}");
         }
     }
 

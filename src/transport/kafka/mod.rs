@@ -37,6 +37,8 @@ use rdkafka::config::RDKafkaLogLevel;
 
 pub use config::KafkaConfig;
 pub use embedded::EmbeddedBroker;
+#[cfg(feature = "cli")]
+pub(crate) use errors::is_silence;
 pub use errors::{ERROR_CODES, ErrorCode};
 
 use self::admin::KafkaAdmin;
