@@ -12,7 +12,7 @@ const STRANGE: &str = r#"
 {"key":{"base64":"/wA="},"value":null,"headers":[["h","1"],["h","2"],["none",null],["empty",""]]}
 {"key":"k","value":{ "b" : 1.0, "a" : 12345678901234567890123 }}
 {"key":null,"value":{"base64":"AP8K"},"headers":[["bytes",{"base64":"/w=="}]]}
-{"key":"","value":"","payload":"no json\n"}
+{"key":"","value":"no json\n","payload":"no json\n"}
 {"key":"k\n\u001b","value":null,"payload":"null"}
 "#;
 
