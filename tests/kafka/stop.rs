@@ -105,7 +105,9 @@ event!(Gone, "stop.gone");
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_returns_by_its_deadline_when_kafka_is_gone_or_hangs() {
-    let Some(broker) = OwnBroker::start(&[]).await else { return };
+    // A hang after which the controller has fenced the only broker leaves a cluster without any for a moment, and
+    // librdkafka 2.12 never finds back to it: this is not about that.
+    let Some(broker) = OwnBroker::start(&["broker.session.timeout.ms=60000"]).await else { return };
     let mut first = None;
     for hangs in [true, false] {
         let kafka = client("gone", &broker.address);
@@ -124,9 +126,11 @@ async fn a_stop_returns_by_its_deadline_when_kafka_is_gone_or_hangs() {
             .await;
         let publisher = Publisher::new(&kafka);
         // A broker that hung needs a while until it takes records again.
+        let began = Instant::now();
         let event = loop {
-            if let Ok(event) = publisher.publish(Gone::new("k", 0)).await {
-                break event;
+            match publisher.publish(Gone::new("k", 0)).await {
+                Ok(event) => break event,
+                Err(error) => assert!(began.elapsed() < SOON, "{error}"),
             }
         };
         eventually("it runs", SOON, || seen.len() > 0).await;
