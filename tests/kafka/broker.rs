@@ -19,8 +19,7 @@ pub struct OwnBroker {
 impl OwnBroker {
     /// Starts one with broker properties (`key=value`); `None`, said aloud, where there is no script.
     pub async fn start(settings: &[&str]) -> Option<Self> {
-        let settings: Vec<_> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
-        Self::start_with(&settings).await
+        Self::start_with(&set(settings)).await
     }
 
     /// Three nodes: topics have three replicas, and a record is safe once two have it.
@@ -68,8 +67,13 @@ impl OwnBroker {
 
     /// The same port and data as before.
     pub async fn start_again(&self) {
+        self.start_again_with(&[]).await;
+    }
+
+    /// The same, with broker properties from now on.
+    pub async fn start_again_with(&self, settings: &[&str]) {
         let _turn = STARTING.lock().await;
-        self.run(&["start"]).await;
+        self.run(&[&["start"], &*set(settings)].concat()).await;
     }
 
     /// SIGSTOP: its connections stay open and nothing answers.
@@ -104,6 +108,10 @@ impl OwnBroker {
     async fn run(&self, arguments: &[&str]) -> String {
         succeed(self.command(arguments)).await
     }
+}
+
+fn set<'a>(settings: &[&'a str]) -> Vec<&'a str> {
+    settings.iter().flat_map(|setting| ["--set", setting]).collect()
 }
 
 async fn succeed(mut command: Command) -> String {

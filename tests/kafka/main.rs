@@ -16,6 +16,7 @@ mod commits;
 mod declared;
 mod events;
 mod failure;
+mod fenced;
 mod hang;
 mod inspect;
 mod kills;

@@ -136,14 +136,29 @@ impl State {
         self.owned.retain(|partition, _| !partitions.contains(partition));
     }
 
+    fn read_of(&self, partition: &TopicPartition) -> impl Iterator<Item = &Received> {
+        self.records.iter().filter(move |record| {
+            record.topic == partition.topic && record.partition == partition.partition
+        })
+    }
+
+    /// A partition, and which of its offsets were read.
+    fn told_of(&self, partition: &TopicPartition) -> String {
+        let mut runs: Vec<(i64, i64)> = Vec::new();
+        for record in self.read_of(partition) {
+            match runs.last_mut() {
+                Some((_, to)) if *to == record.offset => *to += 1,
+                _ => runs.push((record.offset, record.offset + 1)),
+            }
+        }
+        format!("{partition} (read {runs:?})")
+    }
+
     fn ended(&mut self, partition: TopicPartition) {
         if !self.owned.contains_key(&partition) {
             self.wrong.push(format!("the end of {partition} for a member that has it not"));
         }
-        let of = |record: &&Received| {
-            record.topic == partition.topic && record.partition == partition.partition
-        };
-        let read = self.records.iter().filter(of).count();
+        let read = self.read_of(&partition).count();
         self.ends.push((partition, read));
     }
 
@@ -257,7 +272,7 @@ impl Member {
     /// How it stands, for a failure's text.
     pub(super) fn summary(&self) -> String {
         let state = self.state();
-        let owned: Vec<_> = state.owned.keys().map(ToString::to_string).collect();
+        let owned: Vec<_> = state.owned.keys().map(|partition| state.told_of(partition)).collect();
         format!(
             "a member with {} records, {} assignments, {} commits answered, {} replies kept, errors {:?}, {}, owning {}",
             state.records.len(),

@@ -15,6 +15,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::answers::{is_missing, partitions, properties, shape};
+use super::bootstrap::Bootstrap;
 use super::committed::committed;
 use super::embedded::EmbeddedBroker;
 use super::errors::{Coded, class, transport_error};
@@ -35,6 +36,7 @@ const TIMESTAMP_TYPE: &str = "message.timestamp.type";
 pub(super) struct KafkaAdmin {
     client: Arc<AdminClient<AdminContext>>,
     settings: ClientConfig,
+    bootstrap: Bootstrap,
     /// The embedded broker has no call to create topics; it is asked directly.
     embedded: Option<EmbeddedBroker>,
     /// Hears what brokers turn clients away for: nobody serves an admin client's log. It is held, since a
@@ -63,7 +65,13 @@ impl KafkaAdmin {
         let context = AdminContext(ClientLog::new("admin"));
         let client = AdminClient::from_config_and_context(settings, context)
             .map_err(|error| transport_error("the Kafka admin client cannot be made", error))?;
-        Ok(Self { client: Arc::new(client), settings: settings.clone(), embedded, producer })
+        Ok(Self {
+            client: Arc::new(client),
+            settings: settings.clone(),
+            bootstrap: Bootstrap::of(settings),
+            embedded,
+            producer,
+        })
     }
 
     /// What brokers and topics there are. All of it is asked for, since asking for a topic by its name
@@ -71,11 +79,19 @@ impl KafkaAdmin {
     async fn metadata(&self, within: Duration) -> Result<Metadata, TransportError> {
         let metadata =
             self.blocking(move |client| client.inner().fetch_metadata(None, within)).await?;
+        self.heard(metadata.is_ok());
         metadata.map_err(|error| {
             let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
             let what = "the broker does not say which topics there are";
             transport_error(format!("{what}: {}", self.producer.turned_away().explain(code)), error)
         })
+    }
+
+    fn heard(&self, answered: bool) {
+        match answered {
+            true => self.bootstrap.answered(),
+            false => self.bootstrap.silent(self.client.inner()),
+        }
     }
 
     /// Partitions and copies of each topic, where it is there.
@@ -117,6 +133,7 @@ impl KafkaAdmin {
         // The first question of a client waits for its connection and says so in another way.
         let connected =
             self.blocking(move |client| ffi::ask_broker(client.inner(), within)).await?;
+        self.heard(connected.is_ok());
         if let Err(code) = connected {
             return Err(self.refused("anything", code));
         }

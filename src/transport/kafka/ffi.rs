@@ -262,6 +262,12 @@ pub(super) fn ask_broker<C: ClientContext>(
     Ok(())
 }
 
+/// Tells the client these servers, beside those that it knows.
+pub(super) fn add_brokers<C: ClientContext>(client: &Client<C>, servers: &CStr) {
+    // SAFETY: the client is alive, and copies the list.
+    unsafe { sys::rd_kafka_brokers_add(client.native_ptr(), servers.as_ptr()) };
+}
+
 /// Where a partition begins and ends, as a fetch has said last.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Watermarks {

@@ -13,6 +13,7 @@
 
 mod admin;
 mod answers;
+mod bootstrap;
 mod committed;
 pub mod config;
 mod embedded;

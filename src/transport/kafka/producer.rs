@@ -16,6 +16,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::bootstrap::Bootstrap;
 use super::config::KafkaConfig;
 use super::embedded::EmbeddedBroker;
 use super::errors::{class, transport_error};
@@ -50,6 +51,7 @@ pub(super) struct KafkaProducer {
     queue: Arc<Queue>,
     stop: Arc<AtomicBool>,
     probe: Probe,
+    bootstrap: Bootstrap,
     send_wait: Duration,
     delivery_wait: Duration,
     /// A publisher holds nothing but this producer: the broker must not end before it.
@@ -145,6 +147,7 @@ impl KafkaProducer {
             topics: RwLock::new(topics.into_iter().collect()),
             stop,
             probe: Probe::new(),
+            bootstrap: Bootstrap::of(settings),
             send_wait: waits.send,
             delivery_wait: waits.delivery,
             _embedded: embedded,
@@ -171,7 +174,11 @@ impl KafkaProducer {
             return Err(code.to_string());
         }
         let answer = ffi::ask_broker(self.client.client(), within);
-        answer.map_err(|code| self.turned_away().explain(code))?;
+        if let Err(code) = answer {
+            self.bootstrap.silent(self.client.client());
+            return Err(self.turned_away().explain(code));
+        }
+        self.bootstrap.answered();
         self.turned_away().set(None);
         Ok(())
     }

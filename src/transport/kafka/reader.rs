@@ -9,6 +9,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use tokio::sync::mpsc;
 
+use super::bootstrap::Bootstrap;
 use super::errors::transport_error;
 use super::log::ClientLog;
 use super::offsets::offset_list;
@@ -62,7 +63,8 @@ pub(super) fn start(settings: &ClientConfig, from: Offsets) -> Result<TopicReade
         settings.create_with_context(context).map_err(refused)?;
     consumer.assign(&offset_list(&from)).map_err(refused)?;
     let (events, receiver) = mpsc::channel(EVENTS);
-    let reading = Reading { consumer, topic, events, batch: None };
+    let bootstrap = Bootstrap::of(&settings);
+    let reading = Reading { consumer, bootstrap, topic, events, batch: None };
     std::thread::Builder::new()
         .name("tidings-reader".into())
         .spawn(move || reading.run())
@@ -76,6 +78,7 @@ pub(super) fn start(settings: &ClientConfig, from: Offsets) -> Result<TopicReade
 /// What the thread owns.
 struct Reading {
     consumer: BaseConsumer<ReaderContext>,
+    bootstrap: Bootstrap,
     topic: TopicName,
     events: mpsc::Sender<Result<ReadEvent, TransportError>>,
     /// Records polled and not sent yet, all of one partition.
@@ -88,7 +91,10 @@ impl Reading {
         while !self.events.is_closed() {
             let wait = if self.batch.is_some() { Duration::ZERO } else { IDLE };
             match self.consumer.poll(wait) {
-                None => self.flush(),
+                None => {
+                    self.flush();
+                    self.bootstrap.look(self.consumer.client());
+                }
                 Some(Ok(message)) => {
                     let record = copies.record(&message);
                     drop(message);

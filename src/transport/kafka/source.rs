@@ -18,6 +18,7 @@ use rdkafka::topic_partition_list::Offset;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio::sync::mpsc;
 
+use super::bootstrap::Bootstrap;
 use super::errors::transport_error;
 use super::ffi::{self, TopicHandle};
 use super::offsets::list;
@@ -73,13 +74,13 @@ pub(super) fn start(
         )
     })?;
     let copies = Copies::default();
-    let followers = subscription
-        .followers
-        .iter()
-        .filter_map(|follower| TopicHandle::new(consumer.client(), follower.topic.as_str()))
+    let followers = subscription.followers.iter().map(|follower| &follower.topic);
+    let topics = (subscription.topics.iter().chain(followers))
+        .filter_map(|topic| TopicHandle::new(consumer.client(), topic.as_str()))
         .collect();
     let most = TAKE.min(prefetch / TAKE_OF_PREFETCH).max(1);
-    let member = Member { followers, consumer, control: control.clone(), copies, most };
+    let bootstrap = Bootstrap::of(&settings);
+    let member = Member { topics, consumer, bootstrap, control: control.clone(), copies, most };
     std::thread::Builder::new()
         .name("tidings-consumer".into())
         .spawn(move || member.run())
@@ -201,10 +202,11 @@ impl SourceControl for Control {
 
 /// What the thread owns.
 struct Member {
-    /// Makes the followers' topics known to the client before the group assigns anything. Released
-    /// before the consumer.
-    followers: Vec<TopicHandle>,
+    /// Makes its topics known to the client before the group assigns anything, also so that a look at the broker
+    /// asks for no other. Released before the consumer.
+    topics: Vec<TopicHandle>,
     consumer: BaseConsumer<Group>,
+    bootstrap: Bootstrap,
     control: Arc<Control>,
     copies: Copies,
     /// Records taken in one go.
@@ -232,6 +234,7 @@ impl Member {
             }
             self.consumer.context().retry_pending(&self.consumer);
             if took == 0 {
+                self.bootstrap.look(self.consumer.client());
                 self.control.sleep();
             }
         }
@@ -329,7 +332,7 @@ impl Member {
             // Records that still come are not ours to handle any more.
             let _ = self.consumer.poll(Duration::from_millis(10));
         }
-        drop(self.followers);
+        drop(self.topics);
         // Dropping leaves the group and runs the last revoke on this thread.
         drop(self.consumer);
     }
