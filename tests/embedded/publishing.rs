@@ -8,8 +8,8 @@ use tidings::codec::EnvelopeError;
 use tidings::codec::Format;
 use tidings::error::ErrorClass;
 use tidings::publisher::{PublishError, Publisher};
-use tidings::transport::ProduceError;
-use tidings::transport::kafka::EmbeddedBroker;
+use tidings::transport::kafka::{EmbeddedBroker, KafkaConfig};
+use tidings::transport::{ProduceError, Transport as _};
 
 use crate::events::{Contract, Note, contract, note, topic};
 use crate::stage::*;
@@ -110,6 +110,56 @@ async fn with_the_broker_away_a_publish_fails_within_its_own_waits_and_memory_st
     let stored = lies_on(&client_of(&broker, config()), &topic::<Bounded>()).await;
     let expected: Vec<_> = (0..=10).chain([100]).collect();
     assert_eq!(numbers(&stored), expected, "in order, and nothing that was refused");
+}
+
+/// Publishes to a partition that its broker refuses the first requests to; answers those that were acknowledged,
+/// and what is stored.
+///
+/// A broker takes the first batch that it sees of a producer, whatever its number, and librdkafka takes that one's
+/// acknowledgement for those before it.
+async fn refused_at_first<C: Contract>(
+    config: KafkaConfig,
+    apart: u64,
+    refusals: usize,
+) -> (Vec<u64>, Vec<u64>) {
+    let broker = EmbeddedBroker::start().unwrap();
+    broker.create_topic(&topic::<C>(), 1).unwrap();
+    let kafka = client_of(&broker, config);
+    let publisher = Publisher::new(&kafka);
+    eventually("it is connected", SOON, || kafka.producer().reachable().is_ok()).await;
+    broker.answer_after(ms(100)).unwrap();
+    broker.fail_produce(refusals);
+    let publish = async |n| {
+        tokio::time::sleep(ms(apart * u64::from(n))).await;
+        publisher.publish(note::<C>("k", n)).await.is_ok().then_some(u64::from(n))
+    };
+    let acknowledged = futures::future::join_all((0..20).map(publish)).await;
+    broker.answer_after(Duration::ZERO).unwrap();
+    let stored = lies_on(&client_of(&broker, self::config()), &topic::<C>()).await;
+    (acknowledged.into_iter().flatten().collect(), numbers(&stored))
+}
+
+const APART_AND_REFUSALS: [(u64, usize); 6] = [(0, 1), (5, 1), (10, 2), (20, 1), (30, 3), (50, 1)];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_of_a_key_are_stored_in_order_also_where_the_first_requests_are_refused() {
+    contract!(First: "publishing.first");
+    for (apart, refusals) in APART_AND_REFUSALS {
+        let (acknowledged, stored) = refused_at_first::<First>(config(), apart, refusals).await;
+        assert_eq!(acknowledged, (0..20).collect::<Vec<_>>(), "{refusals} refusals, {apart} ms");
+        assert_eq!(stored, acknowledged, "{refusals} refusals, {apart} ms");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_acknowledged_is_stored_with_many_requests_at_a_time_too() {
+    contract!(Many: "publishing.many");
+    for (apart, refusals) in APART_AND_REFUSALS {
+        let config = config().max_in_flight(5_u32);
+        let (acknowledged, stored) = refused_at_first::<Many>(config, apart, refusals).await;
+        let lost: Vec<_> = acknowledged.iter().filter(|n| !stored.contains(n)).collect();
+        assert!(lost.is_empty(), "acknowledged and not stored: {lost:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -14,12 +14,17 @@ use rdkafka::client::{Client, ClientContext};
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::ffi;
+use crate::event::TopicName;
 
-/// Between two looks of a client that has nothing to read.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How long a client hears nothing until it looks. Each look may be the one that is told of no brokers.
+const LOOK_AFTER: Duration = Duration::from_secs(20);
+/// How long after a look that found nobody it looks again.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// Between two times that the servers are told. The client keeps each of them, so it is told ever less often.
 const TELL_AGAIN: Duration = Duration::from_secs(5);
 const TELL_AGAIN_MOST: Duration = Duration::from_secs(60);
+
+const CANONICAL: &str = "resolve_canonical_bootstrap_servers_only";
 
 pub(super) struct Bootstrap {
     servers: Option<CString>,
@@ -27,7 +32,7 @@ pub(super) struct Bootstrap {
 }
 
 struct State {
-    looked: Instant,
+    look: Instant,
     /// Since nobody answered: when the servers are told next, and how long until the time after that.
     tell: Option<(Instant, Duration)>,
 }
@@ -35,37 +40,42 @@ struct State {
 impl Bootstrap {
     /// The way back of a client with these settings.
     pub(super) fn of(settings: &ClientConfig) -> Self {
+        // Told again, names would not be made canonical: brokers of other names could not be believed.
+        let canonical = settings.get("client.dns.lookup") == Some(CANONICAL);
+        let servers = settings.get("bootstrap.servers").filter(|_| !canonical);
         Self {
-            servers: settings.get("bootstrap.servers").and_then(|list| CString::new(list).ok()),
-            state: Mutex::new(State { looked: Instant::now(), tell: None }),
+            servers: servers.and_then(|list| CString::new(list).ok()),
+            state: Mutex::new(State { look: Instant::now() + LOOK_AFTER, tell: None }),
         }
     }
 
-    /// Somebody answered.
+    /// Somebody answered, or the client has heard something otherwise.
     pub(super) fn answered(&self) {
-        self.state().tell = None;
+        let mut state = self.state();
+        state.look = Instant::now() + LOOK_AFTER;
+        state.tell = None;
     }
 
     /// Nobody answered: the client is told its servers again, from the second time in a row on.
     pub(super) fn silent<C: ClientContext>(&self, client: &Client<C>) {
-        let is_time = self.state().is_time(Instant::now());
+        let now = Instant::now();
+        let is_time = {
+            let mut state = self.state();
+            state.look = now + LOOK_AGAIN;
+            state.is_time(now)
+        };
         if let (true, Some(servers)) = (is_time, &self.servers) {
             ffi::add_brokers(client, servers);
         }
     }
 
-    /// For a client that hears nothing by itself: looks now and then whether it has anybody to ask. It does
+    /// For a client that has heard nothing: looks now and then whether it has anybody to ask for a topic. It does
     /// not wait for the answer.
-    pub(super) fn look<C: ClientContext>(&self, client: &Client<C>) {
-        let now = Instant::now();
-        {
-            let mut state = self.state();
-            if now.duration_since(state.looked) < LOOK_EVERY {
-                return;
-            }
-            state.looked = now;
+    pub(super) fn look<C: ClientContext>(&self, client: &Client<C>, topic: &TopicName) {
+        if Instant::now() < self.state().look {
+            return;
         }
-        match ffi::ask_broker(client, Duration::ZERO) {
+        match ffi::ask_of_topic(client, topic, Duration::ZERO) {
             Err(Code::BrokerTransportFailure) => self.silent(client),
             _ => self.answered(),
         }
@@ -78,7 +88,7 @@ impl Bootstrap {
 
 impl State {
     fn is_time(&mut self, now: Instant) -> bool {
-        let (at, wait) = *self.tell.get_or_insert((now + LOOK_EVERY / 2, TELL_AGAIN));
+        let (at, wait) = *self.tell.get_or_insert((now + LOOK_AGAIN / 2, TELL_AGAIN));
         let is_time = now >= at;
         if is_time {
             self.tell = Some((now + wait, (wait * 2).min(TELL_AGAIN_MOST)));
@@ -94,7 +104,7 @@ mod tests {
     #[test]
     fn the_servers_are_told_from_the_second_silence_on_and_ever_less_often() {
         let began = Instant::now();
-        let mut state = State { looked: began, tell: None };
+        let mut state = State { look: began, tell: None };
         let told: Vec<_> =
             (0..300).filter(|second| state.is_time(began + Duration::from_secs(*second))).collect();
         assert_eq!(told, [3, 8, 18, 38, 78, 138, 198, 258]);

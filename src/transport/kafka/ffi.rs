@@ -17,7 +17,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::{RDKafka, RDKafkaErrorCode, RDKafkaHeaders, RDKafkaRespErr, RDKafkaTopic};
 use rdkafka_sys as sys;
 
-use crate::event::Headers;
+use crate::event::{Headers, TopicName};
 use crate::transport::Record;
 
 /// The librdkafka whose header layout [`name_bytes`] knows: 2.12.1, as bundled.
@@ -248,12 +248,33 @@ pub(super) fn ask_broker<C: ClientContext>(
     client: &Client<C>,
     within: Duration,
 ) -> Result<(), RDKafkaErrorCode> {
+    ask(client, None, within)
+}
+
+/// Asks the broker for the metadata of one topic, which the client need not know and nobody makes for it.
+///
+/// # Errors
+/// The code says why no answer came within `within`.
+pub(super) fn ask_of_topic<C: ClientContext>(
+    client: &Client<C>,
+    topic: &TopicName,
+    within: Duration,
+) -> Result<(), RDKafkaErrorCode> {
+    let topic = TopicHandle::new(client, topic.as_str()).ok_or(RDKafkaErrorCode::InvalidTopic)?;
+    ask(client, Some(&topic), within)
+}
+
+fn ask<C: ClientContext>(
+    client: &Client<C>,
+    only: Option<&TopicHandle>,
+    within: Duration,
+) -> Result<(), RDKafkaErrorCode> {
     let native: *mut RDKafka = client.native_ptr();
+    let only = only.map_or(ptr::null_mut(), |topic| topic.0.as_ptr());
     let mut metadata = ptr::null();
     let within = i32::try_from(within.as_millis()).unwrap_or(i32::MAX);
-    // SAFETY: the client is alive; `metadata` is written on success only and destroyed then.
-    let error =
-        unsafe { sys::rd_kafka_metadata(native, 0, ptr::null_mut(), &mut metadata, within) };
+    // SAFETY: the client and the topic are alive; `metadata` is written on success only and destroyed then.
+    let error = unsafe { sys::rd_kafka_metadata(native, 0, only, &mut metadata, within) };
     if error != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
         return Err(error.into());
     }

@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::bootstrap::Bootstrap;
+use super::config::Acks;
 use super::config::KafkaConfig;
 use super::embedded::EmbeddedBroker;
 use super::errors::{class, transport_error};
@@ -81,6 +82,8 @@ pub(super) struct Waits {
     pub(super) send: Duration,
     pub(super) delivery: Duration,
     pub(super) message: Duration,
+    /// Whether an acknowledgement says where the record lies.
+    pub(super) places: bool,
 }
 
 impl Waits {
@@ -91,6 +94,7 @@ impl Waits {
             send: producer.send_wait,
             delivery: producer.delivery_wait,
             message: producer.message_timeout,
+            places: producer.acks != Acks::None,
         }
     }
 }
@@ -115,6 +119,7 @@ impl KafkaProducer {
         let client: BaseProducer<Deliveries> = settings
             .create_with_context(Deliveries {
                 queue: queue.clone(),
+                places: waits.places,
                 log: ClientLog::new("producer"),
             })
             .map_err(|error| transport_error("the Kafka producer cannot be made", error))?;
@@ -321,6 +326,7 @@ pub(super) struct Sent {
 
 pub(super) struct Deliveries {
     queue: Arc<Queue>,
+    places: bool,
     log: ClientLog,
 }
 
@@ -339,7 +345,32 @@ impl ProducerContext for Deliveries {
 
     fn delivery(&self, result: &DeliveryResult<'_>, loan: Box<Loan<Sent>>) {
         let Sent { receipt, at } = loan.with;
+        let outcome = self.outcome(result, at);
+        if let Err(error) = &outcome {
+            if self.queue.closed.load(Ordering::SeqCst) {
+                let mut given_up =
+                    self.queue.given_up.lock().unwrap_or_else(PoisonError::into_inner);
+                given_up.extend(receipt.id().cloned());
+            }
+            if *error != ProduceError::Closed {
+                let topic = topic_of(result);
+                tracing::warn!(%topic, id = receipt.id().map(tracing::field::display), %error, "not published");
+            }
+        }
+        receipt.settle(outcome);
+        // Last: a close that finds every place given knows what became of each record.
+        self.queue.give_place();
+    }
+}
+
+impl Deliveries {
+    fn outcome(&self, result: &DeliveryResult<'_>, at: Instant) -> Result<Delivered, ProduceError> {
         match result {
+            // librdkafka takes the acknowledgement of a batch for those before it too, also for one that it knows was
+            // refused (`rd_kafka_dr_implicit_ack`): then nobody said where the record lies.
+            Ok(message) if self.places && message.offset() < 0 => {
+                Err(ProduceError::NoAnswer { waited: at.elapsed() })
+            }
             Ok(message) => {
                 let appended_at = match message.timestamp() {
                     NativeTimestamp::LogAppendTime(millis) if millis != MOCK_APPEND => Some(millis),
@@ -349,35 +380,26 @@ impl ProducerContext for Deliveries {
                     self.queue.clock.acknowledged_append(at, appended);
                 }
                 let (partition, offset) = (message.partition(), message.offset());
-                receipt.settle(Ok(Delivered { partition, offset, appended_at }));
+                Ok(Delivered { partition, offset, appended_at })
             }
-            Err((error, message)) => {
-                let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
-                if self.queue.closed.load(Ordering::SeqCst) {
-                    let mut given_up =
-                        self.queue.given_up.lock().unwrap_or_else(PoisonError::into_inner);
-                    given_up.extend(receipt.id().cloned());
-                }
-                if matches!(code, Code::PurgeQueue | Code::PurgeInflight) {
-                    receipt.settle(Err(ProduceError::Closed));
-                } else {
-                    let topic = TopicName::new(message.topic()).expect("it was one");
-                    let turned_away = self.log.turned_away();
-                    let error = match code {
-                        // A client that is let in may have had its record stored all the same.
-                        Code::MessageTimedOut if !turned_away.is_set() => {
-                            ProduceError::NoAnswer { waited: self.queue.tries }
-                        }
-                        code => refused(&topic, code, turned_away),
-                    };
-                    tracing::warn!(%topic, id = receipt.id().map(tracing::field::display), %error, "not published");
-                    receipt.settle(Err(error));
-                }
+            Err((error, _)) => {
+                let turned_away = self.log.turned_away();
+                Err(match error.rdkafka_error_code().unwrap_or(Code::Fail) {
+                    Code::PurgeQueue | Code::PurgeInflight => ProduceError::Closed,
+                    // A client that is let in may have had its record stored all the same.
+                    Code::MessageTimedOut if !turned_away.is_set() => {
+                        ProduceError::NoAnswer { waited: self.queue.tries }
+                    }
+                    code => refused(&topic_of(result), code, turned_away),
+                })
             }
         }
-        // Last: a close that finds every place given knows what became of each record.
-        self.queue.give_place();
     }
+}
+
+fn topic_of(result: &DeliveryResult<'_>) -> TopicName {
+    let (Ok(message) | Err((_, message))) = result;
+    TopicName::new(message.topic()).expect("it was one")
 }
 
 fn refused(topic: &TopicName, code: Code, turned_away: &TurnedAway) -> ProduceError {

@@ -93,7 +93,7 @@ impl Reading {
             match self.consumer.poll(wait) {
                 None => {
                     self.flush();
-                    self.bootstrap.look(self.consumer.client());
+                    self.bootstrap.look(self.consumer.client(), &self.topic);
                 }
                 Some(Ok(message)) => {
                     let record = copies.record(&message);
@@ -134,6 +134,7 @@ impl Reading {
 
     fn flush(&mut self) {
         if let Some(batch) = self.batch.take() {
+            self.bootstrap.answered();
             // Fails only where nobody reads any more, which ends the loop.
             let _ = self.events.blocking_send(Ok(ReadEvent::Records(batch)));
         }

@@ -74,13 +74,16 @@ pub(super) fn start(
         )
     })?;
     let copies = Copies::default();
-    let followers = subscription.followers.iter().map(|follower| &follower.topic);
-    let topics = (subscription.topics.iter().chain(followers))
-        .filter_map(|topic| TopicHandle::new(consumer.client(), topic.as_str()))
+    let followers = subscription
+        .followers
+        .iter()
+        .filter_map(|follower| TopicHandle::new(consumer.client(), follower.topic.as_str()))
         .collect();
     let most = TAKE.min(prefetch / TAKE_OF_PREFETCH).max(1);
     let bootstrap = Bootstrap::of(&settings);
-    let member = Member { topics, consumer, bootstrap, control: control.clone(), copies, most };
+    let topic = subscription.topics.first().cloned();
+    let ours = control.clone();
+    let member = Member { followers, consumer, bootstrap, topic, control: ours, copies, most };
     std::thread::Builder::new()
         .name("tidings-consumer".into())
         .spawn(move || member.run())
@@ -202,11 +205,13 @@ impl SourceControl for Control {
 
 /// What the thread owns.
 struct Member {
-    /// Makes its topics known to the client before the group assigns anything, also so that a look at the broker
-    /// asks for no other. Released before the consumer.
-    topics: Vec<TopicHandle>,
+    /// Makes the followers' topics known to the client before the group assigns anything. Released
+    /// before the consumer.
+    followers: Vec<TopicHandle>,
     consumer: BaseConsumer<Group>,
     bootstrap: Bootstrap,
+    /// One that it reads: what a look at the broker asks for.
+    topic: Option<TopicName>,
     control: Arc<Control>,
     copies: Copies,
     /// Records taken in one go.
@@ -233,8 +238,12 @@ impl Member {
                 return;
             }
             self.consumer.context().retry_pending(&self.consumer);
+            match &self.topic {
+                _ if took > 0 => self.bootstrap.answered(),
+                Some(topic) => self.bootstrap.look(self.consumer.client(), topic),
+                None => {}
+            }
             if took == 0 {
-                self.bootstrap.look(self.consumer.client());
                 self.control.sleep();
             }
         }
@@ -332,7 +341,7 @@ impl Member {
             // Records that still come are not ours to handle any more.
             let _ = self.consumer.poll(Duration::from_millis(10));
         }
-        drop(self.topics);
+        drop(self.followers);
         // Dropping leaves the group and runs the last revoke on this thread.
         drop(self.consumer);
     }

@@ -29,8 +29,10 @@ settings! {
         BATCH_SIZE batch_size(u32) = 1_000_000 => Producer "batch.size", range 1 to 2147483647;
         /// How batches are compressed. Default: `none`.
         COMPRESSION compression(Compression) = Compression::None => Producer "compression.type";
-        /// Requests on their way to one broker at a time; at most 5 with idempotence. Default: `5`.
-        MAX_IN_FLIGHT max_in_flight(u32) = 5
+        /// Requests on their way to one broker at a time; at most 5 with idempotence. With more than one, a request that
+        /// a broker refuses at first can leave an event unstored behind later ones of its key: its publish fails, and
+        /// what publishes it again changes the order. Default: `1`.
+        MAX_IN_FLIGHT max_in_flight(u32) = 1
             => Producer "max.in.flight.requests.per.connection", range 1 to 1000000;
         /// How long a broker may wait for its replicas to acknowledge. Default: `30s`.
         REQUEST_TIMEOUT request_timeout(Duration) = Duration::from_secs(30)
