@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::classify::Classifiers;
+use super::owed::{Owed, Unpublished};
 use crate::codec::DecodeError;
 use crate::error::BoxError;
 use crate::mapper::{Events, IntoEvents};
@@ -152,6 +153,17 @@ impl HandlerError {
     /// An error of which nothing was said.
     pub(super) fn unsaid(cause: impl Into<BoxError>) -> Self {
         Self { kind: None, cause: cause.into() }
+    }
+
+    /// The handler has succeeded, and what follows is not published yet.
+    pub(crate) fn owing(why: String, owed: Box<dyn Owed>) -> Self {
+        Self::outage(Unpublished { why, owed })
+    }
+
+    /// What is not published yet, where nothing else is wrong.
+    pub(super) fn unpublished(self) -> Result<Box<Unpublished>, Self> {
+        let Self { kind, cause } = self;
+        cause.downcast().map_err(|cause| Self { kind, cause })
     }
 
     /// The same error, of the kind that its type is said to be where the handler has said nothing.
