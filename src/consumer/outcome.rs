@@ -28,8 +28,8 @@ pub enum Outcome {
 
 /// An outcome, and the integration events that follow from it.
 ///
-/// The events are published before the event counts as handled: `Ok` of a handler that answers
-/// events means that they were acknowledged.
+/// The events are published before the event counts as handled. What cannot be published now is kept and
+/// published later, without another call of the handler.
 pub struct Handled {
     /// What becomes of the event.
     pub outcome: Outcome,

@@ -69,7 +69,9 @@ async fn clients_of_a_cluster_that_listed_no_broker_for_a_while_find_back_by_the
     println!("the consumer is back after {:?}", began.elapsed());
     tokio::time::timeout(BACK, next_record(&mut reader)).await.expect("the reader is back");
     println!("the reader is back after {:?}", began.elapsed());
-    while let Err(error) = kafka.admin().describe(&[main.clone()], Duration::from_secs(5)).await {
+    while let Err(error) =
+        kafka.admin().describe(std::slice::from_ref(&main), Duration::from_secs(5)).await
+    {
         println!("{:?}: the admin client: {error}", began.elapsed());
         back();
     }
