@@ -318,9 +318,7 @@ impl Work {
                 }
             };
             drop((slot, room));
-            // What was written in a transaction is taken back: there the handler has to run again.
-            let unpublished = if handler.transactional { Err(error) } else { error.unpublished() };
-            let error = match unpublished {
+            let error = match error.unpublished() {
                 Ok(left) => match Box::pin(self.publish_later(turn, delivery, left)).await {
                     Ok(verdict) => return verdict,
                     Err(error) => error,

@@ -14,8 +14,6 @@ use tidings::publisher::Publisher;
 use tidings::retry::{Backoff, RetryPolicy};
 use tidings::store::sqlite::{SqliteInbox, SqliteStore};
 use tidings::transport::Transport;
-use tidings::transport::memory::{MemoryBroker, TopicConfig};
-use tidings::worker::Worker;
 
 use crate::stage::*;
 use crate::support::*;
@@ -127,38 +125,6 @@ async fn an_event_that_is_delivered_again_has_its_effect_and_what_follows_from_i
     };
     assert_eq!(booked.len(), 20);
     assert!(booked.iter().all(|record| cause(record).is_some()), "they know their cause");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_whose_output_cannot_be_published_writes_again_what_its_transaction_took_back() {
-    let stage = with_effects().await;
-    let broker = MemoryBroker::builder().auto_create(false).build();
-    broker.create_topic(CHARGES, TopicConfig::default());
-    let client = broker.client("books").unwrap();
-    let tries = Arc::new(AtomicU32::new(0));
-    let count = tries.clone();
-    let work = move |event: Event<Charged>, tx: Tx<SqliteStore>| {
-        count.fetch_add(1, Ordering::SeqCst);
-        book(event, tx)
-    };
-    let running = Worker::builder("books")
-        .process(work)
-        .consumer(|consumer| consumer.inbox(inbox(&stage)))
-        .topics(TopicSetup::Create { partitions: Some(1), replication: None })
-        .build(&client)
-        .unwrap()
-        .start()
-        .await
-        .unwrap();
-    broker.delete_topic(&PAID);
-    Publisher::new(&client).publish(charged(1)).await.unwrap();
-    eventually("it is kept", SOON, || !running.status().is_ready()).await;
-    broker.create_topic(PAID, TopicConfig::default());
-    eventually("it is done", SOON, || running.status().done() == 1).await;
-    assert!(tries.load(Ordering::SeqCst) > 1, "what it wrote was taken back");
-    assert_eq!(effects(&stage.pool, "book").await, [1]);
-    assert_eq!(broker.records(&PAID).len(), 1);
-    assert!(running.stop(SOON).await.is_clean());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
