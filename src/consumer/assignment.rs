@@ -23,7 +23,7 @@ pub(super) struct Assignment {
     wake: Notify,
     /// Work that waits because a retry or dead-letter topic does not take its event.
     pub(super) stuck: AtomicUsize,
-    /// Work that waits because a handler says that the world is down.
+    /// Work that waits because a handler says that the world is down, or what it answered cannot be published.
     pub(super) outage: AtomicUsize,
     /// Where it stands, where that is stored with what handlers write.
     stand: Option<Mutex<Stand>>,

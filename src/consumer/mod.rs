@@ -44,6 +44,7 @@ mod ledger;
 mod member;
 mod mistakes;
 mod outcome;
+mod owed;
 mod partition;
 mod pause;
 mod plan;
@@ -70,6 +71,7 @@ pub use handler::{
 pub use health::Counts;
 pub use mistakes::BuildError;
 pub use outcome::{Failing, FailureKind, Handled, HandlerError, IntoOutcome, Outcome};
+pub(crate) use owed::{NotYet, Owed};
 pub use running::{Consumer, ConsumerStatus, RunningConsumer, StartError};
 pub use settings::{Order, Tombstones};
 pub use stop::StopReport;

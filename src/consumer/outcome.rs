@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::classify::Classifiers;
+use super::owed::{Owed, Unpublished};
 use crate::codec::DecodeError;
 use crate::error::BoxError;
 use crate::mapper::{Events, IntoEvents};
@@ -27,8 +28,8 @@ pub enum Outcome {
 
 /// An outcome, and the integration events that follow from it.
 ///
-/// The events are published before the event counts as handled: `Ok` of a handler that answers
-/// events means that they were acknowledged.
+/// The events are published before the event counts as handled. What cannot be published now is kept and
+/// published later, without another call of the handler.
 pub struct Handled {
     /// What becomes of the event.
     pub outcome: Outcome,
@@ -152,6 +153,17 @@ impl HandlerError {
     /// An error of which nothing was said.
     pub(super) fn unsaid(cause: impl Into<BoxError>) -> Self {
         Self { kind: None, cause: cause.into() }
+    }
+
+    /// The handler has succeeded, and what follows is not published yet.
+    pub(crate) fn owing(why: String, owed: Box<dyn Owed>) -> Self {
+        Self::outage(Unpublished { why, owed })
+    }
+
+    /// What is not published yet, where nothing else is wrong.
+    pub(super) fn unpublished(self) -> Result<Box<Unpublished>, Self> {
+        let Self { kind, cause } = self;
+        cause.downcast().map_err(|cause| Self { kind, cause })
     }
 
     /// The same error, of the kind that its type is said to be where the handler has said nothing.

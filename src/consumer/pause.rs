@@ -11,7 +11,7 @@ pub(super) enum Reason {
     NotDue = 4,
     /// A failed event can be put nowhere: the retry or dead-letter topic does not take it.
     FailurePath = 8,
-    /// A handler says that the world is down.
+    /// A handler says that the world is down, or what it answered cannot be published.
     Outage = 16,
 }
 

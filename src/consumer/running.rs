@@ -364,7 +364,8 @@ impl ConsumerStatus {
     }
 
     /// Partitions that are not fetched now: the user has paused them, enough of them is in memory or
-    /// waits for its time, a failed event is stuck, or a handler reports an outage.
+    /// waits for its time, a failed event is stuck, a handler reports an outage, or what one answered cannot
+    /// be published.
     pub fn paused(&self) -> Vec<TopicPartition> {
         self.0.members.iter().flat_map(|member| member.health.all_paused()).collect()
     }

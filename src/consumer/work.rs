@@ -16,6 +16,7 @@ use super::forward::{Failure, Forward, Times};
 use super::handler::Registered;
 use super::health::{Blocked, Counts, MemberHealth};
 use super::outcome::{FailureKind, Handled, HandlerError, Outcome};
+use super::owed::{Answered, NotYet, Unpublished};
 use super::pause::Reason;
 use super::read::{Past, Policies, Reading};
 use super::slots::Slots;
@@ -317,7 +318,13 @@ impl Work {
                 }
             };
             drop((slot, room));
-            let error = error.classified(&self.shared.classifiers);
+            let error = match error.unpublished() {
+                Ok(left) => match Box::pin(self.publish_later(turn, delivery, left)).await {
+                    Ok(verdict) => return verdict,
+                    Err(error) => error,
+                },
+                Err(error) => error.classified(&self.shared.classifiers),
+            };
             if self.observer.is_some() {
                 let (kind, error) = (error.kind().as_str(), error.message());
                 self.delivery_saw(delivery, StepKind::Failed { kind, error: &error });
@@ -327,7 +334,10 @@ impl Work {
             let (wait, keeps) = match error.kind() {
                 FailureKind::Outage => {
                     probes += 1;
-                    outage.get_or_insert_with(|| Box::new(Outage::begin(self, assignment, &error)));
+                    outage.get_or_insert_with(|| {
+                        let why = format!("a handler reports an outage: {}", error.message());
+                        Box::new(Outage::begin(self, assignment, why))
+                    });
                     (self.probe.delay(probes), false)
                 }
                 FailureKind::Transient if retries < self.retry.immediate => {
@@ -387,9 +397,56 @@ impl Work {
         let (publisher, flow) = (delivery.publisher(), Flow::current());
         let wrap = |event| envelope(event, publisher.source(), publisher.format(), &flow);
         let envelopes = events.iter().map(wrap).collect::<Result<_, _>>();
-        publisher.publish_envelopes(envelopes.map_err(HandlerError::permanent)?).await?;
+        Answered::publish(publisher, envelopes.map_err(HandlerError::permanent)?).await?;
         self.concluded(delivery, &outcome);
         Ok(())
+    }
+
+    /// Keeps what follows from an event until it can be published; its handler is not called again for that, and holds
+    /// no slot.
+    ///
+    /// # Errors
+    /// Where some of it can never be published.
+    async fn publish_later(
+        &self,
+        turn: Turn<'_>,
+        delivery: &Delivery,
+        left: Box<Unpublished>,
+    ) -> Result<Verdict, HandlerError> {
+        let (assignment, Unpublished { mut why, mut owed }) = (turn.assignment, *left);
+        let told = |why: &str| {
+            let (kind, handler) = (FailureKind::Outage.as_str(), delivery.handler());
+            self.delivery_saw(delivery, StepKind::Failed { kind, error: why });
+            format!("what {handler:?} answered cannot be published: {why}")
+        };
+        let outage = Outage::begin(self, assignment, told(&why));
+        let mut probes = 0;
+        loop {
+            probes += 1;
+            let wait = self.probe.delay(probes);
+            tracing::debug!(error = why, ?wait, "publishing again");
+            if !assignment.wait(wait).await {
+                return Ok(Verdict::Abandoned);
+            }
+            let published = tokio::select! {
+                biased;
+                published = owed.publish() => published,
+                () = assignment.revoked() => return Ok(Verdict::Abandoned),
+            };
+            why = match published {
+                Ok(()) => {
+                    owed.tell(Ok(())).await;
+                    self.concluded(delivery, &Outcome::Ack);
+                    return Ok(Verdict::Done);
+                }
+                Err(NotYet::Later(why)) => why,
+                Err(NotYet::Never(error)) => {
+                    owed.tell(Err(&error)).await;
+                    return Err(error);
+                }
+            };
+            outage.blocked.say(told(&why));
+        }
     }
 
     /// Tells the observer of a step of the consumer's own.
@@ -416,20 +473,19 @@ impl Work {
     }
 }
 
-/// A handler waits for the world: its partition is paused, and health says so.
+/// An event waits for the world: its partition is paused, and health says so.
 struct Outage<'a> {
     _counted: Counted<'a>,
-    _blocked: Blocked<'a>,
+    blocked: Blocked<'a>,
 }
 
 impl<'a> Outage<'a> {
-    fn begin(work: &'a Work, assignment: &'a Assignment, error: &HandlerError) -> Self {
-        let (partition, error) = (assignment.partition.to_string(), error.message());
-        tracing::warn!(partition, error, "a handler reports an outage; its events are kept");
-        let why = format!("a handler reports an outage: {error}");
+    fn begin(work: &'a Work, assignment: &'a Assignment, why: String) -> Self {
+        let partition = assignment.partition.to_string();
+        tracing::warn!(partition, why, "an outage; the partition's events are kept");
         Self {
             _counted: Counted::new(&assignment.outage),
-            _blocked: work.health.block(partition, Reason::Outage, why),
+            blocked: work.health.block(partition, Reason::Outage, why),
         }
     }
 }

@@ -48,6 +48,18 @@ impl SendError {
         }
     }
 
+    /// Whether it is the message that is at fault: it can never be sent, whatever becomes of the broker, the client and
+    /// the topic's rights.
+    pub(crate) fn is_of_the_message(&self) -> bool {
+        match self {
+            Self::NotAcknowledged { source: AttemptError::NotAcknowledged(error), .. } => {
+                error.is_of_the_record()
+            }
+            Self::NotAcknowledged { .. } => false,
+            Self::Invalid { .. } => true,
+        }
+    }
+
     /// Whether the message may have been stored all the same: by its last attempt or by one before. What a layer gave
     /// up may have been sent before, and so may what was on its way when the producer was closed.
     pub fn is_indefinite(&self) -> bool {

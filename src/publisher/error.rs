@@ -35,6 +35,15 @@ impl PublishError {
         }
     }
 
+    /// Whether it is the event that is at fault: it can never be published, whatever becomes of the broker, the client
+    /// and the topic's rights.
+    pub(crate) fn is_of_the_event(&self) -> bool {
+        match self {
+            Self::NotAcknowledged { source, .. } => source.is_of_the_record(),
+            _ => true,
+        }
+    }
+
     /// Whether the event may have been stored all the same.
     pub fn is_indefinite(&self) -> bool {
         matches!(self, Self::NotAcknowledged { source: ProduceError::NoAnswer { .. }, .. })

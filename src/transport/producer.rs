@@ -64,13 +64,24 @@ pub enum ProduceError {
         /// How long was waited.
         waited: Duration,
     },
-    /// The broker or the client refused it.
+    /// The broker or the client refused it; where the class is permanent, for what it is.
     #[error("{topic} did not take the record: {reason}")]
     Refused {
         /// Where it was to go.
         topic: TopicName,
         /// What can be done about it.
         class: ErrorClass,
+        /// What the client said.
+        reason: String,
+    },
+    /// Nothing is wrong with the record: its topic is not there or not to be written, or the broker does not let the
+    /// client in. The same record can be stored once somebody has changed that.
+    #[error(
+        "nothing can be written to {topic}: {reason}; make the topic, or let this service in and write to it"
+    )]
+    Unwritable {
+        /// Where it was to go.
+        topic: TopicName,
         /// What the client said.
         reason: String,
     },
@@ -99,8 +110,18 @@ impl ProduceError {
         match self {
             Self::QueueFull { .. } | Self::NoAnswer { .. } => ErrorClass::Retriable,
             Self::Refused { class, .. } => *class,
-            Self::TooLarge { .. } => ErrorClass::Permanent,
+            Self::Unwritable { .. } | Self::TooLarge { .. } => ErrorClass::Permanent,
             Self::Closed => ErrorClass::Fatal,
+        }
+    }
+
+    /// Whether it is the record that is at fault: it is refused each time, whatever becomes of the broker, the
+    /// client and the topic's rights.
+    pub(crate) fn is_of_the_record(&self) -> bool {
+        match self {
+            Self::Refused { class, .. } => *class == ErrorClass::Permanent,
+            Self::TooLarge { .. } => true,
+            _ => false,
         }
     }
 }

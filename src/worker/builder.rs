@@ -105,7 +105,7 @@ impl<In, Out: OutputTopic> WorkerBuilder<In, Out> {
         let input = self.input.clone();
         let install: Install = Box::new(move |consumer, name, frame, concurrency| {
             let work = Single { process, frame, to: PhantomData::<fn() -> (Args, Out)> };
-            consumer.concurrency(concurrency).handle_on_named(input, name, work)
+            consumer.concurrency(concurrency).handle_on_named(input, name, Arc::new(work))
         });
         self.working(install, <P::Output as Output<Out>>::topics(), None)
     }

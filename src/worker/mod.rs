@@ -27,6 +27,7 @@
 mod batch;
 mod builder;
 mod frame;
+mod held;
 mod output;
 mod process;
 mod rate;

@@ -1,5 +1,7 @@
 //! What a worker may answer, and what is published because of it.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 #[cfg(feature = "json")]
 use serde::Serialize;
@@ -8,11 +10,11 @@ use super::topics::{NoTopic, On};
 use crate::codec::{AnyIntegrationEvent, envelope};
 #[cfg(feature = "json")]
 use crate::consumer::Value;
-use crate::consumer::{Delivery, HandlerError};
-use crate::error::{ErrorClass, chain};
+use crate::consumer::{Delivery, HandlerError, NotYet};
+use crate::error::chain;
 use crate::event::{Envelope, EventId, Flow, IntegrationEvent, PartitionKey, TopicName};
 use crate::producer::{Message, Producer};
-use crate::publisher::Publisher;
+use crate::publisher::{BatchFailure, Publisher};
 use crate::topic::{CarriedBy, Topic};
 use crate::transport::TopicNeed;
 
@@ -105,6 +107,7 @@ impl<To, O: Output<To>> Output<To> for Vec<O> {
 }
 
 /// What is published because of inputs: in their order, with one acknowledgement.
+#[derive(Clone)]
 pub struct Outputs {
     publisher: Publisher,
     producer: Producer,
@@ -117,6 +120,10 @@ pub struct Outputs {
     event_inputs: Vec<usize>,
     messages: Vec<(Message, Flow)>,
     message_inputs: Vec<usize>,
+    /// Inputs of which something can never be published, and why.
+    never: BTreeMap<usize, String>,
+    /// Why the last that may be published later was not.
+    why: String,
 }
 
 impl Outputs {
@@ -132,6 +139,8 @@ impl Outputs {
             event_inputs: Vec::new(),
             messages: Vec::new(),
             message_inputs: Vec::new(),
+            never: BTreeMap::new(),
+            why: String::new(),
         }
     }
 
@@ -194,37 +203,80 @@ impl Outputs {
         self.message(message)
     }
 
-    /// Publishes everything and waits until it is acknowledged; answers the inputs of which something was
-    /// not, and why.
-    pub(super) async fn send(self) -> Vec<(usize, HandlerError)> {
-        let mut failed = Vec::new();
-        if !self.envelopes.is_empty() {
-            let ids: Vec<_> = self.envelopes.iter().map(|e| e.metadata.id.clone()).collect();
-            if let Err(failure) = self.publisher.publish_envelopes(self.envelopes).await {
-                let (class, why) = (failure.class(), chain(&failure));
-                let is_out =
-                    |id: &EventId| failure.unpublished.iter().any(|e| e.metadata.id == *id);
-                // None is named where nothing was sent.
-                let all = failure.unpublished.is_empty();
-                let out = ids.iter().zip(&self.event_inputs).filter(|(id, _)| all || is_out(id));
-                let mut first = None;
-                for (_, input) in out {
-                    // Only of the first it is said what it failed with; the others may have had no chance.
-                    let class = match first.get_or_insert(input) == &input {
-                        true => class,
-                        false => ErrorClass::Retriable,
-                    };
-                    failed.push((*input, unpublished(class, why.clone())));
-                }
+    /// Publishes everything and waits until it is acknowledged; answers what is not.
+    pub(super) async fn send(mut self) -> Self {
+        let (envelopes, inputs) =
+            (std::mem::take(&mut self.envelopes), std::mem::take(&mut self.event_inputs));
+        if !envelopes.is_empty() {
+            let ids: Vec<_> = envelopes.iter().map(|e| e.metadata.id.clone()).collect();
+            if let Err(failure) = self.publisher.publish_envelopes(envelopes).await {
+                self.failed_events(failure, ids.into_iter().zip(inputs));
             }
         }
         let answers = self.producer.send_each(&self.messages).await;
-        for (input, answer) in self.message_inputs.iter().zip(answers) {
-            if let Err(error) = answer {
-                failed.push((*input, unpublished(error.class(), chain(&error))));
+        let messages = std::mem::take(&mut self.messages).into_iter();
+        let inputs = std::mem::take(&mut self.message_inputs);
+        for ((message, input), answer) in messages.zip(inputs).zip(answers) {
+            let Err(error) = answer else { continue };
+            if error.is_of_the_message() {
+                self.never.entry(input).or_insert_with(|| chain(&error));
+                continue;
             }
+            self.why = chain(&error);
+            self.messages.push(message);
+            self.message_inputs.push(input);
         }
-        failed
+        self.give_up();
+        self
+    }
+
+    /// Keeps the events of a batch that were not published.
+    fn failed_events(
+        &mut self,
+        failure: BatchFailure,
+        sent: impl Iterator<Item = (EventId, usize)>,
+    ) {
+        self.why = chain(&failure);
+        // Only of the first it is said what it failed with; the others may have had no chance.
+        let mut never = failure.source.is_of_the_event();
+        let mut left = failure.unpublished.into_iter().peekable();
+        for (id, input) in sent {
+            let Some(envelope) = left.next_if(|envelope| envelope.metadata.id == id) else {
+                continue;
+            };
+            if std::mem::take(&mut never) {
+                self.never.insert(input, self.why.clone());
+            }
+            self.envelopes.push(envelope);
+            self.event_inputs.push(input);
+        }
+    }
+
+    /// Of an input that has failed nothing more is published.
+    fn give_up(&mut self) {
+        let Self { never, envelopes, event_inputs, messages, message_inputs, .. } = self;
+        let mut goes_on = event_inputs.iter().map(|input| !never.contains_key(input));
+        envelopes.retain(|_| goes_on.next() == Some(true));
+        event_inputs.retain(|input| !never.contains_key(input));
+        let mut goes_on = message_inputs.iter().map(|input| !never.contains_key(input));
+        messages.retain(|_| goes_on.next() == Some(true));
+        message_inputs.retain(|input| !never.contains_key(input));
+    }
+
+    /// Whether all of it is acknowledged.
+    pub(super) fn is_done(&self) -> bool {
+        self.envelopes.is_empty() && self.messages.is_empty() && self.never.is_empty()
+    }
+
+    /// What became of all that follows from an input.
+    pub(super) fn of(&self, input: usize) -> Result<(), NotYet> {
+        if let Some(why) = self.never.get(&input) {
+            return Err(NotYet::Never(HandlerError::permanent(why.clone())));
+        }
+        match self.event_inputs.contains(&input) || self.message_inputs.contains(&input) {
+            true => Err(NotYet::Later(self.why.clone())),
+            false => Ok(()),
+        }
     }
 }
 
@@ -242,13 +294,4 @@ fn event_key(key: &[u8]) -> Result<Option<PartitionKey>, HandlerError> {
     };
     let text = std::str::from_utf8(key).map_err(|_| no_key("it is not UTF-8".into()))?;
     PartitionKey::new(text).map(Some).map_err(|error| no_key(error.to_string()))
-}
-
-/// What an input fails with of which something was not published. What may succeed later is an outage: the input is
-/// kept, and does not go to the dead letters because the broker was away.
-fn unpublished(class: ErrorClass, why: String) -> HandlerError {
-    match class {
-        ErrorClass::Permanent => HandlerError::permanent(why),
-        ErrorClass::Retriable | ErrorClass::Fatal => HandlerError::outage(why),
-    }
 }

@@ -17,8 +17,8 @@ pub trait Process: Send + Sync + 'static {
         delivery: &Delivery,
     ) -> impl Future<Output = Result<Self::Output, HandlerError>> + Send;
 
-    /// Hears that an attempt has failed: the work itself, or the publishing of what it answered. The error
-    /// says what becomes of the input. Nothing unless it is set.
+    /// Hears that an attempt has failed: the work itself, or the publishing of what it answered, which is an outage
+    /// where it is kept and published later. The error says what becomes of the input. Nothing unless it is set.
     fn on_error(
         &self,
         error: &HandlerError,

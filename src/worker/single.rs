@@ -4,9 +4,10 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::frame::Frame;
+use super::held::{Hears, Part, Worked, end};
 use super::output::Output;
 use super::process::Processor;
-use crate::consumer::{Delivery, Handled, Handler, HandlerError, IntoOutcome, Needs, in_time};
+use crate::consumer::{Delivery, Handled, Handler, HandlerError, Needs, in_time};
 use crate::event::Flow;
 
 /// Marks a worker's handlers.
@@ -23,15 +24,32 @@ where
     P::Output: Output<To>,
 {
     /// Works on an input, and waits until what follows from it is acknowledged.
-    async fn work(&self, delivery: &Delivery) -> Result<(), HandlerError> {
+    async fn work(&self, delivery: &Delivery) -> Worked {
         let output = in_time(self.frame.timeout, self.process.run(delivery)).await?;
         let mut outputs = self.frame.outputs(delivery);
         outputs.add(0, output, delivery, Flow::current())?;
-        outputs.send().await.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
+        let mut worked = [Ok(None)];
+        Part::split(outputs.send().await, &mut worked);
+        let [worked] = worked;
+        worked
     }
 }
 
-impl<P: Processor<Args>, Args: 'static, To: 'static> Handler<OfWorker> for Single<P, Args, To>
+impl<P: Processor<Args>, Args: 'static, To: 'static> Hears for Single<P, Args, To> {
+    fn frame(&self) -> &Frame {
+        &self.frame
+    }
+
+    fn failed(&self, error: &HandlerError, delivery: &Delivery) -> impl Future<Output = ()> + Send {
+        self.process.failed(error, delivery)
+    }
+
+    fn succeeded(&self, delivery: &Delivery) -> impl Future<Output = ()> + Send {
+        self.process.succeeded(delivery)
+    }
+}
+
+impl<P: Processor<Args>, Args: 'static, To: 'static> Handler<OfWorker> for Arc<Single<P, Args, To>>
 where
     P::Output: Output<To>,
 {
@@ -46,17 +64,7 @@ where
     }
 
     async fn call(&self, delivery: Delivery) -> Result<Handled, HandlerError> {
-        match self.work(&delivery).await {
-            Ok(()) => {
-                self.frame.succeeded(&delivery, self.process.succeeded(&delivery)).await;
-                Ok(().into_outcome())
-            }
-            Err(error) => {
-                let error = delivery.classified(error);
-                let heard = self.process.failed(&error, &delivery);
-                self.frame.failed(&error, &delivery, heard).await;
-                Err(error)
-            }
-        }
+        let worked = self.work(&delivery).await;
+        end(self, worked, &delivery).await
     }
 }

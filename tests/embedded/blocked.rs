@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use tidings::consumer::*;
 use tidings::event::header;
+use tidings::publisher::Publisher;
 use tidings::transport::Received;
 use tidings::transport::kafka::{EmbeddedBroker, KafkaConfig};
 use tokio::sync::watch;
 
-use crate::events::{Contract, Note, contract, topic};
+use crate::events::{Contract, Note, contract, note, topic};
 use crate::stage::*;
 use crate::support::{SOON, Seen, eventually};
 
@@ -164,4 +165,44 @@ async fn an_event_that_could_not_be_moved_is_named_at_the_stop_and_comes_again()
     assert!(again.seen.all().contains(&(1, 1)), "it came again from the main topic");
     stop(running).await;
     assert_eq!(of_event(&lies_on(&kafka, &beside::<Kept>("retry.50ms")).await, 1), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_to_a_topic_that_is_denied_waits_until_it_is_allowed_and_the_handler_ran_once() {
+    contract!(Cause: "blocked.cause");
+    contract!(Effect: "blocked.effect");
+    let broker = EmbeddedBroker::start().unwrap();
+    let effects = topic::<Effect>();
+    broker.create_topic(&effects, 2).unwrap();
+    broker.deny_topic(&effects, true).unwrap();
+    let kafka = client_of(&broker, impatient());
+    let seen = Seen::default();
+    let calls = seen.clone();
+    let answer = move |Event(cause): Event<Note<Cause>>, Attempt(attempt): Attempt| {
+        calls.add((cause.n, attempt));
+        std::future::ready(Ok::<_, HandlerError>(note::<Effect>(&cause.key, cause.n)))
+    };
+    let publisher = Publisher::new(&kafka);
+    let builder = consumer::<Cause>().handle_named("answers", answer).publisher(publisher.clone());
+    let running = start(builder, &kafka).await;
+    put(&kafka, &written::<Cause>("k", 1)).await;
+    let told = || {
+        let problems = running.status().problems().join("; ");
+        problems.contains("what \"answers\" answered cannot be published")
+            && problems.contains("nothing can be written to blocked.effect")
+    };
+    eventually("a problem says so", SOON, told).await;
+    put(&kafka, &written::<Cause>("k", 2)).await;
+    eventually("it is tried again", SOON, || publisher.counts().failed() >= 3).await;
+    assert!(told() && !running.status().is_ready());
+    assert_eq!(seen.all(), [(1, 1)], "its key waits");
+
+    broker.deny_topic(&effects, false).unwrap();
+    eventually("both are handled", SOON, || running.status().counts().handled() == 2).await;
+    eventually("it is ready again", SOON, || running.status().is_ready()).await;
+    assert_eq!(seen.all(), [(1, 1), (2, 1)]);
+    let counts = running.status().counts();
+    assert_eq!((counts.retried(), counts.dead_lettered(), counts.dropped()), (0, 0, 0));
+    stop(running).await;
+    assert_eq!(numbers(&lies_on(&kafka, &effects).await), [1, 2]);
 }

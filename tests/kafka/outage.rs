@@ -6,14 +6,15 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tidings::consumer::{Event, HandlerError};
-use tidings::event::EventId;
+use tidings::event::{EventId, header};
 use tidings::publisher::Publisher;
 use tidings::transport::kafka::Kafka;
+use tokio::sync::Semaphore;
 
 use crate::broker::OwnBroker;
 use crate::events::*;
 use crate::inspect::Inspector;
-use crate::stage::{StartOn, consumer, stop};
+use crate::stage::{StartOn, consumer, stop, tiers};
 use crate::support::*;
 
 event!(Flood, "outage.flood");
@@ -220,5 +221,82 @@ async fn partitions_that_are_lost_while_they_are_held_are_read_on_when_they_come
     eventually("all are handled", 2 * AWAY, all).await;
     let counts = running.status().counts();
     assert_eq!((counts.retried(), counts.dead_lettered(), counts.dropped()), (0, 0, 0));
+    stop(running).await;
+}
+
+event!(Asked, "outage.asked");
+event!(Answered, "outage.answered");
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_handlers_answer_while_the_broker_is_away_is_published_later_and_no_handler_runs_again()
+ {
+    const EVENTS: u32 = 40;
+    const BEFORE: u32 = 10;
+    let Some(broker) = OwnBroker::start(&[]).await else { return };
+    let short = Duration::from_secs(2);
+    // Nobody is thrown out while the broker is away: what was begun stays with its member.
+    let config = config("answers", &broker.address).session_timeout(2 * AWAY);
+    let config = config.message_timeout(short).delivery_wait(short);
+    let kafka = Kafka::connect(config).unwrap();
+    let answers = topic(Answered::TOPIC);
+    create_topics(&kafka, &[(answers.as_str(), 2, false)]).await;
+    let (calls, gate) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Semaphore::new(0)));
+    let (called, opened) = (calls.clone(), gate.clone());
+    let answer = move |Event(Asked { key, n }): Event<Asked>| {
+        let (called, gate) = (called.clone(), gate.clone());
+        async move {
+            called.lock().unwrap().push(n);
+            gate.acquire().await?.forget();
+            Ok::<_, HandlerError>(Answered::new(key, n))
+        }
+    };
+    let running = consumer("answers", 2)
+        .handle_named("answer", answer)
+        .retry(tiers([Duration::from_secs(1)]))
+        .concurrency(EVENTS as usize)
+        .start_on(&kafka)
+        .await;
+    let publisher = Publisher::new(&client("asker", &broker.address));
+    // A key for each: all are begun before the broker goes.
+    let asked = (0..EVENTS).map(|n| Asked::new(format!("k{n}"), n));
+    publisher.publish_all(asked).await.unwrap();
+    eventually("all are begun", SOON, || calls.lock().unwrap().len() == EVENTS as usize).await;
+    opened.add_permits(BEFORE as usize);
+    let handled = || running.status().counts().handled();
+    eventually("some are answered", SOON, || handled() == u64::from(BEFORE)).await;
+    broker.kill().await;
+    opened.add_permits(EVENTS as usize);
+    let told = |what: &str| running.status().problems().iter().any(|p| p.contains(what));
+    eventually("it is held", SOON, || told("what \"answer\" answered cannot be published")).await;
+    broker.start_again().await;
+    eventually("all are handled", 2 * AWAY, || handled() == u64::from(EVENTS)).await;
+    eventually("it is ready again", SOON, || running.status().is_ready()).await;
+
+    let counts = running.status().counts();
+    assert_eq!((counts.retried(), counts.dead_lettered(), counts.dropped()), (0, 0, 0));
+    let mut called = calls.lock().unwrap().clone();
+    called.sort_unstable();
+    assert_eq!(called, (0..EVENTS).collect::<Vec<_>>(), "each handler ran once");
+    let reader = client("reader", &broker.address);
+    let inspector = Inspector::new(&broker.address, "none");
+    let deadline = Instant::now() + SOON;
+    // A broker that was killed shows the end of its log only once it leads again.
+    loop {
+        let mut ids: BTreeMap<u32, BTreeSet<String>> = BTreeMap::new();
+        for record in inspector.read_all(&reader, &answers).await {
+            let id = record.headers.get_str(header::ID).unwrap().to_owned();
+            let answer: Answered = serde_json::from_slice(&record.payload.unwrap()).unwrap();
+            ids.entry(answer.n).or_default().insert(id);
+        }
+        if ids.len() == EVENTS as usize {
+            // One whose acknowledgement was lost may lie there twice, as itself.
+            assert!(ids.values().all(|ids| ids.len() == 1), "{ids:?}");
+            break;
+        }
+        assert!(Instant::now() < deadline, "{ids:?}");
+    }
+    for aside in ["retry.1s", "dlq"] {
+        assert_eq!(inspector.ends(&Asked::beside(aside)).values().sum::<i64>(), 0, "{aside}");
+    }
     stop(running).await;
 }

@@ -1,6 +1,7 @@
 //! The memory transport: the whole path in virtual time, and what goes wrong on it.
 #![allow(unreachable_pub, reason = "modules of one test binary share what they need")]
 
+mod answers;
 mod deliveries;
 mod delivery_layers;
 mod faults;

@@ -9,7 +9,7 @@ use tidings::event::{TopicName, header};
 use tidings::producer::{Message, Producer};
 use tidings::retry::Backoff;
 use tidings::topic::{TopicKind, TopicSpec};
-use tidings::transport::memory::Memory;
+use tidings::transport::memory::{Memory, MemoryBroker};
 use tidings::transport::{TopicNeed, Transport};
 use tidings::worker::{Item, ProcessBatch, RunningWorker, Worker};
 use tokio::time::Instant;
@@ -417,5 +417,92 @@ async fn an_output_that_can_never_be_published_takes_no_other_item_along() {
     quiet(&broker).await;
     assert_eq!((running.status().done(), running.status().failed()), (2, 1));
     assert_eq!(numbers(&broker.records(&Reports::NAME)), [0, 2]);
+    clean(&running.stop(secs(5)).await);
+}
+
+/// A worker that reports its visits in batches of three, on a broker whose topic of reports is gone; and what the work
+/// was called with, and what heard of a success.
+async fn held() -> (MemoryBroker, Memory, RunningWorker, Seen<Vec<u32>>, Seen<u32>) {
+    let (broker, client) = strict();
+    let (called, done) = (Seen::default(), Seen::default());
+    let running = start_reports(&client, &called, &done).await;
+    broker.delete_topic(&Reports::NAME);
+    send(&client, numbered("home", 0..7)).await;
+    eventually("it says so", || !running.status().is_ready()).await;
+    tokio::time::sleep(secs(100)).await;
+    let problems = running.status().problems().join("; ");
+    assert!(problems.contains("what \"batches\" answered cannot be published"), "{problems}");
+    assert_eq!((called.all(), done.all()), (vec![vec![0, 1, 2]], vec![]), "the next one waits");
+    assert_eq!(broker.committed("batches", &first(Visits::NAME)), None);
+    (broker, client, running, called, done)
+}
+
+async fn start_reports(
+    client: &Memory,
+    called: &Seen<Vec<u32>>,
+    done: &Seen<u32>,
+) -> RunningWorker {
+    let (calls, successes) = (called.clone(), done.clone());
+    let work = move |batch: Batch| {
+        calls.add(numbers_of(&batch));
+        let report = |item: Item<Value<Visit>>| {
+            let Visit { page, n } = item.input.0;
+            Ok(Reported { title: if n == 1 { "x".repeat(700) } else { page }, n })
+        };
+        async move { batch.into_iter().map(report).collect::<Outcomes<_>>() }
+    };
+    let builder = Worker::builder("batches")
+        .input::<Visits>()
+        .output::<Reports>()
+        .process_batch(3, secs(1), work)
+        .max_retries(0)
+        .on_success(move |delivery| {
+            successes.add(u32::try_from(delivery.record().offset).unwrap());
+            async {}
+        });
+    start(builder, client).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_whose_outputs_wait_is_not_worked_on_again_and_no_later_one_overtakes_it() {
+    let (broker, _client, running, called, done) = held().await;
+    broker.create_topic(Reports::NAME, one_partition());
+    quiet(&broker).await;
+    assert_eq!(called.all(), [vec![0, 1, 2], vec![3, 4, 5], vec![6]]);
+    assert_eq!(numbers(&broker.records(&Reports::NAME)), (0..7).collect::<Vec<_>>());
+    let mut done = done.all();
+    done.sort_unstable();
+    assert_eq!(done, (0..7).collect::<Vec<_>>());
+    assert!(running.status().is_ready());
+    clean(&running.stop(secs(5)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_batch_whose_outputs_wait_the_one_that_can_never_be_published_fails_alone() {
+    let (broker, _client, running, called, _) = held().await;
+    let mut small = one_partition();
+    small.max_record = 600;
+    broker.create_topic(Reports::NAME, small);
+    quiet(&broker).await;
+    assert_eq!(called.all(), [vec![0, 1, 2], vec![3, 4, 5], vec![6]]);
+    assert_eq!(numbers(&broker.records(&Reports::NAME)), [0, 2, 3, 4, 5, 6]);
+    assert_eq!(numbers(&broker.records(&TopicName::from_static("visits.dlq"))), [1]);
+    assert_eq!((running.status().done(), running.status().failed()), (6, 1));
+    clean(&running.stop(secs(5)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_while_the_outputs_of_a_batch_wait_leaves_it_and_what_gathers_behind_it() {
+    let (broker, client, running, called, done) = held().await;
+    let began = Instant::now();
+    let report = running.stop(secs(20)).await;
+    assert!(began.elapsed() < secs(5), "{:?}", began.elapsed());
+    assert!(report.unfinished.len() >= 3, "{report:?}");
+    assert_eq!(called.all(), [[0, 1, 2]], "what gathered did not begin");
+    assert_eq!(broker.committed("batches", &first(Visits::NAME)), None);
+    broker.create_topic(Reports::NAME, one_partition());
+    let running = start_reports(&client, &called, &done).await;
+    quiet(&broker).await;
+    assert_eq!(numbers(&broker.records(&Reports::NAME)), (0..7).collect::<Vec<_>>());
     clean(&running.stop(secs(5)).await);
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tidings::consumer::{RunningConsumer, StopReport};
 use tidings::event::TopicName;
 use tidings::producer::{Message, Producer};
-use tidings::transport::memory::{Memory, MemoryBroker};
+use tidings::transport::memory::{Memory, MemoryBroker, TopicConfig};
 use tidings::transport::{NewTopic, Received, TopicPartition, TopicSetup, Transport};
 use tidings::worker::{RunningWorker, Work, Worker, WorkerBuilder};
 use tidings::{IntegrationEvent, Topic};
@@ -64,6 +64,22 @@ pub async fn stage() -> (MemoryBroker, Memory) {
         .map(|spec| NewTopic { partitions: Some(1), ..NewTopic::new(spec.name().clone()) });
     client.admin().create(&topics, secs(1)).await.unwrap();
     (broker, client)
+}
+
+/// A broker that makes no topic by itself, with the two.
+pub fn strict() -> (MemoryBroker, Memory) {
+    let broker = MemoryBroker::builder().auto_create(false).build();
+    for topic in [Visits::NAME, Reports::NAME] {
+        broker.create_topic(topic, one_partition());
+    }
+    let client = broker.client("site").unwrap();
+    (broker, client)
+}
+
+pub fn one_partition() -> TopicConfig {
+    let mut config = TopicConfig::default();
+    config.partitions = 1;
+    config
 }
 
 /// Sends visits as plain messages, each under its page's name.

@@ -220,6 +220,26 @@ codes! {
     }
 }
 
+/// Whether a record was refused for its topic or its client, and not for what it is: every other one would be too.
+pub(super) fn is_unwritable(code: Code) -> bool {
+    matches!(
+        code,
+        Code::UnknownTopic
+            | Code::UnknownTopicOrPartition
+            | Code::TopicAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::TransactionalIdAuthorizationFailed
+            | Code::Authentication
+            | Code::SaslAuthenticationFailed
+            | Code::UnsupportedSASLMechanism
+            | Code::IllegalSASLState
+            | Code::InvalidRequiredAcks
+            | Code::UnsupportedForMessageFormat
+            | Code::UnsupportedCompressionType
+            | Code::UnsupportedVersion
+    )
+}
+
 /// An error of the wrapper with what was tried.
 pub(super) fn transport_error(what: impl Into<String>, error: KafkaError) -> TransportError {
     let class = match (&error, code(&error)) {
@@ -293,6 +313,25 @@ mod tests {
         ] {
             let row = ERROR_CODES.iter().find(|row| row.number == code as i32).unwrap();
             assert_eq!((class(code), row.class), (is, is), "{code}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused_for_its_topic_or_its_client_is_permanent_and_no_fault_of_the_record() {
+        let all = ERROR_CODES.iter().map(|row| row.number);
+        let codes = all.filter_map(|number| RDKafkaRespErr::try_from(number).ok()).map(Code::from);
+        let unwritable: Vec<_> = codes.filter(|code| is_unwritable(*code)).collect();
+        assert_eq!(unwritable.len(), 13);
+        assert!(unwritable.iter().all(|code| class(*code) == ErrorClass::Permanent));
+        for code in [
+            Code::InvalidRecord,
+            Code::InvalidMessage,
+            Code::InvalidTimestamp,
+            Code::UnknownPartition,
+            Code::InvalidTopic,
+            Code::PolicyViolation,
+        ] {
+            assert!(!is_unwritable(code), "{code}");
         }
     }
 

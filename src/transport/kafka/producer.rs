@@ -20,7 +20,7 @@ use super::bootstrap::Bootstrap;
 use super::config::Acks;
 use super::config::KafkaConfig;
 use super::embedded::EmbeddedBroker;
-use super::errors::{class, transport_error};
+use super::errors::{class, is_unwritable, transport_error};
 use super::ffi::{self, Loan, TopicHandle};
 use super::log::{ClientLog, TurnedAway};
 use super::probe::Probe;
@@ -408,6 +408,7 @@ fn refused(topic: &TopicName, code: Code, turned_away: &TurnedAway) -> ProduceEr
         Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => {
             ProduceError::TooLarge { topic, reason }
         }
+        code if is_unwritable(code) => ProduceError::Unwritable { topic, reason },
         code => ProduceError::Refused { topic, class: class(code), reason },
     }
 }

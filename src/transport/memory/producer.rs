@@ -353,6 +353,7 @@ impl Queue {
 fn refused(topic: &TopicName, refusal: &Refusal) -> ProduceError {
     let (topic, reason) = (topic.clone(), refusal.to_string());
     match refusal {
+        Refusal::NoSuchTopic => ProduceError::Unwritable { topic, reason },
         Refusal::TooLarge(_) => ProduceError::TooLarge { topic, reason },
         refusal => ProduceError::Refused { topic, class: refusal.class(), reason },
     }
@@ -365,7 +366,9 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Refusal {
     pub(super) fn class(&self) -> ErrorClass {
         match self {
-            Self::NoSuchPartition | Self::TooLarge(_) | Self::NoKey => ErrorClass::Permanent,
+            Self::NoSuchTopic | Self::NoSuchPartition | Self::TooLarge(_) | Self::NoKey => {
+                ErrorClass::Permanent
+            }
             Self::UnknownMember | Self::TryAgain(_) => ErrorClass::Retriable,
             Self::Fenced | Self::Killed => ErrorClass::Fatal,
         }
@@ -375,7 +378,8 @@ impl Refusal {
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::NoSuchPartition => f.write_str("there is no such topic or partition"),
+            Self::NoSuchTopic => f.write_str("there is no such topic"),
+            Self::NoSuchPartition => f.write_str("the topic has no such partition"),
             Self::TooLarge(most) => write!(f, "it is larger than the topic's {most} bytes"),
             Self::NoKey => f.write_str("the topic is compacted and the record has no key"),
             Self::UnknownMember => f.write_str("the group does not know this member (any more)"),

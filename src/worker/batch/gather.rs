@@ -9,13 +9,13 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use super::{BatchAnswer, BatchProcessor, Batches, Item};
-use crate::consumer::HandlerError;
+use crate::consumer::{Delivery, HandlerError};
 use crate::event::Flow;
 use crate::task;
 use crate::transport::TopicPartition;
+use crate::worker::frame::Frame;
+use crate::worker::held::{Hears, Worked};
 use crate::worker::output::Output;
-
-type Outcome = Result<(), HandlerError>;
 
 pub(super) struct Gather<P: BatchProcessor<Args>, Args, To> {
     pub(super) batches: Batches<P, Args, To>,
@@ -37,7 +37,7 @@ struct Waiting<I> {
     flow: Flow,
     since: Instant,
     /// Closed once nobody waits for the item any more: its partition is gone.
-    tell: oneshot::Sender<Outcome>,
+    tell: oneshot::Sender<Worked>,
 }
 
 impl<P: BatchProcessor<Args>, Args, To> Gather<P, Args, To> {
@@ -93,7 +93,7 @@ where
     <P::Answer as BatchAnswer>::Output: Output<To>,
 {
     /// Puts an item into its partition's next batch, and waits for its outcome.
-    pub(super) async fn item(self: &Arc<Self>, item: Item<P::Input>) -> Outcome {
+    pub(super) async fn item(self: &Arc<Self>, item: Item<P::Input>) -> Worked {
         let record = item.delivery.record();
         let partition = TopicPartition { topic: record.topic.clone(), partition: record.partition };
         let (tell, told) = oneshot::channel();
@@ -126,16 +126,46 @@ where
                 tells.push(tell);
             }
             let gone = join_all(tells.iter_mut().map(oneshot::Sender::closed));
-            let ended = tokio::select! {
+            let (worked, parts) = tokio::select! {
                 biased;
-                ended = self.batches.work(items, flows) => ended,
+                worked = self.batches.work(items, flows) => worked,
                 // As a handler that is dropped with its partition.
                 _ = gone => continue,
             };
-            for (tell, ended) in tells.into_iter().zip(ended) {
+            for (tell, worked) in tells.into_iter().zip(worked) {
                 // Fails where the partition is gone.
-                let _ = tell.send(ended);
+                let _ = tell.send(worked);
+            }
+            // What comes behind must not overtake what is not published yet.
+            if let Some(mut parts) = parts
+                && parts.recv().await.is_some()
+            {
+                self.put_off(&partition);
             }
         }
+    }
+
+    /// Has the items that wait come again: what was before them was given up unpublished, and will come again too.
+    fn put_off(&self, partition: &TopicPartition) {
+        let waiting =
+            self.queues().get_mut(partition).map(|queue| std::mem::take(&mut queue.waiting));
+        for Waiting { tell, .. } in waiting.unwrap_or_default() {
+            let why = "what follows from the inputs before it is not published";
+            let _ = tell.send(Err(HandlerError::outage(why)));
+        }
+    }
+}
+
+impl<P: BatchProcessor<Args>, Args: 'static, To: 'static> Hears for Gather<P, Args, To> {
+    fn frame(&self) -> &Frame {
+        &self.batches.frame
+    }
+
+    fn failed(&self, error: &HandlerError, delivery: &Delivery) -> impl Future<Output = ()> + Send {
+        self.batches.process.failed(error, delivery)
+    }
+
+    fn succeeded(&self, delivery: &Delivery) -> impl Future<Output = ()> + Send {
+        self.batches.process.succeeded(delivery)
     }
 }

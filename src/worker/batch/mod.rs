@@ -14,11 +14,10 @@ pub use self::answer::BatchAnswer;
 use self::gather::Gather;
 pub use self::process::{BatchFn, BatchProcessor, ProcessBatch};
 use super::frame::Frame;
+use super::held::{Part, Parts, Worked, end};
 use super::output::Output;
 use super::single::OfWorker;
-use crate::consumer::{
-    Delivery, FromDelivery, Handled, Handler, HandlerError, IntoOutcome, Needs, in_time,
-};
+use crate::consumer::{Delivery, FromDelivery, Handled, Handler, HandlerError, Needs, in_time};
 use crate::event::Flow;
 
 /// One input of a batch.
@@ -78,23 +77,12 @@ where
     }
 
     async fn call(&self, delivery: Delivery) -> Result<Handled, HandlerError> {
-        let Batches { process, frame, .. } = &self.gather.batches;
         // What cannot be read is no item of any batch.
-        let done = match P::Input::from_delivery(&delivery) {
+        let worked = match P::Input::from_delivery(&delivery) {
             Ok(input) => self.gather.item(Item { input, delivery: delivery.clone() }).await,
             Err(error) => Err(error),
         };
-        match done {
-            Ok(()) => {
-                frame.succeeded(&delivery, process.succeeded(&delivery)).await;
-                Ok(().into_outcome())
-            }
-            Err(error) => {
-                let error = delivery.classified(error);
-                frame.failed(&error, &delivery, process.failed(&error, &delivery)).await;
-                Err(error)
-            }
-        }
+        end(&self.gather, worked, &delivery).await
     }
 }
 
@@ -102,22 +90,23 @@ impl<P: BatchProcessor<Args>, Args, To> Batches<P, Args, To>
 where
     <P::Answer as BatchAnswer>::Output: Output<To>,
 {
-    /// Works on a batch, and waits until what follows from it is acknowledged; answers how each item ended.
+    /// Works on a batch, and publishes what follows from it; answers how each item ended, and of which something is
+    /// not published yet.
     async fn work(
         &self,
         items: Vec<Item<P::Input>>,
         flows: Vec<Flow>,
-    ) -> Vec<Result<(), HandlerError>> {
+    ) -> (Vec<Worked>, Option<Parts>) {
         // It is never closed.
         let _slot = self.slots.acquire().await;
         let deliveries: Vec<_> = items.iter().map(|item| item.delivery.clone()).collect();
-        let Some(first) = deliveries.first() else { return Vec::new() };
+        let Some(first) = deliveries.first() else { return (Vec::new(), None) };
         let answered =
             in_time(self.frame.timeout, async { self.process.run(items).await.outcomes() }).await;
         let all = |error: HandlerError| {
             let error = first.classified(error);
             let again = |_| Err(HandlerError::said(error.kind(), error.message()));
-            deliveries.iter().map(again).collect()
+            (deliveries.iter().map(again).collect(), None)
         };
         let outcomes = match answered {
             Ok(outcomes) if outcomes.len() == deliveries.len() => outcomes,
@@ -125,16 +114,15 @@ where
             Err(error) => return all(error),
         };
         let mut outputs = self.frame.outputs(first);
-        let mut ended = Vec::with_capacity(outcomes.len());
+        let mut worked = Vec::with_capacity(outcomes.len());
         for (at, ((outcome, delivery), flow)) in
             outcomes.into_iter().zip(&deliveries).zip(flows).enumerate()
         {
-            ended.push(outcome.and_then(|output| outputs.add(at, output, delivery, flow)));
+            let added = outcome.and_then(|output| outputs.add(at, output, delivery, flow));
+            worked.push(added.map(|()| None));
         }
-        for (at, error) in outputs.send().await {
-            ended[at] = Err(error);
-        }
-        ended
+        let parts = Part::split(outputs.send().await, &mut worked);
+        (worked, parts)
     }
 }
 

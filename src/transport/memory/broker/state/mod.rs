@@ -70,7 +70,9 @@ pub(crate) struct Pending {
 /// Why a request was not granted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// There is no such topic, or no such partition of it.
+    /// There is no such topic.
+    NoSuchTopic,
+    /// The topic has no such partition.
     NoSuchPartition,
     /// The record is larger than the topic allows.
     TooLarge(usize),

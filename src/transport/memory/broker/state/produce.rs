@@ -15,7 +15,7 @@ impl State {
         if !self.topics.contains_key(&record.topic) && self.config.auto_create {
             self.create_topic(record.topic.clone(), self.defaults());
         }
-        let topic = self.topics.get(&record.topic).ok_or(Refusal::NoSuchPartition)?;
+        let topic = self.topics.get(&record.topic).ok_or(Refusal::NoSuchTopic)?;
         if size(record) > topic.config.max_record {
             return Err(Refusal::TooLarge(topic.config.max_record));
         }
