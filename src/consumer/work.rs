@@ -429,9 +429,10 @@ impl Work {
                 return Ok(Verdict::Abandoned);
             }
             let published = tokio::select! {
+                // The revoke first: a publish that is only begun leaves records on their way.
                 biased;
-                published = owed.publish() => published,
                 () = assignment.revoked() => return Ok(Verdict::Abandoned),
+                published = owed.publish() => published,
             };
             why = match published {
                 Ok(()) => {

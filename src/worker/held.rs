@@ -1,7 +1,6 @@
 //! What was worked on and is not published yet: it is kept, and the work is not called again for it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use tokio::sync::{Mutex, mpsc};
@@ -31,14 +30,20 @@ pub(super) struct Part {
     input: usize,
     why: String,
     shared: Arc<Shared>,
+    /// The round after which it last looked what became of its own.
+    seen: u64,
     settled: bool,
 }
 
 struct Shared {
-    left: Mutex<Outputs>,
-    /// How often it was published again.
-    rounds: AtomicU64,
+    left: Mutex<Left>,
     parts: mpsc::Sender<()>,
+}
+
+struct Left {
+    outputs: Outputs,
+    /// How often they were published again.
+    rounds: u64,
 }
 
 impl Part {
@@ -50,13 +55,13 @@ impl Part {
         }
         let became: Vec<_> = (0..worked.len()).map(|input| outputs.of(input)).collect();
         let (sender, parts) = mpsc::channel(1);
-        let shared = Shared { left: Mutex::new(outputs), rounds: AtomicU64::new(0), parts: sender };
-        let shared = Arc::new(shared);
+        let left = Mutex::new(Left { outputs, rounds: 0 });
+        let shared = Arc::new(Shared { left, parts: sender });
         for (input, (worked, became)) in worked.iter_mut().zip(became).enumerate() {
             match became {
                 Err(NotYet::Later(why)) if worked.is_ok() => {
                     let shared = shared.clone();
-                    *worked = Ok(Some(Self { input, why, shared, settled: false }));
+                    *worked = Ok(Some(Self { input, why, shared, seen: 0, settled: false }));
                 }
                 Err(NotYet::Never(error)) if worked.is_ok() => *worked = Err(error),
                 _ => {}
@@ -65,17 +70,17 @@ impl Part {
         Some(parts)
     }
 
-    /// Publishes what is left of all of them, unless another one did while this one waited.
+    /// Publishes what is left of all of them, unless another one has since this one last looked: one of them does it
+    /// for all in each round of theirs.
     async fn publish(&mut self) -> Result<(), NotYet> {
-        let Shared { left, rounds, .. } = &*self.shared;
-        let round = rounds.load(Ordering::SeqCst);
-        let mut left = left.lock().await;
-        if rounds.load(Ordering::SeqCst) == round {
+        let mut left = self.shared.left.lock().await;
+        if left.rounds == self.seen {
             // A copy: where this one is dropped meanwhile, the others still have it.
-            *left = left.clone().send().await;
-            rounds.fetch_add(1, Ordering::SeqCst);
+            left.outputs = left.outputs.clone().send().await;
+            left.rounds += 1;
         }
-        let became = left.of(self.input);
+        self.seen = left.rounds;
+        let became = left.outputs.of(self.input);
         self.settled = !matches!(became, Err(NotYet::Later(_)));
         became
     }
@@ -127,9 +132,16 @@ impl<W: Hears> Owed for Held<W> {
 
     async fn tell(&self, ended: Result<(), &HandlerError>) {
         let Self { work, delivery, .. } = self;
+        // The calls themselves may panic too, before there is a future: they belong inside.
         match ended {
-            Ok(()) => work.frame().succeeded(delivery, work.succeeded(delivery)).await,
-            Err(error) => work.frame().failed(error, delivery, work.failed(error, delivery)).await,
+            Ok(()) => {
+                let heard = async { work.succeeded(delivery).await };
+                work.frame().succeeded(delivery, heard).await;
+            }
+            Err(error) => {
+                let heard = async { work.failed(error, delivery).await };
+                work.frame().failed(error, delivery, heard).await;
+            }
         }
     }
 }

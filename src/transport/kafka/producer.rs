@@ -366,8 +366,9 @@ impl ProducerContext for Deliveries {
 impl Deliveries {
     fn outcome(&self, result: &DeliveryResult<'_>, at: Instant) -> Result<Delivered, ProduceError> {
         match result {
-            // librdkafka takes the acknowledgement of a batch for those before it too, also for one that it knows was
-            // refused (`rd_kafka_dr_implicit_ack`): then nobody said where the record lies.
+            // Nobody said where the record lies: librdkafka takes the acknowledgement of a batch for those before it too,
+            // also for one that it knows was refused (`rd_kafka_dr_implicit_ack`). Of a record that the broker calls
+            // a duplicate, which is stored, it does not say it either.
             Ok(message) if self.places && message.offset() < 0 => {
                 Err(ProduceError::NoAnswer { waited: at.elapsed() })
             }

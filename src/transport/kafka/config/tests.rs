@@ -104,7 +104,7 @@ fn the_promises_stand_in_the_properties() {
         ("partitioner", "murmur2_random"),
         ("linger.ms", "0"),
         ("message.timeout.ms", "30000"),
-        ("max.in.flight.requests.per.connection", "5"),
+        ("max.in.flight.requests.per.connection", "1"),
         ("queue.buffering.max.messages", "100000"),
         ("queue.buffering.max.kbytes", "131072"),
         ("compression.type", "none"),
