@@ -6,6 +6,7 @@ use super::super::super::database::Ended;
 use super::super::journal::{Did, Place, Promise, Stepped, What};
 use super::books::{Books, Stored};
 use super::{Class, Violation};
+use crate::consumer::FailureKind;
 use crate::event::header;
 use crate::transport::TopicPartition;
 
@@ -52,6 +53,18 @@ pub(super) fn check(books: &Books<'_>) -> Vec<Violation> {
             What::Follows { group, place, handler, events } => {
                 following.insert((group, place, handler), events);
                 events.iter().for_each(|event| answers.entry(event).or_default().push(at));
+            }
+            What::Step {
+                place, step: Stepped { group, did, handler: Some(handler), .. }, ..
+            } if matches!(did, Did::Begin | Did::Fail { .. }) => {
+                // What was answered and could not be published is published again, maybe by a request that comes late.
+                let outage = FailureKind::Outage.as_str();
+                match (did, following.get(&(&**group, place, &**handler))) {
+                    (Did::Fail { kind, .. }, Some(events)) if kind == outage => {
+                        events.iter().for_each(|event| answers.entry(event).or_default().push(at));
+                    }
+                    _ => drop(following.remove(&(&**group, place, &**handler))),
+                }
             }
             What::Step {
                 place,
@@ -156,8 +169,8 @@ fn followed(
     wrong
 }
 
-/// What a consumer's process stored, each copy after a handler was about to answer it once more: a
-/// handler that fails, drops its event or wants it again answers nothing.
+/// What a consumer's process stored, each copy after a handler was about to answer it once more, or what it answered
+/// could not be published: a handler that fails, drops its event or wants it again answers nothing.
 fn unasked(
     stored: &HashMap<Promise, Copies>,
     answers: &HashMap<&Promise, Vec<usize>>,
@@ -170,7 +183,7 @@ fn unasked(
             if answers.get(nth).is_none_or(|answer| *answer > copy.at) {
                 let asked = answers.iter().filter(|answer| **answer < copy.at).count();
                 let what = format!(
-                    "{event} is stored {} times, and handlers that succeeded answered it {asked} times",
+                    "{event} is stored {} times, and it was answered and published again {asked} times",
                     nth + 1
                 );
                 let about = [copy.place.clone()];
