@@ -307,6 +307,20 @@ fn what_a_handler_answers_is_there_before_it_is_done_in_order_and_no_more_often_
 }
 
 #[test]
+fn what_could_not_be_published_may_be_stored_once_more_for_each_time_that_it_could_not() {
+    let outage = || Did::Fail { kind: "outage".into(), error: "no answer".into() };
+    let begun = || Script::new().placed(0).begins(first(), 1);
+    let kept = || begun().follows(&["a"]).step(first(), Some("charge"), 1, outage());
+    let twice = || kept().answers(0, "a").answers(1, "a");
+    assert_eq!(twice().done(first()).found(), []);
+    assert_eq!(twice().answers(2, "a").done(first()).found(), [Class::Unpublished]);
+    // An outage of the handler itself is no publishing.
+    let down = begun().step(first(), Some("charge"), 1, outage()).begins(first(), 1);
+    let down = down.follows(&["a"]).answers(0, "a").answers(1, "a").done(first());
+    assert_eq!(down.found(), [Class::Unpublished]);
+}
+
+#[test]
 fn a_panic_and_what_is_left_in_the_end_are_found() {
     let panicked = Script::new().then(What::Panicked { message: "a bug".into() });
     assert_eq!(panicked.found(), [Class::Panicked]);
