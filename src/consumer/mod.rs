@@ -43,6 +43,7 @@ mod lane;
 mod ledger;
 mod member;
 mod mistakes;
+mod outage;
 mod outcome;
 mod owed;
 mod partition;

@@ -9,15 +9,15 @@ use std::time::Duration;
 use futures::FutureExt;
 use tracing::{Instrument, Span};
 
-use super::assignment::{Assignment, Counted};
+use super::assignment::Assignment;
 use super::batch::BatchRecord;
 use super::delivery::{Delivery, ReceivedEvent, Shared};
 use super::forward::{Failure, Forward, Times};
 use super::handler::Registered;
-use super::health::{Blocked, Counts, MemberHealth};
+use super::health::{Counts, MemberHealth};
+use super::outage::Outage;
 use super::outcome::{FailureKind, Handled, HandlerError, Outcome};
-use super::owed::{Answered, NotYet, Unpublished};
-use super::pause::Reason;
+use super::owed::Answered;
 use super::read::{Past, Policies, Reading};
 use super::slots::Slots;
 use crate::codec::envelope;
@@ -402,54 +402,6 @@ impl Work {
         Ok(())
     }
 
-    /// Keeps what follows from an event until it can be published; its handler is not called again for that, and holds
-    /// no slot.
-    ///
-    /// # Errors
-    /// Where some of it can never be published.
-    async fn publish_later(
-        &self,
-        turn: Turn<'_>,
-        delivery: &Delivery,
-        left: Box<Unpublished>,
-    ) -> Result<Verdict, HandlerError> {
-        let (assignment, Unpublished { mut why, mut owed }) = (turn.assignment, *left);
-        let told = |why: &str| {
-            let (kind, handler) = (FailureKind::Outage.as_str(), delivery.handler());
-            self.delivery_saw(delivery, StepKind::Failed { kind, error: why });
-            format!("what {handler:?} answered cannot be published: {why}")
-        };
-        let outage = Outage::begin(self, assignment, told(&why));
-        let mut probes = 0;
-        loop {
-            probes += 1;
-            let wait = self.probe.delay(probes);
-            tracing::debug!(error = why, ?wait, "publishing again");
-            if !assignment.wait(wait).await {
-                return Ok(Verdict::Abandoned);
-            }
-            let published = tokio::select! {
-                // The revoke first: a publish that is only begun leaves records on their way.
-                biased;
-                () = assignment.revoked() => return Ok(Verdict::Abandoned),
-                published = owed.publish() => published,
-            };
-            why = match published {
-                Ok(()) => {
-                    owed.tell(Ok(())).await;
-                    self.concluded(delivery, &Outcome::Ack);
-                    return Ok(Verdict::Done);
-                }
-                Err(NotYet::Later(why)) => why,
-                Err(NotYet::Never(error)) => {
-                    owed.tell(Err(&error)).await;
-                    return Err(error);
-                }
-            };
-            outage.blocked.say(told(&why));
-        }
-    }
-
     /// Tells the observer of a step of the consumer's own.
     pub(super) fn saw(&self, record: &Received, what: StepKind<'_>) {
         if let Some(observer) = &self.observer {
@@ -470,23 +422,6 @@ impl Work {
                 attempt: delivery.delivery,
                 what,
             });
-        }
-    }
-}
-
-/// An event waits for the world: its partition is paused, and health says so.
-struct Outage<'a> {
-    _counted: Counted<'a>,
-    blocked: Blocked<'a>,
-}
-
-impl<'a> Outage<'a> {
-    fn begin(work: &'a Work, assignment: &'a Assignment, why: String) -> Self {
-        let partition = assignment.partition.to_string();
-        tracing::warn!(partition, why, "an outage; the partition's events are kept");
-        Self {
-            _counted: Counted::new(&assignment.outage),
-            blocked: work.health.block(partition, Reason::Outage, why),
         }
     }
 }
